@@ -13,7 +13,7 @@ string(REPLACE ">=" " >= " PC_REQUIRES "${PC_REQUIRES}")
 cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig
     OUTPUT_VARIABLE PC_PREFIX)
 
-# lmail_install(target export pc): one library in both kinds, with its export sets and its .pc file. The archive has a
+# lmail_install(target shared_set static_set pc): one library in both kinds, with its export sets and its .pc file. The archive has a
 # set of its own where it needs packages that users of the shared library do not.
 function(lmail_install target shared_set static_set pc)
     install(TARGETS ${target} EXPORT ${shared_set})
@@ -41,7 +41,10 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/libmailConfigVersion.cmak
 install(FILES ${PROJECT_BINARY_DIR}/libmailConfig.cmake ${PROJECT_BINARY_DIR}/libmailConfigVersion.cmake
     DESTINATION ${package_dir})
 
-get_property(programs DIRECTORY daemons PROPERTY BUILDSYSTEM_TARGETS)
+set(programs "")
+if(PROJECT_IS_TOP_LEVEL AND LIBMAIL_HOST)
+    get_property(programs DIRECTORY daemons PROPERTY BUILDSYSTEM_TARGETS)
+endif()
 if(programs)
     cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_LIBDIR BASE_DIRECTORY ${CMAKE_INSTALL_FULL_SBINDIR}
         OUTPUT_VARIABLE to_libraries)

@@ -15,8 +15,8 @@ HOST = {"net": 0, "dns": 0, "admin": 0, "auth": 1, "store": 1, "queue": 1, "serv
 
 # All of ISO C that is free of locale, clock and files (stdio.h for snprintf, stdlib.h for base_alloc.c: the nm
 # rules watch which of their names are used).
-PURE_STANDARD = {"assert.h", "inttypes.h", "limits.h", "stdalign.h", "stdarg.h", "stdbool.h", "stddef.h",
-                 "stdint.h", "stdio.h", "stdlib.h", "string.h"}
+PURE_STANDARD = {"assert.h", "inttypes.h", "limits.h", "stdalign.h", "stdarg.h", "stdatomic.h", "stdbool.h",
+                 "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h"}
 HEADER_STANDARD = {"limits.h", "stdarg.h", "stddef.h", "stdint.h"}
 # What libmail-host keeps to itself.
 BACKENDS = re.compile(r"(uv|gsasl|sqlite3|zlib|utf8proc|idn2|crypt|unbound|libpsl)\.h$|(mbedtls|psa|security)/")

@@ -16,7 +16,7 @@ ALLOWED = re.compile(r"""
     mem(chr|rchr|cmp|cpy|move|set) | bcmp
   | str(n?len|r?chr|n?cmp|c?spn|str|pbrk)
   | v?snprintf
-  | __(memcpy|memmove|memset|snprintf|vsnprintf)_chk | __stack_chk_fail | _GLOBAL_OFFSET_TABLE_
+  | __(mem(cpy|move|set)|v?snprintf)_chk | __stack_chk_fail | _GLOBAL_OFFSET_TABLE_
   | __[a-z]+[sdt]i[234]
   | __assert_fail                          # absent under NDEBUG
 """, re.VERBOSE)
