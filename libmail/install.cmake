@@ -33,7 +33,10 @@ if(TARGET mail_host)
     lmail_install(mail_host libmailHostTargets libmailHostStaticTargets libmail-host.pc)
 endif()
 
-install(DIRECTORY include/libmail DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(FILES ${public_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/libmail)
+if(TARGET mail_host)
+    install(FILES ${public_host_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/libmail/host)
+endif()
 configure_package_config_file(libmail/libmailConfig.cmake.in ${PROJECT_BINARY_DIR}/libmailConfig.cmake
     INSTALL_DESTINATION ${package_dir})
 # Until 1.0 a minor version may break.
