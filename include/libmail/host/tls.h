@@ -1,0 +1,79 @@
+/* libmail/host/tls.h - server certificates and the rules of their TLS connections.
+ *
+ * A lmail_tls is immutable once made and counted by reference: a listener takes a reference for its
+ * new connections, each connection one for its life. To reload certificates make a new lmail_tls
+ * and hand it to lmail_listener_update: running connections keep the old one.
+ *
+ * Fixed: TLS 1.2 and 1.3, cipher suites with ECDHE and an AEAD only, no renegotiation, no early
+ * data. Sources: RFC 8446, RFC 5246, RFC 9325 (recommendations), RFC 6066 §3 (SNI), RFC 7301
+ * (ALPN). */
+#ifndef LIBMAIL_HOST_TLS_H
+#define LIBMAIL_HOST_TLS_H
+
+#include <libmail/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lmail_tls lmail_tls;
+
+/* A certificate chain (leaf first) and its private key, each PEM text or DER octets. Borrowed for
+ * the call. The names that it serves are those in its subjectAltName, else its common name. */
+typedef struct lmail_tls_cert {
+    lmail_str chain;
+    lmail_str key;
+} lmail_tls_cert;
+
+typedef enum lmail_tls_verify {
+    LMAIL_TLS_VERIFY_NONE = 0, /* no client certificate is asked for */
+    LMAIL_TLS_VERIFY_OPTIONAL, /* asked for; one that is not valid is reported as absent */
+    LMAIL_TLS_VERIFY_REQUIRED  /* without a valid one the handshake fails */
+} lmail_tls_verify;
+
+typedef struct lmail_tls_config {
+    size_t size;
+    const lmail_tls_cert *certs; /* the first serves clients that name none or an unknown host */
+    size_t certs_n;
+    const char *const
+        *alpn; /* protocols that are spoken, best first ("imap"); NULL: ALPN is ignored.
+                * A client that offers only others is refused (RFC 7301 §3.2) */
+    size_t alpn_n;
+    lmail_tls_verify verify;
+    lmail_str client_ca; /* PEM: who may sign client certificates. Needed unless verify is NONE */
+    unsigned tls13_only; /* not 0: refuse TLS 1.2 */
+    unsigned no_tickets; /* not 0: no session resumption. Implied when verify is not NONE */
+    unsigned ticket_lifetime; /* seconds until ticket keys rotate; 0 means 86400 */
+} lmail_tls_config;
+
+#define LMAIL_TLS_CONFIG_INIT                                                                      \
+    {                                                                                              \
+        sizeof(lmail_tls_config), NULL, 0, NULL, 0, LMAIL_TLS_VERIFY_NONE, {NULL, 0}, 0, 0, 0      \
+    }
+
+LMAIL_API void lmail_tls_config_init(lmail_tls_config *config);
+
+/* Make one; *out has one reference.
+ *   error   filled with a terminated text for people when it fails (may be NULL, cap 0)
+ * Returns: OK, ERR_SIZE, ERR_ARG (no certificate, or one that does not parse or fit its key),
+ * ERR_NOMEM. */
+LMAIL_API lmail_status lmail_tls_new(lmail_tls **out, const lmail_tls_config *config, char *error,
+                                     size_t cap);
+
+/* Take another reference; returns tls. Any thread. */
+LMAIL_API lmail_tls *lmail_tls_hold(lmail_tls *tls);
+
+/* Give a reference back; the last one frees and wipes the keys. NULL is allowed. Any thread. */
+LMAIL_API void lmail_tls_release(lmail_tls *tls);
+
+/* Make a self-signed P-256 certificate for `host` (and localhost), valid ten years, unless both
+ * files exist already. Each file appears whole or not at all; the key has mode 0600.
+ * Returns: OK (made), ERR_EXISTS (both are there, untouched), ERR_ARG, ERR_IO, ERR_NOMEM. */
+LMAIL_API lmail_status lmail_tls_self_signed(const char *cert_path, const char *key_path,
+                                             const char *host, char *error, size_t cap);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
