@@ -99,6 +99,12 @@ lmail_status lmi_arena_copy(lmi_arena *a, lmail_str in, lmail_str *out)
     return LMAIL_OK;
 }
 
+void lmi_arena_wipe(lmi_arena *a)
+{
+    for (lmi_arena_chunk *c = a->chunks; c; c = c->older)
+        lmi_wipe(c->data, c->used);
+}
+
 void lmi_arena_reset(lmi_arena *a)
 {
     while (a->chunks && a->chunks->older) {

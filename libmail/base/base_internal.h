@@ -41,6 +41,7 @@ void *lmi_arena_zget(lmi_arena *a, size_t size);
 int lmi_arena_full(const lmi_arena *a, size_t size); /* would get(size) break the ceiling? */
 /* Copies a slice; OK, ERR_NOMEM or ERR_LIMIT. The empty slice copies to a non-NULL pointer. */
 lmail_status lmi_arena_copy(lmi_arena *a, lmail_str in, lmail_str *out);
+void lmi_arena_wipe(lmi_arena *a);  /* overwrites what the pieces hold */
 void lmi_arena_reset(lmi_arena *a); /* keeps the first chunk for the next use */
 void lmi_arena_done(lmi_arena *a);  /* gives all back; the arena stays usable */
 
@@ -106,6 +107,7 @@ typedef struct lmi_question {
     unsigned holds; /* the command loop waits for this one */
     unsigned cancelled;
     unsigned lends;  /* octets of feed's input are lent to it: wants shows HOLD */
+    unsigned secret; /* the arena is wiped when the question is released */
     lmi_arena arena; /* the event and all it points to */
     void *data;      /* the session type's own */
 } lmi_question;

@@ -22,7 +22,7 @@ lmail_status lmi_ask(lmail_session *s, unsigned kind, lmi_question **out)
     }
     q->ticket = ++s->last_ticket;
     q->kind = kind;
-    q->holds = q->cancelled = q->lends = 0;
+    q->holds = q->cancelled = q->lends = q->secret = 0;
     q->data = NULL;
     q->next = s->asked;
     s->asked = q;
@@ -64,6 +64,8 @@ void lmi_question_done(lmail_session *s, lmi_question *q)
     *at = q->next;
     s->tickets--;
     let_go(s, q);
+    if (q->secret)
+        lmi_arena_wipe(&q->arena);
     if (s->spare || s->dead) {
         lmi_arena_done(&q->arena);
         lmi_free(&s->alloc, q, sizeof *q);
