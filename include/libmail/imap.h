@@ -362,7 +362,7 @@ enum {
     LMAIL_IMAP_ITEM_SIZE = 4,
     LMAIL_IMAP_ITEM_ENVELOPE = 8,
     LMAIL_IMAP_ITEM_BODYSTRUCTURE = 16,
-    LMAIL_IMAP_ITEM_PARTS = 64,  /* where the parts lie */
+    LMAIL_IMAP_ITEM_PARTS = 32,  /* where the parts lie */
     LMAIL_IMAP_ITEM_FIELDS = 64, /* header fields named in the event */
     LMAIL_IMAP_ITEM_MODSEQ = 128,
     LMAIL_IMAP_ITEM_EMAILID = 256, /* RFC 8474 */
