@@ -53,6 +53,64 @@ typedef struct lmail_base64_decoder {
 LMAIL_API lmail_status lmail_base64_decode_some(lmail_base64_decoder *d, lmail_str in, int end,
                                                 size_t *used, char *out, size_t cap, size_t *made);
 
+/* ---- Quoted-printable ------------------------------------------------------------------------ */
+
+/* Decoding a body in pieces; broken input never fails: "=" without two hex digits stands for
+ * itself, a bare LF ends a line too, white space in front of a line end goes (RFC 2045 §6.7 rule 3)
+ * unless there is more of it than a line may be long. Zero it to start; the members are the
+ * decoder's own. */
+typedef struct lmail_qp_decoder {
+    unsigned state;
+    char first;         /* the hex digit behind "=" */
+    unsigned char held; /* white space that may turn out to be at a line's end, and a CR */
+    char hold[80];
+} lmail_qp_decoder;
+
+/* Take octets of `in`, make octets in out[0..cap); `end` not zero: `in` is the last.
+ * Returns OK (all taken, and with `end` all made), MORE (out is full: call again with the rest; cap
+ * must be at least 96). */
+LMAIL_API lmail_status lmail_qp_decode_some(lmail_qp_decoder *d, lmail_str in, int end,
+                                            size_t *used, char *out, size_t cap, size_t *made);
+
+/* Encode all of `in` in lines of at most 76 octets. text: CRLF in `in` is a line end; otherwise CR
+ * and LF are data too. *made is the size needed; ERR_LIMIT when cap is too small: 4 * in.len + 4 is
+ * always enough. Source: RFC 2045 §6.7. */
+LMAIL_API lmail_status lmail_qp_encode(lmail_str in, int text, char *out, size_t cap, size_t *made);
+
+/* ---- UTF-8 ----------------------------------------------------------------------------------- */
+
+#define LMAIL_UTF8_BAD 0xfffdu /* U+FFFD REPLACEMENT CHARACTER */
+
+/* Valid by RFC 3629 (no surrogates, no overlong forms, nothing above U+10FFFF)? 1 or 0. */
+LMAIL_API int lmail_utf8_valid(lmail_str in);
+
+/* The code point at the start of `in`. Returns the octets it takes and sets *good to 1; where the
+ * octets are no UTF-8: the octets to skip (the longest start of a sequence, at least 1), *point is
+ * LMAIL_UTF8_BAD, *good 0. 0: `in` is empty, or stops inside a sequence that is right so far. */
+LMAIL_API size_t lmail_utf8_get(lmail_str in, uint32_t *point, int *good);
+
+/* Write a code point to out[0..4); returns how many octets. What is no code point writes U+FFFD. */
+LMAIL_API size_t lmail_utf8_write(uint32_t point, char *out);
+
+/* ---- Modified UTF-7 -------------------------------------------------------------------------- */
+
+/* Mailbox names of IMAP4rev1 and of Maildir++, RFC 3501 §5.1.3.
+ * decode: to UTF-8; ERR_SYNTAX for whatever encode would not have written, so that a name has one
+ * text. 3 * in.len + 4 octets are always enough.
+ * encode: from UTF-8; ERR_SYNTAX when `in` is none. 8 * in.len + 4 octets are always enough.
+ * Both: ERR_LIMIT when cap is too small; *made is what stands in out. */
+LMAIL_API lmail_status lmail_mutf7_decode(lmail_str in, char *out, size_t cap, size_t *made);
+LMAIL_API lmail_status lmail_mutf7_encode(lmail_str in, char *out, size_t cap, size_t *made);
+
+/* ---- Hex and percent ------------------------------------------------------------------------- */
+
+/* 0..15 of a hex digit in either case, or -1. */
+LMAIL_API int lmail_hex_value(char c);
+
+/* "%41" to "A" (RFC 3986 §2.1); a "%" without two digits stands for itself. Makes at most in.len
+ * octets, returns how many; `out` may be in.ptr. */
+LMAIL_API size_t lmail_percent_decode(lmail_str in, char *out);
+
 #ifdef __cplusplus
 }
 #endif
