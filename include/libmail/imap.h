@@ -4,8 +4,8 @@
  * MOVE, CHILDREN, SPECIAL-USE and STARTTLS. The pump is that of libmail/session.h.
  *
  * How a host uses it:
- *   1. fill a lmail_imap_server_config and a lmail_imap_server_handler, make one setup of them for
- * any number of sessions (the two structs may live on the stack; the setup copies what it needs);
+ *   1. fill a lmail_imap_server_config and a lmail_imap_server_handler and make one setup of them
+ *      for any number of sessions (the two structs may live on the stack, the setup copies them);
  *   2. lmail_imap_server_new for each connection, and drive the pump;
  *   3. answer the questions. None has the host write IMAP syntax.
  *
@@ -180,9 +180,10 @@ enum {
 };
 
 /* LIST and LSUB.
- *   patterns  with the reference in front, "*" and "%" as in RFC 3501 §6.3.8. A name is wanted when
- * one of them matches it or a level above it (lmail_imap_list_match tells). The host may leave out
- * the others or give all: the session matches again, and adds the levels that are no mailboxes.
+ *   patterns  with the reference in front, "*" and "%" as in RFC 3501 §6.3.8. A name is wanted
+ *             when one of them matches it or a level above it (lmail_imap_list_match tells). The
+ *             host may leave out the others or give all: the session matches again, and adds the
+ *             levels that are no mailboxes
  *   options   LMAIL_IMAP_LIST_* and RETURN_*
  *   lsub      1: LSUB; LIST_SUBSCRIBED is then set as well
  *   max       rows that this slice may hold
@@ -201,9 +202,9 @@ typedef struct lmail_imap_list_row {
     unsigned attributes;
 } lmail_imap_list_row;
 
-/*   rows     sorted by octets, with the separator counted as lower than any other octet: what is
- * under a mailbox follows it directly resume   not 0: there are more rows, ask again with this
- * number */
+/*   rows     sorted by octets, with the separator counted as lower than any other octet, so that
+ *            what is under a mailbox follows it directly
+ *   resume   not 0: there are more rows, ask again with this number */
 typedef struct lmail_imap_list_answer {
     size_t size;
     lmail_imap_result result;
@@ -372,16 +373,16 @@ enum {
 };
 
 /* A slice of rows.
- *   uids      messages still to come, rising; all were in the mailbox when the client last heard of
- * it items     LMAIL_IMAP_ITEM_*: what each row must hold fields    with ITEM_FIELDS: names of
- * header fields, upper case max       rows that the answer may hold, at least 1 */
+ *   uids      the messages wanted, rising, at most a few hundred; all were in the mailbox when the
+ *             client last heard of it
+ *   items     LMAIL_IMAP_ITEM_*: what each row must hold
+ *   fields    with ITEM_FIELDS: names of header fields, upper case */
 typedef struct lmail_imap_fetch_event {
     void *mailbox;
     lmail_uid_set uids;
     unsigned items;
     const lmail_str *fields;
     size_t field_count;
-    size_t max;
 } lmail_imap_fetch_event;
 
 /* A message. Members that were not asked for are not looked at. */
@@ -402,9 +403,10 @@ typedef struct lmail_imap_fetch_row {
 } lmail_imap_fetch_row;
 
 /*   rows   in order of UID, a beginning of what was asked. A UID of the event that has no row
- * although a later one has, or although `more` is 0, is gone: the command ends NO [EXPUNGEISSUED]
- *   more   1: not all fitted; the session asks again for the UIDs above the last row (if there is
- * no row, this is an error) */
+ *          although a later one has, or although `more` is 0, is gone: the command will end with
+ *          NO [EXPUNGEISSUED]
+ *   more   1: not all fitted; the session asks again for the UIDs above the last row (without a row
+ *          this is taken as NO) */
 typedef struct lmail_imap_fetch_answer {
     size_t size;
     lmail_imap_result result;
@@ -427,8 +429,8 @@ typedef struct lmail_imap_octets_event {
 } lmail_imap_octets_event;
 
 /*   octets   1..length octets from offset on; they stay where they are until on_released(ticket).
- *            None with success: the message ends before offset. NO: the message cannot be read;
- * octets already promised to the client cannot be taken back then, and the session ends */
+ *            None with success: the message ends before offset. NO: the message cannot be
+ *            read; when octets of it are promised to the client already, the session ends */
 typedef struct lmail_imap_octets_answer {
     size_t size;
     lmail_imap_result result;
@@ -503,8 +505,8 @@ typedef struct lmail_imap_search_answer {
 
 /* ---- Appending: begin, (message, octets...)..., commit or abort ------------------------------ */
 
-/* Before the client is told to send its first message. NO [TRYCREATE] when there is no such
- * mailbox. octets   size of the first message as announced */
+/* Before the client is told to send its first message. NO [TRYCREATE]: there is no such mailbox.
+ *   octets   size of the first message as announced */
 typedef struct lmail_imap_append_begin_event {
     lmail_str mailbox;
     uint64_t octets;
@@ -537,8 +539,8 @@ typedef struct lmail_imap_append_commit_event {
     size_t messages;
 } lmail_imap_append_commit_event;
 
-/*   uids   the UIDs given, rising; empty: not told (RFC 4315 §3 allows it). The mailbox, if it is
- * the selected one, gets its new messages through result.changes */
+/*   uids   the UIDs given, rising; empty: not told (RFC 4315 §3 allows it). If the mailbox is the
+ *          selected one, its new messages come in result.changes */
 typedef struct lmail_imap_append_answer {
     size_t size;
     lmail_imap_result result;
@@ -564,8 +566,8 @@ typedef struct lmail_imap_copy_event {
 } lmail_imap_copy_event;
 
 /*   source, target   which UIDs were copied, and the UIDs of the copies, in the same order. For a
- * move source is also what is gone here; the host does not notify it again. Empty target: UIDs are
- * not told */
+ *                    move, source is also what is gone here; it need not be notified. Empty
+ *                    target: UIDs are not told */
 typedef struct lmail_imap_copy_answer {
     size_t size;
     lmail_imap_result result;
