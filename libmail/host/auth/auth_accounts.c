@@ -1,0 +1,167 @@
+/* lmail_accounts: what stands between a name as it was typed and a source of accounts. Folds the name,
+ * tries it with and without the default domain, and asks the source's table of functions.
+ *
+ * Called by services, exchanges and tools, from any thread. Knows no file and no hash. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth_internal.h"
+
+struct lmail_accounts {
+    lmail_accounts_source source;
+    char *domain; /* folded; empty: none */
+    size_t domain_len;
+};
+
+void lmail_accounts_config_init(lmail_accounts_config *cfg)
+{
+    memset(cfg, 0, sizeof *cfg);
+    cfg->size = sizeof *cfg;
+}
+
+lmail_status lmail_accounts_new(lmail_accounts **out, const lmail_accounts_source *source,
+                                const lmail_accounts_config *cfg)
+{
+    *out = NULL;
+    if (source->size > sizeof *source || (cfg && cfg->size > sizeof *cfg)) {
+        return LMAIL_ERR_SIZE;
+    }
+    lmail_accounts_source table = {0};
+    memcpy(&table, source, source->size);
+    if (!table.find || !table.verify) {
+        return LMAIL_ERR_ARG;
+    }
+    lmail_accounts *a = calloc(1, sizeof *a);
+    if (!a) {
+        return LMAIL_ERR_NOMEM;
+    }
+    a->source = table;
+    /* A domain is folded as a name is: nobody can have an account under one that does not fold. */
+    lmail_str domain = cfg ? cfg->default_domain : (lmail_str){NULL, 0};
+    a->domain = calloc(1, LMAIL_MAX_ACCOUNT_NAME);
+    if (!a->domain) {
+        free(a);
+        return LMAIL_ERR_NOMEM;
+    }
+    if (domain.len > 0 && lmail_account_name_fold(domain, a->domain, LMAIL_MAX_ACCOUNT_NAME,
+                                                  &a->domain_len) != LMAIL_OK) {
+        free(a->domain);
+        free(a);
+        return LMAIL_ERR_ARG;
+    }
+    *out = a;
+    return LMAIL_OK;
+}
+
+void lmail_accounts_free(lmail_accounts *a)
+{
+    if (a) {
+        if (a->source.close) {
+            a->source.close(a->source.ctx);
+        }
+        free(a->domain);
+        free(a);
+    }
+}
+
+typedef struct spellings {
+    char text[2 * LMAIL_MAX_ACCOUNT_NAME + 1];
+    lmail_str forms[2];
+    size_t count;
+} spellings;
+
+/* The folded name, and its other form when the default domain is concerned. */
+static lmail_status spell(const lmail_accounts *a, lmail_str name, spellings *s)
+{
+    size_t len;
+    lmail_status status = lmail_account_name_fold(name, s->text, LMAIL_MAX_ACCOUNT_NAME, &len);
+    if (status != LMAIL_OK) {
+        return status;
+    }
+    s->forms[0] = (lmail_str){s->text, len};
+    s->count = 1;
+    if (a->domain_len == 0) {
+        return LMAIL_OK;
+    }
+    const char *at = memchr(s->text, '@', len);
+    if (!at) {
+        s->text[len] = '@';
+        memcpy(s->text + LMAIL_MAX_ACCOUNT_NAME, s->text, len + 1);
+        if (len + 1 + a->domain_len <= LMAIL_MAX_ACCOUNT_NAME) {
+            char *second = s->text + LMAIL_MAX_ACCOUNT_NAME;
+            memcpy(second + len + 1, a->domain, a->domain_len);
+            s->forms[s->count++] = (lmail_str){second, len + 1 + a->domain_len};
+        }
+        return LMAIL_OK;
+    }
+    size_t local = (size_t)(at - s->text);
+    if (len - local - 1 == a->domain_len && memcmp(at + 1, a->domain, a->domain_len) == 0) {
+        s->forms[s->count++] = (lmail_str){s->text, local};
+    }
+    return LMAIL_OK;
+}
+
+lmail_status lmail_accounts_find(lmail_accounts *a, lmail_str name, lmail_account *out)
+{
+    spellings s;
+    memset(out, 0, sizeof *out);
+    lmail_status status = spell(a, name, &s);
+    if (status != LMAIL_OK) {
+        return status == LMAIL_ERR_NOMEM ? status : LMAIL_ERR_NOTFOUND;
+    }
+    status = LMAIL_ERR_NOTFOUND;
+    for (size_t i = 0; i < s.count && status == LMAIL_ERR_NOTFOUND; i++) {
+        status = a->source.find(a->source.ctx, s.forms[i], out);
+    }
+    return status;
+}
+
+lmail_status lmail_accounts_verify(lmail_accounts *a, lmail_str name, lmail_str password,
+                                   lmail_account *out)
+{
+    spellings s;
+    memset(out, 0, sizeof *out);
+    lmail_status status = spell(a, name, &s);
+    if (status == LMAIL_ERR_NOMEM) {
+        return status;
+    }
+    if (status != LMAIL_OK) {
+        /* Nobody can have this name; the source shall take its time over it all the same. */
+        s.forms[0] = LMAIL_STR("?");
+        s.count = 1;
+    }
+    lmail_str chosen = s.forms[0];
+    for (size_t i = 1; i < s.count; i++) {
+        /* One password check, whichever form exists: two would tell by their time. */
+        lmail_account found;
+        memset(&found, 0, sizeof found);
+        status = a->source.find(a->source.ctx, s.forms[0], &found);
+        if (status == LMAIL_OK) {
+            lmail_accounts_release(a, &found);
+            break;
+        }
+        if (status != LMAIL_ERR_NOTFOUND) {
+            return status;
+        }
+        status = a->source.find(a->source.ctx, s.forms[i], &found);
+        if (status == LMAIL_OK) {
+            lmail_accounts_release(a, &found);
+            chosen = s.forms[i];
+        }
+    }
+    return a->source.verify(a->source.ctx, chosen, password, out);
+}
+
+void lmail_accounts_release(lmail_accounts *a, lmail_account *account)
+{
+    if (a->source.release && account->size > 0) {
+        a->source.release(a->source.ctx, account);
+    }
+    memset(account, 0, sizeof *account);
+}
+
+lmail_status lmail_accounts_each(lmail_accounts *a,
+                                 int (*fn)(void *user, const lmail_account *account), void *user)
+{
+    return a->source.each ? a->source.each(a->source.ctx, fn, user) : LMAIL_ERR_UNSUPPORTED;
+}

@@ -1,0 +1,299 @@
+/* The account file as a source: read whole, parsed into a table, read again when it has changed.
+ *
+ * Each call takes a reference to the present table (one stat, one mutex); an account that was handed
+ * out keeps its table alive, so an edit never pulls octets away from under a login. Called from any
+ * worker. auth_table.c knows the lines, this file the disk. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth_internal.h"
+
+#define MAX_FILE (256u << 20)
+/* A file that changed less than this before it was read may change again within the same time stamp;
+ * it is read again until it is older. */
+#define SETTLED_NS 50000000
+
+typedef struct file_source {
+    pthread_mutex_t lock;
+    char *path; /* NULL: text from memory, never read again */
+    lmail_accounts_fault_fn *on_fault;
+    void *user;
+    lmi_auth_table *table; /* NULL: never read yet */
+    struct stat seen;
+    unsigned settled;   /* `seen` says all about the table */
+    int told;           /* errno that was reported last */
+    unsigned told_mode; /* that others may read it was reported */
+} file_source;
+
+static void tell(file_source *f, const char *what)
+{
+    if (f->on_fault) {
+        lmail_accounts_fault fault = {lmail_str_from(f->path), 0, lmail_str_from(what)};
+        f->on_fault(f->user, &fault);
+    }
+}
+
+static void tell_errno(file_source *f, int error)
+{
+    if (f->told != error) {
+        char text[128], what[160] = "cannot be read: ";
+        strcat(what, strerror_r(error, text, sizeof text));
+        f->told = error;
+        tell(f, what);
+    }
+}
+
+static int same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static int is_settled(const struct stat *st)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t age =
+        (int64_t)(now.tv_sec - st->st_ctim.tv_sec) * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec;
+    return age > SETTLED_NS;
+}
+
+/* The whole file into memory; NULL and errno. */
+static char *read_whole(int fd, size_t size, size_t *len)
+{
+    char *text = malloc(size + 1);
+    *len = 0;
+    while (text && *len < size) {
+        ssize_t n = read(fd, text + *len, size - *len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            int error = errno;
+            lmi_auth_wipe_free(text, *len);
+            errno = error;
+            return NULL;
+        }
+        if (n == 0) {
+            break;
+        }
+        *len += (size_t)n;
+    }
+    return text;
+}
+
+/* Read and parse. 0, or errno; the old table stays then. */
+static int load(file_source *f)
+{
+    struct stat st;
+    lmi_auth_table *table = NULL;
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 && errno != ENOENT) {
+        return errno;
+    }
+    memset(&st, 0, sizeof st);
+    char *text = NULL;
+    size_t len = 0;
+    if (fd >= 0) {
+        int error = fstat(fd, &st) != 0                                  ? errno
+                    : !S_ISREG(st.st_mode)                               ? EINVAL
+                    : st.st_size > (off_t)MAX_FILE                       ? EFBIG
+                    : !(text = read_whole(fd, (size_t)st.st_size, &len)) ? errno
+                                                                         : 0;
+        close(fd);
+        if (error) {
+            return error;
+        }
+        if ((st.st_mode & 0007) != 0 && !f->told_mode) {
+            tell(f, "others than its owner and group may use it: chmod 600");
+        }
+        f->told_mode = (st.st_mode & 0007) != 0;
+    } else if (!(text = malloc(1))) {
+        return ENOMEM;
+    }
+    table = lmi_auth_table_new(text, len, lmail_str_from(f->path), f->on_fault, f->user);
+    if (!table) {
+        return ENOMEM;
+    }
+    lmi_auth_table_unref(f->table);
+    f->table = table;
+    f->seen = st;
+    f->settled = fd < 0 || is_settled(&st);
+    f->told = 0;
+    return 0;
+}
+
+/* The present table with a reference, or NULL and the status to give. */
+static lmi_auth_table *present(file_source *f, lmail_status *status)
+{
+    pthread_mutex_lock(&f->lock);
+    int error = 0;
+    if (f->path) {
+        struct stat st;
+        if (stat(f->path, &st) != 0) {
+            error = errno == ENOENT ? 0 : errno;
+            memset(&st, 0, sizeof st);
+        }
+        if (!error && (!f->table || !f->settled || !same_file(&st, &f->seen))) {
+            error = load(f);
+        }
+        if (error) {
+            tell_errno(f, error);
+        }
+    }
+    lmi_auth_table *table = f->table ? lmi_auth_table_ref(f->table) : NULL;
+    *status = table ? LMAIL_OK : error == ENOMEM ? LMAIL_ERR_NOMEM : LMAIL_ERR_IO;
+    pthread_mutex_unlock(&f->lock);
+    return table;
+}
+
+static lmail_status file_find(void *ctx, lmail_str name, lmail_account *out)
+{
+    lmail_status status;
+    lmi_auth_table *table = present(ctx, &status);
+    if (!table) {
+        return status;
+    }
+    const lmi_auth_hash *hash;
+    const lmail_account *account = lmi_auth_table_find(table, name, &hash);
+    if (!account) {
+        lmi_auth_table_unref(table);
+        return LMAIL_ERR_NOTFOUND;
+    }
+    *out = *account;
+    out->held = table;
+    return LMAIL_OK;
+}
+
+static void file_release(void *ctx, lmail_account *account)
+{
+    (void)ctx;
+    lmi_auth_table_unref(account->held);
+    memset(account, 0, sizeof *account);
+}
+
+static lmail_status file_verify(void *ctx, lmail_str name, lmail_str password, lmail_account *out)
+{
+    lmail_status status;
+    lmi_auth_table *table = present(ctx, &status);
+    if (!table) {
+        return status;
+    }
+    const lmi_auth_hash *hash = NULL;
+    const lmail_account *account = lmi_auth_table_find(table, name, &hash);
+    int fits = 0;
+    if (account && hash->scheme) {
+        fits = lmi_auth_hash_check(hash, password);
+    } else {
+        lmi_auth_burn(lmi_auth_table_usual(table), password);
+    }
+    if (fits == 1 && !account->disabled) {
+        *out = *account;
+        out->held = table;
+        return LMAIL_OK;
+    }
+    lmi_auth_table_unref(table);
+    return fits < 0 ? LMAIL_ERR_NOMEM : LMAIL_ERR_DENIED;
+}
+
+static lmail_status file_each(void *ctx, int (*fn)(void *user, const lmail_account *account),
+                              void *user)
+{
+    lmail_status status;
+    lmi_auth_table *table = present(ctx, &status);
+    if (!table) {
+        return status;
+    }
+    for (size_t i = 0; i < lmi_auth_table_count(table); i++) {
+        const lmail_account *account = lmi_auth_table_at(table, i);
+        if (account && fn(user, account) != 0) {
+            break;
+        }
+    }
+    lmi_auth_table_unref(table);
+    return LMAIL_OK;
+}
+
+static void file_close(void *ctx)
+{
+    file_source *f = ctx;
+    lmi_auth_table_unref(f->table);
+    pthread_mutex_destroy(&f->lock);
+    free(f->path);
+    free(f);
+}
+
+static lmail_status wrap(lmail_accounts **out, file_source *f, const lmail_accounts_config *cfg)
+{
+    const lmail_accounts_source source = {sizeof source, f,         file_find, file_release,
+                                          file_verify,   file_each, file_close};
+    lmail_status status = lmail_accounts_new(out, &source, cfg);
+    if (status != LMAIL_OK) {
+        file_close(f);
+    }
+    return status;
+}
+
+static file_source *new_source(const lmail_accounts_config *cfg)
+{
+    file_source *f = calloc(1, sizeof *f);
+    if (f) {
+        pthread_mutex_init(&f->lock, NULL);
+        f->on_fault = cfg ? cfg->on_fault : NULL;
+        f->user = cfg ? cfg->user : NULL;
+    }
+    return f;
+}
+
+lmail_status lmail_accounts_open(lmail_accounts **out, lmail_str path,
+                                 const lmail_accounts_config *cfg)
+{
+    *out = NULL;
+    if (cfg && cfg->size > sizeof *cfg) {
+        return LMAIL_ERR_SIZE;
+    }
+    if (path.len == 0 || memchr(path.ptr, '\0', path.len)) {
+        return LMAIL_ERR_ARG;
+    }
+    file_source *f = new_source(cfg);
+    if (!f) {
+        return LMAIL_ERR_NOMEM;
+    }
+    f->path = lmi_auth_copy(path);
+    lmail_status status = LMAIL_ERR_NOMEM;
+    lmi_auth_table *table = f->path ? present(f, &status) : NULL;
+    if (!table) {
+        file_close(f);
+        return status;
+    }
+    lmi_auth_table_unref(table);
+    return wrap(out, f, cfg);
+}
+
+lmail_status lmail_accounts_from_text(lmail_accounts **out, lmail_str text,
+                                      const lmail_accounts_config *cfg)
+{
+    *out = NULL;
+    if (cfg && cfg->size > sizeof *cfg) {
+        return LMAIL_ERR_SIZE;
+    }
+    file_source *f = new_source(cfg);
+    if (!f) {
+        return LMAIL_ERR_NOMEM;
+    }
+    char *copy = lmi_auth_copy(text);
+    f->table =
+        copy ? lmi_auth_table_new(copy, text.len, LMAIL_STR("-"), f->on_fault, f->user) : NULL;
+    if (!f->table) {
+        file_close(f);
+        return LMAIL_ERR_NOMEM;
+    }
+    return wrap(out, f, cfg);
+}
