@@ -98,7 +98,7 @@ def judge(root, path):
         elif parts[0] == "tests":
             fault = outside(path, quote, name, [path.parent, root / "tests", root / "tests" / "support"])
         else:
-            fault = outside(path, quote, name, [])
+            fault = outside(path, quote, name, [path.parent])  # a program of several files
         if fault:
             yield f"{'/'.join(parts)}:{number}: {name}: {fault}"
 
