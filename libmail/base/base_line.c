@@ -67,11 +67,17 @@ static void discard(lmi_line *l, lmail_str in, size_t *used)
     *used = in.len;
 }
 
-static lmi_line_result refuse(lmi_line *l, lmi_line_result why, int at_cr)
+/* Report once; what is left of the line in `in` (from *used on) is thrown away at once, so that a call
+ * with input always takes some. */
+static lmi_line_result refuse(lmi_line *l, lmi_line_result why, int at_cr, lmail_str in,
+                              size_t *used)
 {
+    size_t more = 0;
     l->discard = 1;
     l->was_cr = at_cr ? 1 : 0;
     l->len = 0;
+    discard(l, lmi_str_skip(in, *used), &more);
+    *used += more;
     return why;
 }
 
@@ -93,6 +99,7 @@ static size_t bare_cr(lmail_str in)
 lmi_line_result lmi_line_read(lmi_line *l, const lmail_alloc *a, lmail_str in, size_t max,
                               size_t *used, lmail_str *line)
 {
+    lmail_str all = in;
     *used = 0;
     *line = (lmail_str){NULL, 0};
     if (l->discard) {
@@ -101,34 +108,34 @@ lmi_line_result lmi_line_read(lmi_line *l, const lmail_alloc *a, lmail_str in, s
         if (l->discard || in.len == 0)
             return LMI_LINE_MORE;
     }
+    size_t skipped = *used;
     size_t before = l->len;
     int open_cr = before > 0 && l->buf[before - 1] == '\r';
     size_t lf = lmi_str_find(in, '\n');
     size_t take = lf < in.len ? lf + 1 : in.len;
     lmail_str part = {in.ptr, take};
 
-    /* The offender that comes first counts: a CR left open by the last piece, a CR inside, the LF.
-     */
+    /* The offender that comes first counts, in any split: a CR left open by the last piece, a CR
+     * inside, the LF; and what shows only behind the limit is too long. */
     if (open_cr && part.len && part.ptr[0] != '\n') {
         line->len = before - 1;
-        return refuse(l, LMI_LINE_BARE, 0);
+        return refuse(l, LMI_LINE_BARE, 0, all, used);
     }
     size_t cr = bare_cr(part);
-    if (cr < part.len) {
+    if (cr < part.len && before + cr + 1 <= max) {
         line->len = before + cr;
-        *used += cr + 1;
-        return refuse(l, LMI_LINE_BARE, 0);
+        *used = skipped + cr + 1;
+        return refuse(l, LMI_LINE_BARE, 0, all, used);
     }
-    if (lf < in.len && !(lf > 0 ? in.ptr[lf - 1] == '\r' : open_cr)) {
+    if (lf < in.len && before + lf <= max && !(lf > 0 ? in.ptr[lf - 1] == '\r' : open_cr)) {
         line->len = before + lf;
-        *used += take;
-        return refuse(l, LMI_LINE_BARE, 0);
+        *used = skipped + take;
+        return refuse(l, LMI_LINE_BARE, 0, all, used);
     }
     if (before + take > max) {
         size_t keep = max > before ? max - before : 0;
-        *used += keep;
-        int cr_last = keep ? in.ptr[keep - 1] == '\r' : open_cr;
-        return refuse(l, LMI_LINE_LONG, cr_last);
+        *used = skipped + keep;
+        return refuse(l, LMI_LINE_LONG, keep ? in.ptr[keep - 1] == '\r' : open_cr, all, used);
     }
     if (lf == in.len) {
         if (part.len && !append(l, a, part, max))
