@@ -1,0 +1,513 @@
+/* smtp_server.c - the session: its life, its pump, its timers, and answers that come home.
+ *
+ * RFC 5321 §3.1, §4.5.3.2 (timeouts). The commands are run by smtp_machine.c; the pump itself is
+ * base_session.c. */
+#include "smtp/smtp_internal.h"
+
+#include <string.h>
+
+const lmail_smtp_reply lmi_smtp_host_error = {
+    sizeof(lmail_smtp_reply), 451, {NULL, 0}, {NULL, 0}, NULL, 0};
+
+static lmail_smtp_server *of(lmail_session *base)
+{
+    return (lmail_smtp_server *)base;
+}
+
+LMI_PUMP(lmail_smtp_server);
+
+/* ---- Ends ------------------------------------------------------------------------------------ */
+
+void lmi_smtp_end_transaction(lmail_smtp_server *s)
+{
+    s->transaction = 0;
+    s->started_body = 0;
+    s->rcpt_tried = 0;
+    s->recipients = 0;
+    s->ends_done = s->ends_total = 0;
+    s->body_bad = 0;
+    s->smtputf8 = 0;
+    lmi_smtp_refusal_done(s, &s->body_refusal);
+}
+
+void lmi_smtp_abandon(lmail_smtp_server *s, lmail_smtp_abandon why)
+{
+    int told = s->transaction;
+    lmi_smtp_end_transaction(s);
+    if (told && s->setup->handler.on_abandon) {
+        lmi_callback_begin(&s->base);
+        s->setup->handler.on_abandon(s, s->base.user, why);
+        lmi_callback_end(&s->base);
+    }
+}
+
+void lmi_smtp_close(lmail_smtp_server *s, lmail_smtp_abandon why)
+{
+    lmi_close(&s->base); /* cancels first */
+    lmi_smtp_auth_gone(s);
+    lmi_smtp_abandon(s, why);
+    lmi_smtp_enter(s, LMI_SMTP_OVER);
+}
+
+lmail_status lmi_smtp_farewell(lmail_smtp_server *s, lmail_smtp_reply_id id)
+{
+    lmail_status st = lmi_smtp_say(s, id, 0);
+    lmi_smtp_close(s, LMAIL_SMTP_ABANDON_GONE);
+    return st;
+}
+
+/* ---- Questions ------------------------------------------------------------------------------- */
+
+lmail_status lmi_smtp_ask(lmail_smtp_server *s, unsigned kind, lmi_question **q)
+{
+    lmail_status st = lmi_ask(&s->base, kind, q);
+    if (st == LMAIL_ERR_LIMIT) {
+        *q = NULL;
+        lmi_trace(&s->base, LMAIL_TRACE_LIMIT, 0, 0, LMAIL_STR("max_pending"));
+        return lmi_smtp_say(s, LMAIL_SMTP_SAY_NO_MEMORY, 0);
+    }
+    return st;
+}
+
+lmail_status lmi_smtp_drop(lmail_smtp_server *s, lmi_question *q)
+{
+    lmi_question_done(&s->base, q);
+    return LMAIL_ERR_NOMEM;
+}
+
+lmail_status lmi_smtp_apply(lmail_smtp_server *s, lmi_smtp_asked what, const lmi_question *q,
+                            const lmail_smtp_reply *r)
+{
+    static lmi_smtp_apply_fn *const apply[LMI_SMTP_ASKED_COUNT] = {
+        [LMI_SMTP_ASKED_HELO] = lmi_smtp_apply_helo,
+        [LMI_SMTP_ASKED_MAIL] = lmi_smtp_apply_mail,
+        [LMI_SMTP_ASKED_RCPT] = lmi_smtp_apply_rcpt,
+        [LMI_SMTP_ASKED_START] = lmi_smtp_apply_start,
+        [LMI_SMTP_ASKED_BODY] = lmi_smtp_apply_body,
+        [LMI_SMTP_ASKED_END] = lmi_smtp_apply_end,
+        [LMI_SMTP_ASKED_VRFY] = lmi_smtp_apply_vrfy,
+        [LMI_SMTP_ASKED_EXPN] = lmi_smtp_apply_expn,
+        [LMI_SMTP_ASKED_ETRN] = lmi_smtp_apply_etrn,
+        [LMI_SMTP_ASKED_RESET] = lmi_smtp_apply_reset,
+        [LMI_SMTP_ASKED_QUIT] = lmi_smtp_apply_quit,
+        [LMI_SMTP_ASKED_UNKNOWN] = lmi_smtp_apply_unknown};
+    return apply[what](s, q, r);
+}
+
+lmail_status lmi_smtp_settle(lmail_smtp_server *s, lmi_question *q, lmi_smtp_asked what,
+                             lmail_status st, const lmail_smtp_reply *r)
+{
+    if (st == LMAIL_PENDING) {
+        s->asked = (uint8_t)what;
+        lmi_question_wait(&s->base, q, 1, what == LMI_SMTP_ASKED_BODY);
+        return LMAIL_OK;
+    }
+    if (st || lmi_smtp_check_reply(r)) {
+        lmi_trace(&s->base, LMAIL_TRACE_VIOLATION, q->ticket, 0, LMAIL_STR("the host's answer"));
+        r = &lmi_smtp_host_error;
+    }
+    st = lmi_smtp_apply(s, what, q, r);
+    lmi_question_done(&s->base, q);
+    return st;
+}
+
+void lmi_smtp_rebase(lmail_str *slice, lmail_str from, const char *copy)
+{
+    if (slice->ptr)
+        slice->ptr = copy + (slice->ptr - from.ptr);
+}
+
+/* ---- The greeting ---------------------------------------------------------------------------- */
+
+lmail_status lmi_smtp_apply_connect(lmail_smtp_server *s, const lmail_smtp_connect_answer *a)
+{
+    lmail_status st;
+    lmail_smtp_reply_id greeting =
+        s->flags & LMAIL_SMTP_LMTP ? LMAIL_SMTP_SAY_GREETING_LMTP : LMAIL_SMTP_SAY_GREETING;
+    s->flags = (s->flags & ~a->flags_off) | a->flags_on;
+    if (a->kind == LMAIL_SMTP_CONNECT_CLOSE) {
+        st = a->reply.code ? lmi_smtp_say_host(s, &a->reply, LMAIL_SMTP_SAY_REFUSED, 0)
+                           : lmi_smtp_say(s, LMAIL_SMTP_SAY_REFUSED, 0);
+        lmi_smtp_close(s, LMAIL_SMTP_ABANDON_GONE);
+        return st;
+    }
+    if (a->kind == LMAIL_SMTP_CONNECT_REFUSE) {
+        st = lmi_smtp_keep_reply(s, &s->connect_refusal, &a->reply, LMAIL_SMTP_SAY_REFUSED);
+        if (st)
+            return st;
+    }
+    lmi_smtp_enter_idle(s);
+    /* RFC 2034 §3: the greeting has no enhanced code. */
+    lmail_smtp_reply banner = a->banner;
+    uint32_t flags = s->flags;
+    s->flags &= ~(uint32_t)LMAIL_SMTP_ENHANCED;
+    st = lmi_smtp_say_host(s, &banner, greeting, 0);
+    s->flags = flags;
+    return st;
+}
+
+static lmail_status check_connect(const lmail_smtp_connect_answer *a)
+{
+    if (a->size > sizeof *a || a->size < sizeof a->size)
+        return LMAIL_ERR_SIZE;
+    if ((unsigned)a->kind > LMAIL_SMTP_CONNECT_CLOSE)
+        return LMAIL_ERR_ARG;
+    lmail_status st = lmi_smtp_check_reply(&a->banner);
+    if (!st)
+        st = lmi_smtp_check_reply(&a->reply);
+    if (!st && a->kind != LMAIL_SMTP_CONNECT_ACCEPT && a->reply.code && a->reply.code < 400)
+        st = LMAIL_ERR_ARG;
+    return st;
+}
+
+static lmail_status after(lmail_smtp_server *s, lmail_status st);
+
+static lmail_status start(lmail_session *base)
+{
+    lmail_smtp_server *s = of(base);
+    lmail_smtp_connect_answer a = LMAIL_SMTP_CONNECT_ANSWER_INIT;
+    lmi_question *q;
+    if (!s->setup->handler.on_connect)
+        return after(s, lmi_smtp_apply_connect(s, &a));
+    lmail_status st = lmi_ask(base, LMI_SMTP_KIND_CONNECT, &q);
+    if (st)
+        return st;
+    lmail_smtp_connect_event *ev = lmi_arena_zget(&q->arena, sizeof *ev);
+    if (!ev)
+        return lmi_smtp_drop(s, q);
+    ev->tls = base->tls_active;
+    lmi_callback_begin(base);
+    st = s->setup->handler.on_connect(s, base->user, q->ticket, ev, &a);
+    lmi_callback_end(base);
+    if (st == LMAIL_PENDING) {
+        s->asked = LMI_SMTP_ASKED_CONNECT;
+        lmi_question_wait(base, q, 1, 0);
+        return LMAIL_OK;
+    }
+    if (st || check_connect(&a)) {
+        lmail_smtp_connect_answer refuse = LMAIL_SMTP_CONNECT_ANSWER_INIT;
+        a = refuse;
+        a.kind = LMAIL_SMTP_CONNECT_CLOSE;
+        a.reply.code = 421; /* RFC 5321 §3.8: the service is not available */
+        a.reply.enhanced = LMAIL_STR("4.3.0");
+        a.reply.text = s->setup->config.host_name;
+    }
+    st = lmi_smtp_apply_connect(s, &a);
+    lmi_question_done(base, q);
+    return after(s, st);
+}
+
+/* ---- Input ----------------------------------------------------------------------------------- */
+
+static int in_body(const lmail_smtp_server *s)
+{
+    return s->state == LMI_SMTP_DATA || s->state == LMI_SMTP_BDAT;
+}
+
+/* What follows any step: the last reply closes, a stop is obeyed, the clock is set. */
+static lmail_status after(lmail_smtp_server *s, lmail_status st)
+{
+    const lmail_smtp_server_config *c = &s->setup->config;
+    if (st < 0 || s->base.closing)
+        return st;
+    if (s->base.holding || s->base.lending) {
+        s->base.due = LMAIL_NEVER;
+        return LMAIL_OK;
+    }
+    if (s->close_after) {
+        lmi_smtp_close(s, LMAIL_SMTP_ABANDON_RESET);
+        return LMAIL_OK;
+    }
+    if (s->base.stopping && !in_body(s))
+        return lmi_smtp_farewell(s, LMAIL_SMTP_SAY_STOPPING);
+    if (in_body(s))
+        s->base.due = c->data_timeout ? s->base.now + c->data_timeout : LMAIL_NEVER;
+    else if (s->base.due == LMAIL_NEVER && c->command_timeout)
+        s->base.due = s->base.now + c->command_timeout;
+    return LMAIL_OK;
+}
+
+/* RFC 4954 §4: an AUTH line may be longer than others. */
+static size_t line_limit(const lmail_smtp_server *s, lmail_str in)
+{
+    static const char auth[5] = "AUTH ";
+    if (s->state == LMI_SMTP_AUTH)
+        return LMI_SASL_LINE;
+    for (size_t i = 0; i < sizeof auth; i++) {
+        char c = 0;
+        if (i < s->line.len)
+            c = s->line.buf[i];
+        else if (i - s->line.len < in.len)
+            c = in.ptr[i - s->line.len];
+        if (lmi_ascii_upper(c) != auth[i])
+            return s->setup->config.max_line;
+    }
+    return LMI_SASL_LINE;
+}
+
+static lmail_status run_line(lmail_smtp_server *s, lmail_str line)
+{
+    lmail_status st;
+    int secret = s->state == LMI_SMTP_AUTH || lmi_str_has_prefix_nocase(line, LMAIL_STR("AUTH "));
+    s->base.due = LMAIL_NEVER; /* set anew in after() */
+    if (s->state == LMI_SMTP_AUTH)
+        st = lmi_smtp_auth_line(s, line);
+    else
+        st = lmi_smtp_command_line(s, line);
+    if (secret)
+        lmi_line_wipe(&s->line);
+    return st;
+}
+
+static lmail_status take_line(lmail_smtp_server *s, lmail_str in, size_t *used)
+{
+    lmail_str line, none = {NULL, 0};
+    lmail_smtp_reply_id id = LMAIL_SMTP_SAY_LINE_TOO_LONG;
+    switch (lmi_line_read(&s->line, &s->base.alloc, in, line_limit(s, in), used, &line)) {
+    case LMI_LINE_MORE:
+        return LMAIL_OK;
+    case LMI_LINE_NOMEM:
+        return LMAIL_ERR_NOMEM;
+    case LMI_LINE_READY:
+        return run_line(s, line);
+    case LMI_LINE_BARE:
+        id = LMAIL_SMTP_SAY_BARE_LINE_END;
+        break;
+    case LMI_LINE_LONG:
+        lmi_trace(&s->base, LMAIL_TRACE_LIMIT, 0, 0, LMAIL_STR("max_line"));
+        break;
+    }
+    s->base.due = LMAIL_NEVER;
+    if (s->state == LMI_SMTP_AUTH) {
+        lmi_line_wipe(&s->line);
+        return lmi_smtp_auth_broken(s, id == LMAIL_SMTP_SAY_LINE_TOO_LONG ? LMAIL_SMTP_SAY_AUTH_LONG
+                                                                          : id);
+    }
+    s->counters.commands++;
+    return lmi_smtp_refuse(s, id, none, NULL);
+}
+
+static lmail_status input(lmail_session *base, lmail_str in, size_t *used)
+{
+    lmail_smtp_server *s = of(base);
+    return after(s, in_body(s) ? lmi_smtp_take_body(s, in, used) : take_line(s, in, used));
+}
+
+/* ---- The rest of the class ------------------------------------------------------------------- */
+
+static lmail_status eof(lmail_session *base)
+{
+    lmi_smtp_close(of(base), LMAIL_SMTP_ABANDON_GONE);
+    return LMAIL_OK;
+}
+
+static lmail_status timer(lmail_session *base)
+{
+    lmail_smtp_server *s = of(base);
+    if (base->tls_wanted || base->tls_shaking) { /* no word of ours may stand in a handshake */
+        lmi_smtp_close(s, LMAIL_SMTP_ABANDON_GONE);
+        return LMAIL_OK;
+    }
+    lmi_trace(base, LMAIL_TRACE_LIMIT, 0, 0,
+              in_body(s) ? LMAIL_STR("data_timeout") : LMAIL_STR("command_timeout"));
+    return lmi_smtp_farewell(s, in_body(s) ? LMAIL_SMTP_SAY_TIMEOUT_DATA
+                                           : LMAIL_SMTP_SAY_TIMEOUT_COMMAND);
+}
+
+/* RFC 3207 §4.2: what was learnt in clear is forgotten. */
+static lmail_status tls_done(lmail_session *base)
+{
+    lmail_smtp_server *s = of(base);
+    s->hello = LMAIL_SMTP_NO_HELLO;
+    s->helo_len = 0;
+    lmi_sasl_done(&s->sasl, &base->alloc);
+    lmi_smtp_enter_idle(s);
+    base->due = LMAIL_NEVER;
+    return after(s, LMAIL_OK);
+}
+
+static lmail_status stop(lmail_session *base)
+{
+    lmail_smtp_server *s = of(base);
+    if (base->tls_wanted || base->tls_shaking) {
+        lmi_smtp_close(s, LMAIL_SMTP_ABANDON_GONE);
+        return LMAIL_OK;
+    }
+    return after(s, LMAIL_OK);
+}
+
+static void cancelled(lmail_session *base, const lmi_question *q)
+{
+    lmail_smtp_server *s = of(base);
+    if (!s->setup->handler.on_cancel)
+        return;
+    lmi_callback_begin(base);
+    s->setup->handler.on_cancel(s, base->user, q->ticket);
+    lmi_callback_end(base);
+}
+
+static void rest(lmail_session *base)
+{
+    lmail_smtp_server *s = of(base);
+    if (lmi_line_empty(&s->line))
+        lmi_line_done(&s->line, &base->alloc);
+}
+
+static void destroy(lmail_session *base)
+{
+    lmail_smtp_server *s = of(base);
+    lmi_smtp_auth_gone(s);
+    lmi_smtp_abandon(s, LMAIL_SMTP_ABANDON_GONE);
+    lmi_smtp_refusal_done(s, &s->connect_refusal);
+    lmi_line_wipe(&s->line);
+    lmi_line_done(&s->line, &base->alloc);
+    lmi_free(&base->alloc, s->helo_name, s->helo_cap);
+    lmi_sasl_done(&s->sasl, &base->alloc);
+    lmi_session_done(base);
+    lmail_alloc a = base->alloc;
+    lmi_free(&a, s, sizeof *s);
+}
+
+static const lmi_class smtp_server_class = {.name = "smtp_server",
+                                            .start = start,
+                                            .input = input,
+                                            .eof = eof,
+                                            .timer = timer,
+                                            .tls_done = tls_done,
+                                            .stop = stop,
+                                            .cancelled = cancelled,
+                                            .rest = rest,
+                                            .destroy = destroy};
+
+lmail_status lmail_smtp_server_new(lmail_smtp_server **out, const lmail_smtp_server_setup *setup,
+                                   void *user, lmail_msec now)
+{
+    const lmail_smtp_server_config *c = &setup->config;
+    *out = NULL;
+    lmail_smtp_server *s = lmi_zalloc(&c->alloc, sizeof *s);
+    if (!s)
+        return LMAIL_ERR_NOMEM;
+    lmi_session_init(&s->base, &smtp_server_class, &c->alloc, user, now);
+    s->base.trace = c->on_trace;
+    s->base.max_tickets = c->max_pending;
+    s->base.out_mark = c->out_mark;
+    /* An event with the line it came from, or a response with its decoded form, always fits. */
+    s->base.question_ceiling =
+        (c->max_line > LMI_SASL_LINE ? c->max_line : (size_t)LMI_SASL_LINE) * 2 + 4096;
+    s->setup = setup;
+    s->flags = c->flags;
+    *out = s;
+    return LMAIL_OK;
+}
+
+/* ---- Late answers ---------------------------------------------------------------------------- */
+
+lmail_status lmail_smtp_server_answer(lmail_smtp_server *s, lmail_ticket t,
+                                      const lmail_smtp_reply *reply, lmail_msec now)
+{
+    lmail_smtp_reply none = LMAIL_SMTP_REPLY_INIT;
+    lmi_question *q;
+    if (!reply)
+        reply = &none;
+    lmail_status st = lmi_smtp_check_reply(reply);
+    if (st)
+        return st;
+    st = lmi_answer_enter(&s->base, t, LMI_SMTP_KIND_REPLY, now, &q);
+    if (st)
+        return st;
+    st = lmi_smtp_apply(s, (lmi_smtp_asked)s->asked, q, reply);
+    lmi_question_done(&s->base, q);
+    if (!st)
+        st = lmi_smtp_go_on(s);
+    return lmi_leave(&s->base, after(s, st));
+}
+
+lmail_status lmail_smtp_server_answer_connect(lmail_smtp_server *s, lmail_ticket t,
+                                              const lmail_smtp_connect_answer *answer,
+                                              lmail_msec now)
+{
+    lmail_smtp_connect_answer accept = LMAIL_SMTP_CONNECT_ANSWER_INIT;
+    lmi_question *q;
+    if (!answer)
+        answer = &accept;
+    lmail_status st = check_connect(answer);
+    if (st)
+        return st;
+    st = lmi_answer_enter(&s->base, t, LMI_SMTP_KIND_CONNECT, now, &q);
+    if (st)
+        return st;
+    st = lmi_smtp_apply_connect(s, answer);
+    lmi_question_done(&s->base, q);
+    return lmi_leave(&s->base, after(s, st));
+}
+
+lmail_status lmail_smtp_server_answer_auth(lmail_smtp_server *s, lmail_ticket t,
+                                           const lmail_auth_answer *answer, lmail_msec now)
+{
+    lmail_auth_answer no = LMAIL_AUTH_ANSWER_INIT;
+    lmi_question *q;
+    if (!answer)
+        answer = &no;
+    lmail_status st = lmi_sasl_check(answer);
+    if (st)
+        return st;
+    st = lmi_answer_enter(&s->base, t, LMI_SMTP_KIND_AUTH, now, &q);
+    if (st)
+        return st;
+    st = lmi_smtp_apply_auth(s, answer);
+    lmi_question_done(&s->base, q);
+    return lmi_leave(&s->base, after(s, st));
+}
+
+/* ---- What it knows --------------------------------------------------------------------------- */
+
+void *lmail_smtp_server_user(const lmail_smtp_server *s)
+{
+    return s->base.user;
+}
+
+lmail_smtp_hello lmail_smtp_server_hello(const lmail_smtp_server *s)
+{
+    return (lmail_smtp_hello)s->hello;
+}
+
+lmail_str lmail_smtp_server_helo_name(const lmail_smtp_server *s)
+{
+    return (lmail_str){s->helo_name, s->helo_len};
+}
+
+const lmail_tls_facts *lmail_smtp_server_tls(const lmail_smtp_server *s)
+{
+    return s->base.tls_active ? &s->base.tls : NULL;
+}
+
+lmail_str lmail_smtp_server_identity(const lmail_smtp_server *s)
+{
+    return lmi_sasl_identity(&s->sasl);
+}
+
+lmail_str lmail_smtp_server_mechanism(const lmail_smtp_server *s)
+{
+    lmail_str none = {NULL, 0};
+    return lmi_sasl_identity(&s->sasl).len ? (lmail_str){s->sasl.name, s->sasl.name_len} : none;
+}
+
+int lmail_smtp_server_in_transaction(const lmail_smtp_server *s)
+{
+    return s->transaction;
+}
+
+uint32_t lmail_smtp_server_recipients(const lmail_smtp_server *s)
+{
+    return s->recipients;
+}
+
+void lmail_smtp_server_counters(const lmail_smtp_server *s, lmail_smtp_counters *out)
+{
+    *out = s->counters;
+}
+
+lmail_smtp_error lmail_smtp_server_error(const lmail_smtp_server *s)
+{
+    return s->error;
+}
