@@ -121,9 +121,12 @@ static lmail_status send(lmail_pop3_server *s, lmail_str data, lmail_ticket t)
         release(s, t);
         return LMAIL_OK;
     }
-    lmail_status st = stuff(s, data, t);
+    /* Looked at first: stuff may release the octets. */
     char last = data.ptr[data.len - 1];
-    b->ends_crlf = last == '\n' && (data.len > 1 ? data.ptr[data.len - 2] == '\r' : b->last_cr);
+    int ends_crlf =
+        last == '\n' && (data.len > 1 ? data.ptr[data.len - 2] == '\r' : b->last_cr != 0);
+    lmail_status st = stuff(s, data, t);
+    b->ends_crlf = ends_crlf != 0;
     b->last_cr = last == '\r';
     b->line_start = last == '\n';
     if (b->top)

@@ -78,7 +78,7 @@ static lmail_status timer(lmail_session *base)
     lmail_pop3_server *s = of(base);
     int login = s->state < LMAIL_POP3_TRANSACTION && s->login_until <= base->now;
     /* The host's time is not the client's; and a client that reads a long message is not idle. */
-    if (base->holding || (base->out.size < s->unsent_seen && !login)) {
+    if (base->holding || (base->out.size && base->out.size < s->unsent_seen && !login)) {
         s->unsent_seen = base->out.size;
         base->due = later(base->now, s->setup->cfg.idle_timeout);
         return LMAIL_OK;
