@@ -24,7 +24,8 @@ static void complain(play *p, const char *expected, const char *got)
 
 static lmail_str rest_of_output(const play *p)
 {
-    return (lmail_str){p->h.out.ptr + p->matched, p->h.out.len - p->matched};
+    lmail_str all = {p->h.out.ptr ? p->h.out.ptr : "", p->h.out.len};
+    return (lmail_str){all.ptr + p->matched, all.len - p->matched};
 }
 
 static const char *first_lines(play *p, lmail_str octets)
