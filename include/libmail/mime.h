@@ -183,10 +183,10 @@ LMAIL_API const lmail_mime_summary *lmail_mime_parser_summary(const lmail_mime_p
 LMAIL_API lmail_status lmail_mime_body_from_bodystructure(lmail_str bodystructure, char *out,
                                                           size_t cap, size_t *made);
 
-/* ENVELOPE of a header block alone, for a store without a cache. *made is the size needed;
- * ERR_LIMIT when cap is too small: 6 * header.len + 1024 is always enough. */
-LMAIL_API lmail_status lmail_mime_envelope_write(lmail_str header, char *out, size_t cap,
-                                                 size_t *made);
+/* ENVELOPE of a header block alone, for a store without a cache. alloc: for work space; NULL: the C
+ * library's. *made is the size needed. Returns OK, ERR_NOMEM, ERR_LIMIT when cap is too small. */
+LMAIL_API lmail_status lmail_mime_envelope_write(const lmail_alloc *alloc, lmail_str header,
+                                                 char *out, size_t cap, size_t *made);
 
 /* ---- Header fields --------------------------------------------------------------------------- */
 
@@ -210,7 +210,7 @@ LMAIL_API size_t lmail_mime_unfold(lmail_str in, char *out);
 
 /* What BODY[HEADER.FIELDS (names)] sends, or with `exclude` HEADER.FIELDS.NOT: the fields' own
  * octets in their order, then an empty line. *made is the size needed; ERR_LIMIT when cap is too
- * small: block.len + 2 is always enough. Source: RFC 9051 §6.4.5. */
+ * small: block.len + 4 is always enough. Source: RFC 9051 §6.4.5. */
 LMAIL_API lmail_status lmail_mime_fields_filter(lmail_str block, const lmail_str *names,
                                                 size_t count, int exclude, char *out, size_t cap,
                                                 size_t *made);
@@ -273,8 +273,8 @@ typedef struct lmail_mime_content {
     size_t count;            /* parameters */
 } lmail_mime_content;
 
-/* Parse a structured value into out and param[0..max); later parameters are dropped. scratch: twice
- * value.len octets, all slices point into it. The first of two parameters with one name counts.
+/* Parse a structured value into out and param[0..max); later parameters are dropped. scratch: 4 *
+ * value.len + 16 octets, all slices point into it. The first of two parameters with one name counts.
  * Source: RFC 2045 §5.1, RFC 2231 §3 and §4, RFC 2183. */
 LMAIL_API void lmail_mime_content_parse(lmail_str value, lmail_mime_content *out,
                                         lmail_mime_param *param, size_t max, char *scratch,
