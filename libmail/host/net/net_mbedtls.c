@@ -1,0 +1,181 @@
+/* net_mbedtls.c - the TLS engine on mbedTLS 3.6: filters. Contexts are in net_mbedtls_context.c.
+ *
+ * mbedTLS reads and writes through two callbacks; here both work on memory, so that a filter runs
+ * byte by byte under test and on any thread. Whatever error it gives that is not plainly "more
+ * input" or "close_notify" ends the connection: KeyUpdate, for one, which 3.6 does not know. */
+#include "net_mbedtls.h"
+
+#include <mbedtls/oid.h>
+#include <mbedtls/x509_crt.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Thread_local lmi_tls *in_step; /* whose handshake this thread runs: for ticket_taken */
+
+static int send_cb(void *arg, const unsigned char *octets, size_t len)
+{
+    mbed_filter *f = arg;
+    if (len > INT32_MAX || lmi_tls_emit(&f->base, octets, len))
+        return MBEDTLS_ERR_SSL_ALLOC_FAILED;
+    return (int)len;
+}
+
+static int receive_cb(void *arg, unsigned char *octets, size_t cap)
+{
+    mbed_filter *f = arg;
+    size_t n = f->base.in_len < cap ? f->base.in_len : cap;
+    if (n == 0)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    memcpy(octets, f->base.in, n);
+    f->base.in += n;
+    f->base.in_len -= n;
+    return (int)n;
+}
+
+lmail_status lmi_mbed_filter_new(lmi_tls **out, void *arg)
+{
+    mbed_context *context = arg;
+    mbed_filter *f = calloc(1, sizeof(*f));
+    if (!f)
+        return LMAIL_ERR_NOMEM;
+    mbedtls_ssl_init(&f->ssl);
+    if (mbedtls_ssl_setup(&f->ssl, &context->conf)) {
+        mbedtls_ssl_free(&f->ssl);
+        free(f);
+        return LMAIL_ERR_NOMEM;
+    }
+    mbedtls_ssl_set_bio(&f->ssl, f, send_cb, receive_cb, NULL);
+    mbedtls_ssl_set_user_data_p(&f->ssl, f);
+    *out = &f->base;
+    return LMAIL_OK;
+}
+
+void lmi_mbed_filter_free(lmi_tls *base)
+{
+    mbed_filter *f = (mbed_filter *)base;
+    mbedtls_ssl_free(&f->ssl);
+    free(f->server_name);
+    free(f->peer_name);
+    free(f);
+}
+
+static lmi_tls_result result_of(int rc)
+{
+    switch (rc) {
+    case MBEDTLS_ERR_SSL_WANT_READ:
+        return LMI_TLS_WANT;
+    case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
+    case 0:
+        return LMI_TLS_END;
+    default:
+        return LMI_TLS_FAIL;
+    }
+}
+
+void lmi_mbed_ticket_taken(void)
+{
+    if (in_step)
+        in_step->resumed = 1;
+}
+
+lmi_tls_result lmi_mbed_handshake(lmi_tls *base)
+{
+    mbed_filter *f = (mbed_filter *)base;
+    in_step = base;
+    int rc = mbedtls_ssl_handshake(&f->ssl);
+    in_step = NULL;
+    return rc == 0 ? LMI_TLS_OK : rc == MBEDTLS_ERR_SSL_WANT_READ ? LMI_TLS_WANT : LMI_TLS_FAIL;
+}
+
+lmi_tls_result lmi_mbed_read(lmi_tls *base, char *out, size_t cap, size_t *made)
+{
+    mbed_filter *f = (mbed_filter *)base;
+    int rc = mbedtls_ssl_read(&f->ssl, (unsigned char *)out, cap);
+    *made = rc > 0 ? (size_t)rc : 0;
+    return rc > 0 ? LMI_TLS_OK : result_of(rc);
+}
+
+lmi_tls_result lmi_mbed_write(lmi_tls *base, const char *in, size_t len, size_t *used)
+{
+    mbed_filter *f = (mbed_filter *)base;
+    int rc = mbedtls_ssl_write(&f->ssl, (const unsigned char *)in, len);
+    *used = rc > 0 ? (size_t)rc : 0;
+    return rc > 0 ? LMI_TLS_OK : LMI_TLS_FAIL;
+}
+
+void lmi_mbed_close_notify(lmi_tls *base)
+{
+    mbedtls_ssl_close_notify(&((mbed_filter *)base)->ssl);
+}
+
+/* ---- Facts -------------------------------------------------------------------------------------
+ */
+
+static char *copy_name(const unsigned char *text, size_t len)
+{
+    if (len == 0 || len > 255 || memchr(text, 0, len))
+        return NULL;
+    char *out = malloc(len + 1);
+    if (!out)
+        return NULL;
+    memcpy(out, text, len);
+    out[len] = 0;
+    return out;
+}
+
+/* Who the certificate is for: its first rfc822Name, else its common name (RFC 8314 §3.4 leaves the
+ * mapping to the site; both are what mail clients' certificates carry). */
+static char *identity(const mbedtls_x509_crt *crt)
+{
+    for (const mbedtls_x509_sequence *at = &crt->subject_alt_names; at; at = at->next) {
+        mbedtls_x509_subject_alternative_name name;
+        if (!at->buf.p || mbedtls_x509_parse_subject_alt_name(&at->buf, &name))
+            continue;
+        char *found = name.type == MBEDTLS_X509_SAN_RFC822_NAME
+                          ? copy_name(name.san.unstructured_name.p, name.san.unstructured_name.len)
+                          : NULL;
+        mbedtls_x509_free_subject_alt_name(&name);
+        if (found)
+            return found;
+    }
+    for (const mbedtls_x509_name *at = &crt->subject; at; at = at->next)
+        if (at->oid.p && !MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &at->oid))
+            return copy_name(at->val.p, at->val.len);
+    return NULL;
+}
+
+void lmi_mbed_facts(lmi_tls *base, lmail_tls_facts *facts)
+{
+    mbed_filter *f = (mbed_filter *)base;
+    const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(&f->ssl);
+    const mbedtls_ssl_ciphersuite_t *suite =
+        mbedtls_ssl_ciphersuite_from_id(mbedtls_ssl_get_ciphersuite_id_from_ssl(&f->ssl));
+    facts->version = lmail_str_from(mbedtls_ssl_get_version(&f->ssl));
+    facts->cipher = lmail_str_from(mbedtls_ssl_get_ciphersuite(&f->ssl));
+    facts->bits = suite ? (unsigned)mbedtls_ssl_ciphersuite_get_cipher_key_bitlen(suite) : 0;
+    facts->server_name = lmail_str_from(f->server_name);
+    facts->alpn = lmail_str_from(mbedtls_ssl_get_alpn_protocol(&f->ssl));
+    facts->peer_verified = peer && mbedtls_ssl_get_verify_result(&f->ssl) == 0;
+    if (facts->peer_verified && !f->peer_name)
+        f->peer_name = identity(peer);
+    facts->peer_name = lmail_str_from(f->peer_name);
+}
+
+/* RFC 9266 §2: for TLS 1.3 always; TLS 1.2 would need the extended master secret proven. */
+lmail_status lmi_mbed_binding(lmi_tls *base, unsigned char out[32])
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+    mbed_filter *f = (mbed_filter *)base;
+    if (mbedtls_ssl_get_version_number(&f->ssl) != MBEDTLS_SSL_VERSION_TLS1_3)
+        return LMAIL_ERR_UNSUPPORTED;
+    int rc =
+        mbedtls_ssl_export_keying_material(&f->ssl, out, 32, label, sizeof(label) - 1, NULL, 0, 1);
+    return rc ? LMAIL_ERR_UNSUPPORTED : LMAIL_OK;
+}
+
+const lmi_tls_engine lmi_mbedtls = {
+    "mbedtls",           lmi_mbed_context_new, lmi_mbed_context_free,
+    lmi_mbed_filter_new, lmi_mbed_filter_free, lmi_mbed_handshake,
+    lmi_mbed_read,       lmi_mbed_write,       lmi_mbed_close_notify,
+    lmi_mbed_facts,      lmi_mbed_binding,
+};

@@ -1,0 +1,54 @@
+/* net_mbedtls.h - shared by the files of the mbedTLS engine; nobody else includes it. */
+#ifndef LMI_NET_MBEDTLS_H
+#define LMI_NET_MBEDTLS_H
+
+#include "net_tls.h"
+
+#include <mbedtls/pk.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/ssl_ciphersuites.h>
+#include <mbedtls/ssl_ticket.h>
+#include <mbedtls/x509_crt.h>
+
+#if MBEDTLS_VERSION_NUMBER < 0x03060000
+#error "mbedTLS 3.6 or later"
+#endif
+
+typedef struct mbed_cert {
+    mbedtls_x509_crt chain;
+    mbedtls_pk_context key;
+} mbed_cert;
+
+typedef struct mbed_context {
+    mbedtls_ssl_config conf;
+    mbedtls_ssl_ticket_context tickets;
+    mbedtls_x509_crt client_ca;
+    mbed_cert *certs;
+    size_t certs_n;
+    char **alpn; /* terminated by NULL, as mbedTLS wants it */
+} mbed_context;
+
+typedef struct mbed_filter {
+    lmi_tls base; /* first */
+    mbedtls_ssl_context ssl;
+    char *server_name, *peer_name;
+} mbed_filter;
+
+lmail_status lmi_mbed_context_new(void **out, const lmail_tls_config *config, char *error,
+                                  size_t cap);
+void lmi_mbed_context_free(void *context);
+lmail_status lmi_mbed_filter_new(lmi_tls **out, void *context);
+void lmi_mbed_filter_free(lmi_tls *f);
+lmi_tls_result lmi_mbed_handshake(lmi_tls *f);
+lmi_tls_result lmi_mbed_read(lmi_tls *f, char *out, size_t cap, size_t *made);
+lmi_tls_result lmi_mbed_write(lmi_tls *f, const char *in, size_t len, size_t *used);
+void lmi_mbed_close_notify(lmi_tls *f);
+void lmi_mbed_facts(lmi_tls *f, lmail_tls_facts *facts);
+lmail_status lmi_mbed_binding(lmi_tls *f, unsigned char out[32]);
+
+void lmi_mbed_ticket_taken(void); /* the handshake that this thread runs is a resumption */
+int lmi_mbed_random(void *unused, unsigned char *out, size_t len); /* for f_rng */
+/* Does a certificate's name ("*.example.org") cover a host? RFC 6125 §6.4: one label, leftmost. */
+int lmi_mbed_name_covers(lmail_str pattern, lmail_str host);
+
+#endif
