@@ -1,0 +1,260 @@
+/* net_listener.c - sockets that listen, and the rules that their connections are accepted under.
+ *
+ * One loop (the first) accepts for all listeners and hands each socket to the loop with the fewest
+ * connections. SO_REUSEPORT would spare the hand-over, but it spreads by a hash, which leaves loops
+ * idle when clients are few; it resets what waits in a queue when one of its sockets closes; and it
+ * cannot serve inherited or unix sockets. One thread accepts about 100,000 connections a second,
+ * more than any mail server shakes hands with.
+ *
+ * A listener that must not accept is closed with shutdown(SHUT_RD): clients see "connection
+ * refused" and go elsewhere. The address stays bound, so listen() opens it again without
+ * privileges. A unix socket cannot be reopened that way; there clients wait in the queue. */
+#include "net_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void apply_asked(lmi_task *task);
+static void wait_over(lmi_timer *timer);
+
+void lmail_listener_config_init(lmail_listener_config *config)
+{
+    *config = (lmail_listener_config)LMAIL_LISTENER_CONFIG_INIT;
+}
+
+/* ---- Setups ------------------------------------------------------------------------------------
+ */
+
+static lmail_msec or_default(lmail_msec given, lmail_msec standard)
+{
+    return given ? given : standard;
+}
+
+lmail_status lmi_setup_new(lmi_setup **out, const lmail_listener_config *config, char *error,
+                           size_t cap)
+{
+    if (config->size > sizeof(*config))
+        return lmi_net_fail(LMAIL_ERR_SIZE, error, cap, "configuration of a newer library");
+    if (!config->on_open || (config->implicit_tls && !config->tls))
+        return lmi_net_fail(LMAIL_ERR_ARG, error, cap,
+                            config->on_open ? "TLS without a certificate" : "no on_open");
+    lmi_setup *s = calloc(1, sizeof(*s));
+    if (!s)
+        return lmi_net_fail(LMAIL_ERR_NOMEM, error, cap, "out of memory");
+    s->refs = 1;
+    s->implicit_tls = config->implicit_tls != 0;
+    s->proxy_timeout = or_default(config->proxy_timeout, 5000);
+    s->handshake_timeout = or_default(config->handshake_timeout, 30000);
+    s->write_timeout = or_default(config->write_timeout, 120000);
+    s->linger_timeout = or_default(config->linger_timeout, 2000);
+    s->rest_after = or_default(config->rest_after, 5000);
+    s->on_open = config->on_open;
+    s->on_closed = config->on_closed;
+    s->user = config->user;
+    lmail_status st = LMAIL_OK;
+    if (config->proxy_from) {
+        s->proxy = 1;
+        st = lmi_networks_parse(&s->proxy_from, config->proxy_from);
+    }
+    if (!st && config->refusal.len) {
+        s->refusal = malloc(config->refusal.len);
+        s->refusal_len = config->refusal.len;
+        if (s->refusal)
+            memcpy(s->refusal, config->refusal.ptr, config->refusal.len);
+        else
+            st = LMAIL_ERR_NOMEM;
+    }
+    if (st) {
+        lmi_setup_release(s);
+        if (st == LMAIL_ERR_SYNTAX)
+            return lmi_net_fail(LMAIL_ERR_ARG, error, cap, "\"%s\" is no list of networks",
+                                config->proxy_from);
+        return lmi_net_fail(st, error, cap, "%s", lmail_status_text(st));
+    }
+    if (config->tls)
+        s->tls = lmail_tls_hold(config->tls);
+    s->on_released = config->on_released; /* from here on it will be called */
+    *out = s;
+    return LMAIL_OK;
+}
+
+lmi_setup *lmi_setup_hold(lmi_setup *setup)
+{
+    atomic_fetch_add(&setup->refs, 1);
+    return setup;
+}
+
+void lmi_setup_release(lmi_setup *setup)
+{
+    if (atomic_fetch_sub(&setup->refs, 1) != 1)
+        return;
+    if (setup->on_released)
+        setup->on_released(setup->user);
+    lmail_tls_release(setup->tls);
+    lmi_networks_done(&setup->proxy_from);
+    free(setup->refusal);
+    free(setup);
+}
+
+/* ---- Listeners ---------------------------------------------------------------------------------
+ */
+
+lmail_status lmail_listener_new(lmail_listener **out, lmail_net *net,
+                                const lmail_listener_config *config, char *error, size_t cap)
+{
+    if (net->stopping)
+        return lmi_net_fail(LMAIL_ERR_STATE, error, cap, "the net stops");
+    lmi_setup *setup;
+    lmail_status st = lmi_setup_new(&setup, config, error, cap);
+    if (st)
+        return st;
+    lmail_listener *l = calloc(1, sizeof(*l));
+    if (!l || lmi_heap_promise(&net->loops[0].timers)) {
+        st = lmi_net_fail(LMAIL_ERR_NOMEM, error, cap, "out of memory");
+    } else {
+        l->net = net;
+        l->fd = -1;
+        l->backlog = config->backlog ? config->backlog : 1024;
+        l->apply_task.fn = apply_asked;
+        l->timer.fn = wait_over;
+        l->setup = setup;
+        st = lmi_listener_bind(l, config, error, cap);
+    }
+    if (st) {
+        setup->on_released = NULL; /* the host learns of the failure here */
+        if (l) {
+            lmi_listener_free(l);
+        } else {
+            lmi_setup_release(setup);
+        }
+        return st;
+    }
+    l->next = net->listeners;
+    net->listeners = l;
+    if (net->started)
+        lmi_listener_start(l);
+    if (out)
+        *out = l;
+    return LMAIL_OK;
+}
+
+lmail_status lmail_listener_update(lmail_listener *l, const lmail_listener_config *config,
+                                   char *error, size_t cap)
+{
+    lmi_setup *next;
+    lmail_status st = lmi_setup_new(&next, config, error, cap);
+    if (st)
+        return st;
+    pthread_mutex_lock(&l->net->lock);
+    lmi_setup *before = l->setup;
+    l->setup = next;
+    pthread_mutex_unlock(&l->net->lock);
+    lmi_setup_release(before);
+    return LMAIL_OK;
+}
+
+void lmi_listener_start(lmail_listener *l)
+{
+    uv_loop_t *uv = l->net->loops[0].uv;
+    if (l->has_poll || uv_poll_init(uv, &l->poll, l->fd))
+        return;
+    l->poll.data = l;
+    l->has_poll = 1;
+    l->listening = 1;
+    uv_poll_start(&l->poll, UV_READABLE, lmi_accept);
+    lmi_listener_apply(l);
+}
+
+static void poll_closed(uv_handle_t *handle)
+{
+    lmail_listener *l = handle->data;
+    close(l->fd);
+    l->fd = -1;
+}
+
+static void end(lmail_listener *l)
+{
+    if (!l->open)
+        return;
+    l->open = 0;
+    lmi_loop_timer_set(&l->net->loops[0], &l->timer, LMAIL_NEVER);
+    if (l->unlink_path)
+        unlink(l->unlink_path);
+    if (l->has_poll)
+        uv_close((uv_handle_t *)&l->poll, poll_closed);
+    else
+        close(l->fd);
+    if (!l->has_poll)
+        l->fd = -1;
+}
+
+void lmi_listener_apply(lmail_listener *l)
+{
+    if (!l->open || !l->has_poll)
+        return;
+    if (l->net->stopping || atomic_load(&l->closed)) {
+        end(l);
+        return;
+    }
+    pthread_mutex_lock(&l->net->lock);
+    int refuse = l->net->full || atomic_load(&l->paused);
+    pthread_mutex_unlock(&l->net->lock);
+    int wanted = !refuse && !l->waiting;
+    if (wanted == l->listening)
+        return;
+    l->listening = wanted;
+    if (wanted) {
+        listen(l->fd, (int)l->backlog);
+        uv_poll_start(&l->poll, UV_READABLE, lmi_accept);
+    } else {
+        uv_poll_stop(&l->poll);
+        if (refuse && !l->is_unix)
+            shutdown(l->fd, SHUT_RD);
+    }
+}
+
+static void apply_asked(lmi_task *task)
+{
+    lmi_listener_apply((lmail_listener *)((char *)task - offsetof(lmail_listener, apply_task)));
+}
+
+static void wait_over(lmi_timer *timer)
+{
+    lmail_listener *l = (lmail_listener *)((char *)timer - offsetof(lmail_listener, timer));
+    l->waiting = 0;
+    lmi_listener_apply(l);
+}
+
+unsigned lmail_listener_port(const lmail_listener *listener)
+{
+    return listener->port;
+}
+
+void lmail_listener_pause(lmail_listener *listener)
+{
+    atomic_store(&listener->paused, 1);
+    lmi_loop_post_task(&listener->net->loops[0], &listener->apply_task);
+}
+
+void lmail_listener_resume(lmail_listener *listener)
+{
+    atomic_store(&listener->paused, 0);
+    lmi_loop_post_task(&listener->net->loops[0], &listener->apply_task);
+}
+
+void lmail_listener_close(lmail_listener *listener)
+{
+    atomic_store(&listener->closed, 1);
+    lmi_loop_post_task(&listener->net->loops[0], &listener->apply_task);
+}
+
+void lmi_listener_free(lmail_listener *l)
+{
+    end(l);
+    if (l->net && l->net->loops)
+        lmi_heap_unpromise(&l->net->loops[0].timers);
+    lmi_setup_release(l->setup);
+    free(l->unlink_path);
+    free(l);
+}
