@@ -725,7 +725,9 @@ enum {
     LMAIL_IMAP_CAP_MOVE = 256,         /* RFC 6851 */
     LMAIL_IMAP_CAP_CHILDREN = 512,     /* RFC 3348 */
     LMAIL_IMAP_CAP_SPECIAL_USE = 1024, /* RFC 6154 */
-    LMAIL_IMAP_CAP_STARTTLS = 2048
+    LMAIL_IMAP_CAP_STARTTLS = 2048,
+    LMAIL_IMAP_CAP_CREATE_SPECIAL_USE =
+        4096 /* RFC 6154: on_create honours special_use or says NO [USEATTR] */
 };
 #define LMAIL_IMAP_CAPS_ALL (~(uint64_t)0)
 

@@ -1,0 +1,385 @@
+/* imap_server.c - the setup that sessions share, the session, its timers, its getters.
+ *
+ * What the pump calls (lmi_class) stands here; commands are read in imap_input.c and run in imap_run.c.
+ * RFC 9051 §3 (states), §5.4 (autologout). */
+#include "imap/imap_internal.h"
+
+#include <string.h>
+
+/* ---- Configuration --------------------------------------------------------------------------- */
+
+void lmail_imap_server_config_init(lmail_imap_server_config *c)
+{
+    memset(c, 0, sizeof *c);
+    c->size = sizeof *c;
+    lmail_env_init(&c->env);
+    c->capabilities = LMAIL_IMAP_CAPS_ALL;
+}
+
+void lmail_imap_server_handler_init(lmail_imap_server_handler *h)
+{
+    memset(h, 0, sizeof *h);
+    h->size = sizeof *h;
+}
+
+static void fill_defaults(lmail_imap_server_config *c)
+{
+#define DEFAULT(member, value)                                                                     \
+    if (!c->member)                                                                                \
+    c->member = (value)
+    DEFAULT(separator, '/');
+    DEFAULT(line_max, 65536);
+    DEFAULT(literal_max, 65536);
+    DEFAULT(append_max, (uint64_t)50 << 20);
+    DEFAULT(name_max, 1000);
+    DEFAULT(command_memory, (size_t)256 << 10);
+    DEFAULT(question_memory, (size_t)256 << 10);
+    DEFAULT(output_mark, 65536);
+    DEFAULT(view_memory, (size_t)64 << 20);
+    DEFAULT(max_pending, 16);
+    DEFAULT(max_bad_commands, 20);
+    DEFAULT(max_auth_failures, 5);
+    DEFAULT(auth_timeout, 3 * 60 * 1000);
+    DEFAULT(idle_timeout, 30 * 60 * 1000);
+    DEFAULT(keepalive, 2 * 60 * 1000);
+#undef DEFAULT
+    if (!c->greeting.len)
+        c->greeting = LMAIL_STR("IMAP server ready");
+}
+
+static int one_line(lmail_str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+            return 0;
+    return 1;
+}
+
+static lmail_status check(const lmail_imap_server_config *c)
+{
+    char sep = c->separator;
+    if (sep && (sep <= 0x20 || sep >= 0x7f || strchr("*%&\"\\", sep)))
+        return LMAIL_ERR_ARG;
+    if (!one_line(c->greeting) || (c->greeting.len && c->greeting.ptr[0] == '['))
+        return LMAIL_ERR_ARG;
+    for (size_t i = 0; i < c->id_count; i++)
+        if (!one_line(c->id[i].name) || !one_line(c->id[i].value))
+            return LMAIL_ERR_ARG;
+    return LMAIL_OK;
+}
+
+static lmail_str put(char **at, lmail_str text)
+{
+    lmail_str copy = {text.ptr ? *at : NULL, text.len};
+    if (text.len)
+        memcpy(*at, text.ptr, text.len);
+    *at += text.len;
+    return copy;
+}
+
+static lmail_status block_size(const lmail_imap_server_config *c, size_t *total)
+{
+    lmail_status st = lmail_size_mul(c->id_count, sizeof *c->id, total);
+    if (!st)
+        st = lmail_size_add(*total, sizeof(lmail_imap_server_setup) + c->greeting.len, total);
+    for (size_t i = 0; i < c->id_count && !st; i++)
+        st = lmail_size_add(*total, c->id[i].name.len, total) ||
+                     lmail_size_add(*total, c->id[i].value.len, total)
+                 ? LMAIL_ERR_LIMIT
+                 : LMAIL_OK;
+    return st ? LMAIL_ERR_ARG : LMAIL_OK;
+}
+
+lmail_status lmail_imap_server_setup_new(lmail_imap_server_setup **out,
+                                         const lmail_imap_server_config *given,
+                                         const lmail_imap_server_handler *handler)
+{
+    lmail_imap_server_config c = {0};
+    lmail_imap_server_handler h = {0};
+    if (given->size > sizeof c || handler->size > sizeof h || given->size < sizeof(size_t) ||
+        handler->size < sizeof(size_t) || given->env.size > sizeof c.env)
+        return LMAIL_ERR_SIZE;
+    memcpy(&c, given, given->size);
+    memcpy(&h, handler, handler->size);
+    fill_defaults(&c);
+    size_t total;
+    lmail_status st = check(&c);
+    if (!st)
+        st = block_size(&c, &total);
+    if (st)
+        return st;
+    lmail_alloc alloc = lmi_alloc_resolve(&c.alloc);
+    lmail_imap_server_setup *setup = lmi_zalloc(&alloc, total);
+    if (!setup)
+        return LMAIL_ERR_NOMEM;
+    setup->alloc = alloc;
+    setup->total = total;
+    setup->handler = h;
+    lmail_imap_id_field *id = (lmail_imap_id_field *)(void *)(setup + 1);
+    char *at = (char *)(id + c.id_count);
+    for (size_t i = 0; i < c.id_count; i++) {
+        id[i].name = put(&at, c.id[i].name);
+        id[i].value = put(&at, c.id[i].value);
+    }
+    c.id = id;
+    c.greeting = put(&at, c.greeting);
+    setup->config = c;
+    *out = setup;
+    return LMAIL_OK;
+}
+
+void lmail_imap_server_setup_free(lmail_imap_server_setup *setup)
+{
+    if (!setup)
+        return;
+    lmail_alloc alloc = setup->alloc;
+    lmi_free(&alloc, setup, setup->total);
+}
+
+/* ---- What the pump calls --------------------------------------------------------------------- */
+
+void lmi_imap_set_timer(lmi_imap *s)
+{
+    if (s->base.closing)
+        return;
+    lmail_msec due = s->heard + lmi_imap_config(s)->idle_timeout;
+    if (due < s->heard)
+        due = LMAIL_NEVER;
+    if (s->auth_deadline < due)
+        due = s->auth_deadline;
+    lmail_msec keepalive = lmi_imap_config(s)->keepalive;
+    if (s->idling && keepalive < LMAIL_NEVER - s->spoke && s->spoke + keepalive < due)
+        due = s->spoke + keepalive;
+    s->base.due = due;
+}
+
+static lmail_status on_start(lmail_session *base)
+{
+    lmi_imap *s = (lmi_imap *)base;
+    lmail_msec limit = lmi_imap_config(s)->auth_timeout;
+    s->heard = s->spoke = base->now;
+    s->auth_deadline = limit < LMAIL_NEVER - base->now ? base->now + limit : LMAIL_NEVER;
+    lmi_imap_put(s, LMAIL_STR("* OK [CAPABILITY "));
+    lmi_imap_put_capabilities(s);
+    lmi_imap_put(s, LMAIL_STR("] "));
+    lmi_imap_put_line(s, lmi_imap_config(s)->greeting);
+    lmi_imap_set_timer(s);
+    return s->failed;
+}
+
+static lmail_status on_timer(lmail_session *base)
+{
+    lmi_imap *s = (lmi_imap *)base;
+    const lmail_imap_server_config *c = lmi_imap_config(s);
+    if (base->now >= s->auth_deadline)
+        return lmi_imap_bye(s, LMAIL_STR("Login took too long"));
+    if (base->now - s->heard >= c->idle_timeout) {
+        /* The host's slowness is not the client's. */
+        if (!base->holding)
+            return lmi_imap_bye(s, LMAIL_STR("Autologout; idle for too long"));
+        s->heard = base->now;
+    }
+    if (s->idling && base->now - s->spoke >= c->keepalive) {
+        s->spoke = base->now;
+        if (!base->out.size) /* what was said before has not arrived yet */
+            lmi_imap_put_line(s, LMAIL_STR("* OK Still here"));
+    }
+    lmi_imap_set_timer(s);
+    return s->failed;
+}
+
+static lmail_status on_room(lmail_session *base)
+{
+    lmi_imap *s = (lmi_imap *)base;
+    s->heard = base->now; /* a client that takes its answers is alive */
+    lmail_status st = lmi_imap_drive(s);
+    lmi_imap_set_timer(s);
+    return st;
+}
+
+static void end_exchange(lmi_imap *s)
+{
+    if (!lmi_sasl_end(&s->sasl) || !lmi_imap_handler(s)->on_auth_end)
+        return;
+    lmi_callback_begin(&s->base);
+    lmi_imap_handler(s)->on_auth_end(s, s->base.user, LMAIL_AUTH_END_GONE);
+    lmi_callback_end(&s->base);
+}
+
+/* What was begun and cannot be finished. */
+static void abandon(lmi_imap *s)
+{
+    void (*undo)(lmi_imap *) = s->abort;
+    s->abort = NULL;
+    if (undo)
+        undo(s);
+    end_exchange(s);
+}
+
+static lmail_status on_eof(lmail_session *base)
+{
+    abandon((lmi_imap *)base);
+    return LMAIL_OK;
+}
+
+static lmail_status on_tls(lmail_session *base)
+{
+    lmi_imap *s = (lmi_imap *)base;
+    s->heard = base->now;
+    lmi_imap_set_timer(s);
+    return LMAIL_OK;
+}
+
+static lmail_status on_stop(lmail_session *base)
+{
+    lmi_imap *s = (lmi_imap *)base;
+    if (s->cmd.running && s->step)
+        return LMAIL_OK; /* the command at hand is finished first */
+    return lmi_imap_bye(s, LMAIL_STR("Server is shutting down"));
+}
+
+static void on_cancelled(lmail_session *base, const lmi_question *q)
+{
+    lmi_imap *s = (lmi_imap *)base;
+    if (!lmi_imap_handler(s)->on_cancel)
+        return;
+    lmi_callback_begin(base);
+    lmi_imap_handler(s)->on_cancel(s, base->user, q->ticket);
+    lmi_callback_end(base);
+}
+
+static void on_released(lmail_session *base, lmail_ticket t)
+{
+    lmi_imap_octets_release((lmi_imap *)base, t);
+}
+
+static void on_rest(lmail_session *base)
+{
+    lmi_imap *s = (lmi_imap *)base;
+    if (lmi_line_empty(&s->line))
+        lmi_line_done(&s->line, &base->alloc);
+    if (s->cmd.running && !s->idling)
+        return;
+    if (!s->text_len) {
+        lmi_free(&base->alloc, s->text, s->text_cap);
+        s->text = NULL;
+        s->text_cap = 0;
+        lmi_arena_done(&s->arena);
+    }
+}
+
+static void on_destroy(lmail_session *base)
+{
+    lmi_imap *s = (lmi_imap *)base;
+    lmail_alloc alloc = base->alloc;
+    abandon(s);
+    lmi_session_done(base);
+    lmi_imap_command_reset(s);
+    lmi_free(&alloc, s->text, s->text_cap);
+    lmi_arena_done(&s->arena);
+    lmi_line_done(&s->line, &alloc);
+    lmi_imap_mbox_done(&s->mbox);
+    lmi_sasl_done(&s->sasl, &alloc);
+    lmi_free(&alloc, s, sizeof *s);
+}
+
+static const lmi_class imap_class = {.name = "imap_server",
+                                     .start = on_start,
+                                     .input = lmi_imap_input,
+                                     .eof = on_eof,
+                                     .timer = on_timer,
+                                     .room = on_room,
+                                     .tls_done = on_tls,
+                                     .stop = on_stop,
+                                     .cancelled = on_cancelled,
+                                     .released = on_released,
+                                     .rest = on_rest,
+                                     .destroy = on_destroy};
+
+/* ---- The session ----------------------------------------------------------------------------- */
+
+lmail_status lmail_imap_server_new(lmail_imap_server **out, const lmail_imap_server_setup *setup,
+                                   void *user, lmail_msec now)
+{
+    lmi_imap *s = lmi_zalloc(&setup->alloc, sizeof *s);
+    if (!s)
+        return LMAIL_ERR_NOMEM;
+    lmi_session_init(&s->base, &imap_class, &setup->alloc, user, now);
+    s->base.out_mark = setup->config.output_mark;
+    s->base.question_ceiling = setup->config.question_memory;
+    s->base.max_tickets = setup->config.max_pending;
+    s->base.trace = setup->handler.on_trace;
+    s->setup = setup;
+    s->state = LMAIL_IMAP_STATE_NOT_AUTHENTICATED;
+    s->auth_deadline = LMAIL_NEVER;
+    lmi_arena_init(&s->arena, &s->base.alloc, setup->config.command_memory);
+    lmi_imap_mbox_init(&s->mbox, &s->base.alloc, setup->config.view_memory);
+    *out = s;
+    return LMAIL_OK;
+}
+
+LMI_PUMP(lmail_imap_server);
+
+lmail_status lmail_imap_server_notify(lmail_imap_server *s, const lmail_imap_change *change,
+                                      lmail_msec now)
+{
+    if (change->size > sizeof *change || change->size < sizeof(size_t))
+        return LMAIL_ERR_SIZE;
+    lmail_status st = lmi_enter(&s->base, now);
+    if (st)
+        return st;
+    if (!s->mbox.open)
+        return LMAIL_ERR_STATE;
+    lmail_imap_change c = {0};
+    memcpy(&c, change, change->size);
+    st = lmi_imap_change(s, &c);
+    if (st >= 0 && s->idling)
+        st = lmi_imap_idle_news(s);
+    if (st >= 0 && s->mbox.gone && !s->cmd.running)
+        st = lmi_imap_bye(s, LMAIL_STR("The selected mailbox is gone"));
+    lmi_imap_set_timer(s);
+    return lmi_leave(&s->base, st);
+}
+
+/* ---- Looking at it --------------------------------------------------------------------------- */
+
+lmail_imap_state lmail_imap_server_state(const lmail_imap_server *s)
+{
+    return s->state;
+}
+
+lmail_str lmail_imap_server_identity(const lmail_imap_server *s)
+{
+    return s->state == LMAIL_IMAP_STATE_NOT_AUTHENTICATED ? (lmail_str){NULL, 0}
+                                                          : lmi_sasl_identity(&s->sasl);
+}
+
+lmail_str lmail_imap_server_mailbox(const lmail_imap_server *s)
+{
+    return s->mbox.open ? s->mbox.name : (lmail_str){NULL, 0};
+}
+
+void *lmail_imap_server_mailbox_handle(const lmail_imap_server *s)
+{
+    return s->mbox.open ? s->mbox.handle : NULL;
+}
+
+uint32_t lmail_imap_server_messages(const lmail_imap_server *s)
+{
+    return s->mbox.view.total;
+}
+
+int lmail_imap_server_idling(const lmail_imap_server *s)
+{
+    return s->idling != 0;
+}
+
+const lmail_tls_facts *lmail_imap_server_tls(const lmail_imap_server *s)
+{
+    return s->base.tls_active ? &s->base.tls : NULL;
+}
+
+lmail_str lmail_imap_server_command(const lmail_imap_server *s)
+{
+    return s->cmd.row ? s->cmd.row->name : (lmail_str){NULL, 0};
+}
