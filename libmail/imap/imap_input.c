@@ -271,17 +271,14 @@ static void keep_tail(lmi_imap *s, lmail_str part)
     s->tail_len = (uint8_t)(keep + part.len);
 }
 
-/* The rest of a refused line. Its end is watched for a literal, whose octets are thrown away too. */
-static lmail_status discard(lmi_imap *s, lmail_str in, size_t *used)
+/* A refused line is over. A literal announced at its end is thrown away too. */
+static lmail_status discarded(lmi_imap *s)
 {
-    size_t lf = lmi_str_find(in, '\n');
-    size_t n = lf < in.len ? lf + 1 : lf;
-    keep_tail(s, lmi_str_sub(in, 0, n));
-    *used += n;
-    if (lf == in.len || s->tail_len < 2 || s->tail[s->tail_len - 2] != '\r')
-        return LMAIL_OK;
     lmail_str end = {s->tail, (size_t)s->tail_len - 2};
     lmi_imap_literal l;
+    s->mode = LMI_MODE_LINE;
+    if (s->line_hook)
+        return s->line_hook(s, (lmail_str){NULL, 0});
     if (lmi_imap_literal_at_end(end, &l))
         return l.sync ? refusal(s) : skip_literal(s, l.octets);
     /* A count so long that its brace is out of sight. */
@@ -293,25 +290,29 @@ static lmail_status discard(lmi_imap *s, lmail_str in, size_t *used)
     return refusal(s);
 }
 
+static lmail_status discard(lmi_imap *s, lmail_str in, size_t *used)
+{
+    size_t lf = lmi_str_find(in, '\n');
+    size_t n = lf < in.len ? lf + 1 : lf;
+    keep_tail(s, lmi_str_sub(in, 0, n));
+    *used += n;
+    if (lf == in.len || s->tail_len < 2 || s->tail[s->tail_len - 2] != '\r')
+        return LMAIL_OK;
+    return discarded(s);
+}
+
 /* The line reader has given up. What it took is gone but for its ends: the tag, and a tail. */
-static lmail_status unreadable(lmi_imap *s, lmi_line_result why, size_t held, lmail_str in,
-                               size_t *used)
+static lmail_status unreadable(lmi_imap *s, lmi_line_result why, size_t held, lmail_str taken)
 {
     lmail_str early = {s->line.buf, held};
-    lmail_str late = lmi_str_sub(in, 0, *used);
+    int over = !s->line.discard;
+    lmail_status st = LMAIL_OK;
     s->line.discard = s->line.was_cr = 0;
     lmi_trace(&s->base, why == LMI_LINE_LONG ? LMAIL_TRACE_LIMIT : LMAIL_TRACE_VIOLATION, 0, 0,
               why == LMI_LINE_LONG ? LMAIL_STR("line_max") : LMAIL_STR("bare CR or LF"));
-    if (s->line_hook) {
-        s->line.discard = 1;
-        s->line.was_cr = late.len && late.ptr[late.len - 1] == '\r';
-        return s->line_hook(s, (lmail_str){NULL, 0});
-    }
     if (!s->text_len) {
         size_t n;
-        lmail_status st = take_tag(s, held ? early : late, &n);
-        if (st)
-            return st;
+        st = take_tag(s, held ? early : taken, &n);
     }
     if (!s->refused)
         refuse_bad(s, why == LMI_LINE_LONG
@@ -319,9 +320,9 @@ static lmail_status unreadable(lmi_imap *s, lmi_line_result why, size_t held, lm
                           : LMAIL_STR("[CLIENTBUG] CR and LF must stand together"));
     s->tail_len = 0;
     keep_tail(s, early);
-    keep_tail(s, late);
+    keep_tail(s, taken);
     s->mode = LMI_MODE_DISCARD;
-    return discard(s, lmi_str_skip(in, *used), used);
+    return !st && over ? discarded(s) : st;
 }
 
 static lmail_status read_line(lmi_imap *s, lmail_str in, size_t *used)
@@ -337,9 +338,9 @@ static lmail_status read_line(lmi_imap *s, lmail_str in, size_t *used)
     case LMI_LINE_NOMEM:
         return LMAIL_ERR_NOMEM;
     case LMI_LINE_LONG:
-        return unreadable(s, LMI_LINE_LONG, held, in, used);
+        return unreadable(s, LMI_LINE_LONG, held, lmi_str_sub(in, 0, *used));
     case LMI_LINE_BARE:
-        return unreadable(s, LMI_LINE_BARE, held, in, used);
+        return unreadable(s, LMI_LINE_BARE, held, lmi_str_sub(in, 0, *used));
     }
     if (!s->line_hook)
         return take_line(s, line);
