@@ -35,6 +35,7 @@
 #define LIBMAIL_HOST_STORE_H
 
 #include <libmail/mailbox.h>
+#include <libmail/mime.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -207,8 +208,11 @@ typedef struct lmail_mailbox_view {
 } lmail_mailbox_view;
 
 /* refresh flags. */
-#define LMAIL_REFRESH_CACHED 1u /* only what this process knows already; never touches the disk */
-#define LMAIL_REFRESH_SCAN 2u   /* look for changes by other programs even if nothing suggests any \
+#define LMAIL_REFRESH_CACHED                                                                       \
+    1u /* only what this process knows already: no disk, no
+                                  * waiting; PENDING when another thread is at it */
+#define LMAIL_REFRESH_SCAN                                                                         \
+    2u /* look for changes by other programs even if nothing suggests any \
                                  */
 
 typedef enum lmail_store_mode {
@@ -287,8 +291,12 @@ typedef struct lmail_mailbox_row {
     lmail_str email_id;      /* RFC 8474 */
     lmail_str thread_id;     /* RFC 8474; empty when the store has none */
     lmail_str uidl;          /* RFC 1939 §7: 1 to 70 octets of 0x21..0x7E, unique in the mailbox */
-    lmail_str fields;        /* decoded header fields for searching, the blob of libmail/mime.h */
+    lmail_str fields;        /* decoded header fields, a blob for lmail_fields_read */
 } lmail_mailbox_row;
+
+/* The decoded fields of a row: every member of the summary from `from` on; the texts are slices of
+ * the blob. OK or ERR_CORRUPT (out is then zeroed). */
+LMAIL_API lmail_status lmail_fields_read(lmail_str blob, lmail_mime_summary *out);
 
 /* As lmail_list_fn. */
 typedef int lmail_row_fn(void *user, const lmail_mailbox_row *row);
@@ -554,11 +562,14 @@ typedef struct lmail_store_maildir_config {
     uint64_t reserve;      /* octets that deliveries leave free; 0: 32 MiB; UINT64_MAX: none */
     unsigned file_mode;    /* of files, 0: 0600; directories get the x bits for each r */
     unsigned scan_seconds; /* full scan at open when the last is older; 0: 600 */
-    unsigned no_sync;      /* for tests and benchmarks: never wait for the disk */
+    const char
+        *boot_id; /* names this run of the machine; NULL: the kernel's boot id. When it is not the
+                            * one an index was written under, the machine may have stopped uncleanly */
+    unsigned no_sync; /* for tests and benchmarks: never wait for the disk */
 } lmail_store_maildir_config;
 #define LMAIL_STORE_MAILDIR_CONFIG_INIT                                                            \
     {                                                                                              \
-        sizeof(lmail_store_maildir_config), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0            \
+        sizeof(lmail_store_maildir_config), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL, 0      \
     }
 
 /* Maildir++ with mailbox names as Dovecot and Courier write them, system flags in file names and
