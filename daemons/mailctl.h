@@ -1,7 +1,7 @@
 /* What the files of mailctl share: the table of commands and what a command is given.
  *
- * A group of commands is one file, mailctl_GROUP.c, with a table that ends in a row of NULLs; mailctl.c
- * lists the tables and finds GROUP VERB in them. */
+ * A group of commands is one file, mailctl_GROUP.c, with a table that ends in a row of NULLs;
+ * mailctl.c lists the tables and finds GROUP VERB in them. */
 #ifndef MAILCTL_H
 #define MAILCTL_H
 
@@ -39,7 +39,8 @@ int mailctl_bad_usage(const mailctl_call *call);
 /* The help of a command on the standard output; returns MAILCTL_DONE. */
 int mailctl_help(const mailctl_call *call);
 
-/* mailctl_password.c. Fills out (cap octets) and *len. Returns an exit code; a refusal has been said.
+/* mailctl_password.c. Fills out (cap octets) and *len. Returns an exit code; a refusal
+ * has been said.
  *   from_pipe   one line from the standard input, no questions; otherwise asked on the terminal
  *   twice       on the terminal, and both must be the same */
 int mailctl_read_password(const char *user, int from_pipe, int twice, char *out, size_t cap,

@@ -1,5 +1,5 @@
-/* Reading a password: twice on a terminal without echo, or one line from a pipe. Never from the command
- * line, where others can read it. */
+/* Reading a password: twice on a terminal without echo, or one line from a pipe. Never from the
+ * command line, where others can read it. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* mailctl user: the accounts. Two steps make a login, as the classic tools have it: `password` is the
- * one-way hash for PLAIN and LOGIN, `secret` the keys for SCRAM, CRAM-MD5 and DIGEST-MD5; `passwd` does
- * both. The options are those of saslpasswd2. */
+/* mailctl user: the accounts. Two steps make a login, as the classic tools have it: `password` is
+ * the one-way hash for PLAIN and LOGIN, `secret` the keys for SCRAM, CRAM-MD5 and DIGEST-MD5;
+ * `passwd` does both. The options are those of saslpasswd2. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>

@@ -104,6 +104,7 @@ typedef struct lmi_question {
     struct lmi_question *next;
     lmail_ticket ticket;
     unsigned kind;  /* the session type's own enum */
+    unsigned out;   /* at the host: it said PENDING and has not handed the ticket back */
     unsigned holds; /* the command loop waits for this one */
     unsigned cancelled;
     unsigned lends;  /* octets of feed's input are lent to it: wants shows HOLD */
@@ -212,7 +213,8 @@ lmail_status lmi_take(lmail_session *s, lmail_ticket t, unsigned kind, lmi_quest
  * once. */
 lmail_status lmi_answer_enter(lmail_session *s, lmail_ticket t, unsigned kind, lmail_msec now,
                               lmi_question **out);
-/* Cancel one question or all: on_cancel, and its late answer is stale. */
+/* Cancel one question or all that are out: on_cancel, and its late answer is stale. One whose answer is
+ * being applied is left alone. */
 void lmi_cancel(lmail_session *s, lmi_question *q);
 void lmi_cancel_all(lmail_session *s);
 

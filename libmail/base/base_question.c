@@ -22,7 +22,7 @@ lmail_status lmi_ask(lmail_session *s, unsigned kind, lmi_question **out)
     }
     q->ticket = ++s->last_ticket;
     q->kind = kind;
-    q->holds = q->cancelled = q->lends = q->secret = 0;
+    q->out = q->holds = q->cancelled = q->lends = q->secret = 0;
     q->data = NULL;
     q->next = s->asked;
     s->asked = q;
@@ -46,6 +46,7 @@ static void let_go(lmail_session *s, lmi_question *q)
 
 void lmi_question_wait(lmail_session *s, lmi_question *q, int holds, int lends)
 {
+    q->out = 1;
     if (holds) {
         q->holds = 1;
         s->holding++;
@@ -90,6 +91,7 @@ lmail_status lmi_take(lmail_session *s, lmail_ticket t, unsigned kind, lmi_quest
         return LMAIL_ERR_STALE;
     }
     let_go(s, q);
+    q->out = 0;
     *out = q;
     return LMAIL_OK;
 }
@@ -101,12 +103,15 @@ lmail_status lmi_answer_enter(lmail_session *s, lmail_ticket t, unsigned kind, l
         return LMAIL_ERR_REENTRANT;
     if (now > s->now)
         s->now = now;
-    return lmi_take(s, t, kind, out);
+    lmail_status st = lmi_take(s, t, kind, out);
+    if (st && s->free_asked) /* from the trace callback */
+        s->cls->destroy(s);
+    return st;
 }
 
 void lmi_cancel(lmail_session *s, lmi_question *q)
 {
-    if (q->cancelled)
+    if (q->cancelled || !q->out)
         return;
     q->cancelled = 1;
     /* Octets that are lent stay lent until the ticket is home: a worker may be reading them. */

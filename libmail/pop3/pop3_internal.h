@@ -2,6 +2,7 @@
  *
  *   pop3_setup.c        configuration and callbacks, checked and copied once
  *   pop3_server.c       life, states, the command table, input, time
+ *   pop3_greeting.c     on_connect, the banner
  *   pop3_reply.c        every status line
  *   pop3_login.c        USER, PASS, APOP, AUTH, and opening the maildrop
  *   pop3_commands.c     CAPA, STLS, UTF8, LANG, STAT, DELE, NOOP, RSET, QUIT
@@ -131,12 +132,17 @@ struct lmail_pop3_server {
     lmail_pop3_totals totals;
 };
 
+/* greeting */
+lmail_status lmi_pop3_start(lmail_session *base);
+
 /* server */
+lmail_msec lmi_pop3_later(lmail_msec now, lmail_msec by); /* LMAIL_NEVER on overflow */
 void lmi_pop3_enter(lmail_pop3_server *s, lmail_pop3_state state);
 lmail_status lmi_pop3_error(lmail_pop3_server *s, lmail_pop3_text text); /* a refused command */
 void lmi_pop3_hear(lmail_pop3_server *s);        /* something happened: the timer starts again */
 lmail_status lmi_pop3_end(lmail_pop3_server *s); /* all is said: close */
-/* A command, a listing or a login is complete: say farewell when stop was called meanwhile. */
+/* A command was run or an answer taken: the timer starts again; when stop was called meanwhile and
+ * nothing is open, farewell. */
 lmail_status lmi_pop3_over(lmail_pop3_server *s);
 /* Run the job while there is room. */
 lmail_status lmi_pop3_run(lmail_pop3_server *s);

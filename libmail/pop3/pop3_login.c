@@ -43,7 +43,6 @@ static lmail_status open_done(lmail_pop3_server *s, const lmail_pop3_maildrop_an
         s->expire_days = a->expire_days;
     }
     lmi_pop3_enter(s, LMAIL_POP3_TRANSACTION);
-    lmi_pop3_hear(s);
     return lmi_pop3_ok(s, LMAIL_POP3_TEXT_LOGGED_IN,
                        (lmi_pop3_values){s->drop.count, s->drop.octets});
 }
@@ -229,7 +228,6 @@ lmail_status lmail_pop3_server_answer_auth(lmail_pop3_server *s, lmail_ticket t,
     if (st)
         return st;
     lmi_question_done(&s->base, q);
-    lmi_pop3_hear(s);
     st = take_auth(s, answer);
     return lmi_leave(&s->base, st < 0 ? st : lmi_pop3_over(s));
 }

@@ -37,6 +37,7 @@ lmail_status lmi_pop3_end(lmail_pop3_server *s)
 
 lmail_status lmi_pop3_over(lmail_pop3_server *s)
 {
+    lmi_pop3_hear(s);
     if (!s->base.stopping || s->base.closing || s->base.holding || s->job)
         return LMAIL_OK;
     lmail_status st = LMAIL_OK;
@@ -57,7 +58,7 @@ lmail_status lmi_pop3_error(lmail_pop3_server *s, lmail_pop3_text text)
 
 /* ---- Time ------------------------------------------------------------------------------------ */
 
-static lmail_msec later(lmail_msec now, lmail_msec by)
+lmail_msec lmi_pop3_later(lmail_msec now, lmail_msec by)
 {
     return by > LMAIL_NEVER - now ? LMAIL_NEVER : now + by;
 }
@@ -67,7 +68,7 @@ void lmi_pop3_hear(lmail_pop3_server *s)
     if (s->base.closing)
         return;
     s->unsent_seen = s->base.out.size;
-    s->base.due = later(s->base.now, s->setup->cfg.idle_timeout);
+    s->base.due = lmi_pop3_later(s->base.now, s->setup->cfg.idle_timeout);
     if (s->state < LMAIL_POP3_TRANSACTION && s->login_until < s->base.due)
         s->base.due = s->login_until;
 }
@@ -80,7 +81,7 @@ static lmail_status timer(lmail_session *base)
     /* The host's time is not the client's; and a client that reads a long message is not idle. */
     if (base->holding || (base->out.size && base->out.size < s->unsent_seen && !login)) {
         s->unsent_seen = base->out.size;
-        base->due = later(base->now, s->setup->cfg.idle_timeout);
+        base->due = lmi_pop3_later(base->now, s->setup->cfg.idle_timeout);
         return LMAIL_OK;
     }
     lmi_trace(base, LMAIL_TRACE_LIMIT, 0, 0,
@@ -255,10 +256,7 @@ static lmail_status input(lmail_session *base, lmail_str in, size_t *used)
     }
     if (s->state != LMAIL_POP3_TRANSACTION)
         lmi_line_wipe(&s->line); /* it may have held a password */
-    if (st < 0)
-        return st;
-    lmi_pop3_hear(s);
-    return lmi_pop3_run(s);
+    return st < 0 ? st : lmi_pop3_run(s);
 }
 
 lmail_status lmi_pop3_run(lmail_pop3_server *s)
@@ -267,6 +265,7 @@ lmail_status lmi_pop3_run(lmail_pop3_server *s)
     while (st >= 0 && s->job && !s->base.closing && !s->base.holding) {
         if (s->base.out.size >= s->base.out_mark) {
             lmi_want_room(&s->base);
+            lmi_pop3_hear(s);
             return LMAIL_OK;
         }
         if (s->job == LMI_POP3_LIST)
@@ -281,126 +280,10 @@ lmail_status lmi_pop3_run(lmail_pop3_server *s)
 
 static lmail_status room(lmail_session *base)
 {
-    lmi_pop3_hear(of(base)); /* the client reads */
     return lmi_pop3_run(of(base));
 }
 
-/* ---- Connection ------------------------------------------------------------------------------ */
-
-/* RFC 1939 §7: the timestamp is a msg-id and never comes twice. Without random octets there is none,
- * and no APOP. */
-static lmail_status make_timestamp(lmail_pop3_server *s)
-{
-    const lmail_env *env = &s->setup->env;
-    unsigned char random[12];
-    char text[2 * sizeof random + 20 + 255 + 8];
-    size_t n = 0;
-    if (!s->setup->on.on_apop || !env->random || env->random(env->ctx, random, sizeof random))
-        return LMAIL_OK;
-    int64_t clock = env->wall_clock ? env->wall_clock(env->ctx, &(int){0}) : 0;
-    text[n++] = '<';
-    for (size_t i = 0; i < sizeof random; i++) {
-        text[n++] = "0123456789abcdef"[random[i] >> 4];
-        text[n++] = "0123456789abcdef"[random[i] & 15];
-    }
-    text[n++] = '.';
-    n += lmi_write_u64(text + n, clock > 0 ? (uint64_t)clock : 0);
-    text[n++] = '@';
-    memcpy(text + n, s->setup->cfg.host_name.ptr, s->setup->cfg.host_name.len);
-    n += s->setup->cfg.host_name.len;
-    text[n++] = '>';
-    s->timestamp = lmi_malloc(&s->base.alloc, n);
-    if (!s->timestamp)
-        return LMAIL_ERR_NOMEM;
-    memcpy(s->timestamp, text, n);
-    s->timestamp_len = n;
-    return LMAIL_OK;
-}
-
-static lmail_status greet(lmail_pop3_server *s, const lmail_pop3_connect_answer *a)
-{
-    lmi_pop3_values none = {0, 0};
-    if (a->failure) {
-        lmail_status st = lmi_pop3_failed(s, a->failure, a->text, 0);
-        return st < 0 ? st : lmi_pop3_end(s);
-    }
-    s->cleartext = a->cleartext != 0;
-    lmail_status st = make_timestamp(s);
-    if (st < 0)
-        return st;
-    lmi_pop3_enter(s, LMAIL_POP3_AUTHORIZATION);
-    if (!s->timestamp_len) {
-        st = lmi_pop3_status_line(s, 1, (lmail_str){NULL, 0}, LMAIL_POP3_TEXT_READY, a->text, none);
-    } else {
-        /* The timestamp stands behind the text (RFC 1939 §7): one text, given as a whole. */
-        char all[400 + 320];
-        lmail_str text = a->text.len ? a->text : s->language->texts[LMAIL_POP3_TEXT_READY];
-        size_t room_left = 505 - s->timestamp_len; /* "+OK " and CRLF make 512 */
-        size_t n = text.len < room_left ? text.len : room_left;
-        memcpy(all, text.ptr, n);
-        if (n)
-            all[n++] = ' ';
-        memcpy(all + n, s->timestamp, s->timestamp_len);
-        n += s->timestamp_len;
-        st = lmi_pop3_status_line(s, 1, (lmail_str){NULL, 0}, LMAIL_POP3_TEXT_COUNT,
-                                  (lmail_str){all, n}, none);
-    }
-    lmi_pop3_hear(s);
-    return st < 0 ? st : lmi_pop3_over(s);
-}
-
-static int connect_valid(const lmail_pop3_connect_answer *a)
-{
-    return lmi_pop3_failure_valid(a->failure, a->text) &&
-           (a->failure || lmi_str_find(a->text, '<') == a->text.len);
-}
-
-static lmail_status start(lmail_session *base)
-{
-    lmail_pop3_server *s = of(base);
-    lmail_pop3_connect_answer a = {sizeof a, LMAIL_POP3_DONE, {NULL, 0}, 0};
-    s->login_until = later(base->now, s->setup->cfg.login_timeout);
-    lmi_pop3_hear(s);
-    if (!s->setup->on.on_connect)
-        return greet(s, &a);
-    lmi_question *q;
-    lmail_status st = lmi_ask(base, LMI_POP3_Q_CONNECT, &q);
-    if (st)
-        return st;
-    lmail_pop3_connect_event *ev = lmi_arena_zget(&q->arena, sizeof *ev);
-    if (!ev) {
-        lmi_question_done(base, q);
-        return LMAIL_ERR_NOMEM;
-    }
-    ev->tls = base->tls_active;
-    lmi_callback_begin(base);
-    st = s->setup->on.on_connect(s, base->user, q->ticket, ev, &a);
-    lmi_callback_end(base);
-    if (st == LMAIL_PENDING) {
-        lmi_question_wait(base, q, 1, 0);
-        return LMAIL_OK;
-    }
-    lmi_question_done(base, q);
-    if (st || !connect_valid(&a))
-        a = (lmail_pop3_connect_answer){sizeof a, LMAIL_POP3_TEMPORARY, {NULL, 0}, 0};
-    return greet(s, &a);
-}
-
-lmail_status lmail_pop3_server_answer_connect(lmail_pop3_server *s, lmail_ticket t,
-                                              const lmail_pop3_connect_answer *answer,
-                                              lmail_msec now)
-{
-    lmi_question *q;
-    if (answer->size > sizeof *answer || answer->size < sizeof answer->size)
-        return LMAIL_ERR_SIZE;
-    if (!connect_valid(answer))
-        return LMAIL_ERR_ARG;
-    lmail_status st = lmi_answer_enter(&s->base, t, LMI_POP3_Q_CONNECT, now, &q);
-    if (st)
-        return st;
-    lmi_question_done(&s->base, q);
-    return lmi_leave(&s->base, greet(s, answer));
-}
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* RFC 2595 §4: whatever the client said before TLS counts no more. */
 static lmail_status tls_done(lmail_session *base)
@@ -408,12 +291,9 @@ static lmail_status tls_done(lmail_session *base)
     lmail_pop3_server *s = of(base);
     s->user_just = 0;
     lmi_line_wipe(&s->line);
-    lmi_pop3_hear(s);
     lmail_status st = lmi_pop3_keep_name(s, (lmail_str){NULL, 0});
     return st < 0 ? st : lmi_pop3_over(s);
 }
-
-/* ---- Life ------------------------------------------------------------------------------------ */
 
 static lmail_status eof(lmail_session *base)
 {
@@ -484,7 +364,7 @@ static void destroy(lmail_session *base)
 
 static const lmi_class pop3_server_class = {
     .name = "pop3_server",
-    .start = start,
+    .start = lmi_pop3_start,
     .input = input,
     .eof = eof,
     .timer = timer,

@@ -99,7 +99,8 @@ static int scan_domain(lmail_str in, uint32_t flags, size_t *at)
         if (i == in.len || in.ptr[i] != '.')
             return i <= 255;
         i++;
-        if ((flags & LMAIL_SMTP_ALLOW_TRAILING_DOT) && (i == in.len || in.ptr[i] == '>')) {
+        if ((flags & LMAIL_SMTP_ALLOW_TRAILING_DOT) &&
+            (i == in.len || in.ptr[i] == '>' || in.ptr[i] == ' ')) {
             *at = i;
             return i <= 256;
         }
@@ -247,8 +248,8 @@ static int has_utf8(lmail_str s)
     return 0;
 }
 
-/* Mailbox at the begin of `in`, ended by `>`, a blank, or the end. */
-static lmail_smtp_reply_id scan_mailbox(lmail_str in, const lmi_smtp_rules *rules,
+/* Mailbox at the begin of `in`, ended by `end` or where `in` ends. */
+static lmail_smtp_reply_id scan_mailbox(lmail_str in, const lmi_smtp_rules *rules, char end_mark,
                                         int may_lack_domain, lmail_smtp_address *out, size_t *used)
 {
     size_t at, end;
@@ -257,8 +258,8 @@ static lmail_smtp_reply_id scan_mailbox(lmail_str in, const lmi_smtp_rules *rule
         return LMAIL_SMTP_SAY_NO_LOCAL_PART;
     if (!scan_local(in, rules->flags, &at)) {
         *used = at;
-        return at == 0 && (in.len == 0 || in.ptr[0] == '>') ? LMAIL_SMTP_SAY_NO_LOCAL_PART
-                                                            : LMAIL_SMTP_SAY_BAD_SENDER;
+        return at == 0 && (in.len == 0 || in.ptr[0] == end_mark) ? LMAIL_SMTP_SAY_NO_LOCAL_PART
+                                                                 : LMAIL_SMTP_SAY_BAD_SENDER;
     }
     out->local = lmi_str_sub(in, 0, at);
     if (in.ptr[0] == '"')
@@ -268,7 +269,7 @@ static lmail_smtp_reply_id scan_mailbox(lmail_str in, const lmi_smtp_rules *rule
         return LMAIL_SMTP_SAY_PATH_TOO_LONG;
     if (at == in.len || in.ptr[at] != '@') {
         /* RFC 5321 §4.5.1: postmaster needs no domain. */
-        if (at < in.len && in.ptr[at] != '>' && in.ptr[at] != ' ')
+        if (at < in.len && in.ptr[at] != end_mark)
             return LMAIL_SMTP_SAY_BAD_SENDER;
         if (!(rules->flags & LMAIL_SMTP_ALLOW_UNQUALIFIED) &&
             !(may_lack_domain && lmail_str_equal_nocase(out->local, LMAIL_STR("postmaster"))))
@@ -278,7 +279,7 @@ static lmail_smtp_reply_id scan_mailbox(lmail_str in, const lmi_smtp_rules *rule
     }
     at++;
     *used = at;
-    if (at == in.len || in.ptr[at] == '>' || in.ptr[at] == ' ')
+    if (at == in.len || in.ptr[at] == end_mark)
         return LMAIL_SMTP_SAY_NO_DOMAIN;
     if (in.ptr[at] == '[') {
         end = at + lmi_str_find(lmi_str_skip(in, at), ']');
@@ -360,7 +361,8 @@ lmail_smtp_reply_id lmi_smtp_parse_path(lmail_str in, const lmi_smtp_rules *rule
             return bad;
         out->flags |= LMAIL_SMTP_ADDRESS_ROUTED;
     }
-    lmail_smtp_reply_id say = scan_mailbox(lmi_str_skip(in, at), rules, !reverse, out, &n);
+    lmail_smtp_reply_id say =
+        scan_mailbox(lmi_str_skip(in, at), rules, brackets ? '>' : ' ', !reverse, out, &n);
     at += n;
     *used = at;
     if (say)
@@ -380,7 +382,7 @@ lmail_status lmail_smtp_address_parse(lmail_str text, uint32_t flags, size_t max
     lmi_smtp_rules rules = {flags, SIZE_MAX, max_local_part ? max_local_part : 64};
     size_t used;
     memset(out, 0, sizeof *out);
-    lmail_smtp_reply_id say = scan_mailbox(text, &rules, 1, out, &used);
+    lmail_smtp_reply_id say = scan_mailbox(text, &rules, '>', 1, out, &used);
     if (offset)
         *offset = used;
     if (say == LMAIL_SMTP_SAY_PATH_TOO_LONG)

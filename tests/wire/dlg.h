@@ -4,6 +4,7 @@
  *
  *     # rfc: 5321 §4.1.1.3   what this proves
  *     # config: key value    a setting, read by the protocol's adaptor (tests/support/script_*.c)
+ *     # answers: now         not played with late answers (it is about a callback's return)
  *     # peak: octets         the session may never hold more memory than this
  *
  *     C: text      the client sends text CRLF           C= escaped octets, as they are, no CRLF
@@ -47,6 +48,7 @@ typedef struct dlg {
     size_t count, capacity;
     size_t peak; /* 0: not limited */
     int has_rfc;
+    int only_now;
 } dlg;
 
 typedef struct dlg_mode {

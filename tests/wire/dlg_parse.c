@@ -41,6 +41,8 @@ static int take_line(dlg *d, char *text, unsigned line)
             add(d, '#', line, text + 10);
         else if (strncmp(text, "# peak: ", 8) == 0)
             d->peak = strtoul(text + 8, NULL, 10);
+        else if (strcmp(text, "# answers: now") == 0)
+            d->only_now = 1;
         else if (strncmp(text, "# rfc:", 6) == 0)
             d->has_rfc = 1;
         return 0;

@@ -196,8 +196,8 @@ static void answer_late(play *p, const char *words)
 static void host_does(play *p, const char *words)
 {
     script *h = &p->h;
-    if (strncmp(words, "answer ", 7) == 0) {
-        answer_late(p, words + 7);
+    if (strcmp(words, "answer") == 0 || strncmp(words, "answer ", 7) == 0) {
+        answer_late(p, words[6] ? words + 7 : "");
     } else if (strcmp(words, "tls") == 0 || strcmp(words, "tls refused") == 0) {
         lmail_status st = script_tls(h, NULL);
         if ((st == LMAIL_ERR_CLOSED) != (words[3] != 0) && st != LMAIL_ERR_NOMEM)

@@ -65,6 +65,8 @@ static void run_all(const dlg *d, const script_adaptor *a)
                                         {"late octet", 1, 1, 0, 0}, {"late 5", 5, 1, 0, 0}};
     dlg_result r, first = {0};
     for (size_t i = 0; i < sizeof straight / sizeof *straight; i++) {
+        if (straight[i].late && d->only_now)
+            continue;
         if (run(d, a, straight[i], i ? &r : &first) < 0 && i == 0)
             return;
     }

@@ -1,5 +1,5 @@
-/* lmail_accounts: what stands between a name as it was typed and a source of accounts. Folds the name,
- * tries it with and without the default domain, and asks the source's table of functions.
+/* lmail_accounts: what stands between a name as it was typed and a source of accounts. Folds the
+ * name, tries it with and without the default domain, and asks the source's table of functions.
  *
  * Called by services, exchanges and tools, from any thread. Knows no file and no hash. */
 #include <stdlib.h>
@@ -149,7 +149,8 @@ lmail_status lmail_accounts_verify(lmail_accounts *a, lmail_str name, lmail_str 
             chosen = s.forms[i];
         }
     }
-    return a->source.verify(a->source.ctx, chosen, password, out);
+    status = a->source.verify(a->source.ctx, chosen, password, out);
+    return status == LMAIL_ERR_NOTFOUND ? LMAIL_ERR_DENIED : status;
 }
 
 void lmail_accounts_release(lmail_accounts *a, lmail_account *account)

@@ -1,8 +1,8 @@
 /* What GNU SASL asks during a step, answered from the accounts.
  *
  * Runs inside gsasl_step, on the worker that steps. A name that is unknown, disabled or without the
- * right secret gets salts and keys all the same: made from the name and a key of the server, so that
- * they stay the same from try to try and nobody can tell them from real ones (RFC 5802 §9). */
+ * right secret gets salts and keys all the same: made from the name and a key of the server, so
+ * that they stay the same from try to try and nobody can tell them from real ones (RFC 5802 §9). */
 #include <stdio.h>
 #include <string.h>
 
@@ -163,8 +163,8 @@ static int answer_keys(lmail_auth_exchange *x, Gsasl_session *session)
     return rc;
 }
 
-/* A client that says "y" thinks that we have no channel binding; when a -PLUS of its hash was offered,
- * somebody took it out of the list (RFC 5802 §6). */
+/* A client that says "y" thinks that we have no channel binding; when a -PLUS of its hash was
+ * offered, somebody took it out of the list (RFC 5802 §6). */
 static int answer_exporter(lmail_auth_exchange *x, Gsasl_session *session)
 {
     int plus = x->id == LMI_SCRAM_SHA_1_PLUS || x->id == LMI_SCRAM_SHA_256_PLUS;

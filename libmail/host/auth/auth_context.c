@@ -1,7 +1,7 @@
 /* lmail_auth: the configuration of logins, what is on offer, and logins without SASL.
  *
- * Called by services: the offer on the loop, the checks on a worker. The exchange of a mechanism lives
- * in auth_exchange.c. */
+ * Called by services: the offer on the loop, the checks on a worker. The exchange of a mechanism
+ * lives in auth_exchange.c. */
 #include <stdlib.h>
 #include <string.h>
 

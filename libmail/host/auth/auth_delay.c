@@ -1,4 +1,5 @@
-/* What failed logins cost, by client address: a fixed table, four places a bucket, the oldest gives way.
+/* What failed logins cost, by client address: a fixed table, four places a bucket, the oldest gives
+ * way.
  *
  * Called from any thread at a login's end. It never grows, so that an attacker with many addresses
  * only makes it forget. */

@@ -1,8 +1,8 @@
 /* Changing the account file: lock, edit in memory, write whole, rename.
  *
- * Called by mailctl and by hosts that make accounts. Lines that are not touched keep every octet, also
- * damaged ones. A reader sees the old file or the new one, never a mixture; a power cut leaves one of
- * them. */
+ * Called by mailctl and by hosts that make accounts. Lines that are not touched keep every octet,
+ * also damaged ones. A reader sees the old file or the new one, never a mixture; a power cut leaves
+ * one of them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -204,7 +204,8 @@ static int is_secret_word(lmail_str key)
            lmail_str_equal(key, LMAIL_STR("secret"));
 }
 
-/* The line again with another password field, or with `words` for those of step two. NULL: as it is. */
+/* The line again with another password field, or with `words` for those of step two. NULL: keep
+ * it. */
 static lmail_status set_fields(lmail_accounts_edit *e, span where, const lmail_str *password,
                                const lmail_str *words)
 {

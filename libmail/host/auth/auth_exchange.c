@@ -1,9 +1,9 @@
 /* One AUTH command: GNU SASL does the mechanism, this file the framing around it and the verdict.
  *
- * Called by services on a worker, one thread at a time. Facts that shape it: the library's LOGIN takes
- * no initial response, and its CRAM-MD5 and DIGEST-MD5 would take one for the answer to a challenge
- * that was never sent; an empty response keeps PLAIN and SCRAM waiting for ever. Success of the library
- * counts only when the account was found and may log in. */
+ * Called by services on a worker, one thread at a time. Facts that shape it: the library's LOGIN
+ * takes no initial response, and its CRAM-MD5 and DIGEST-MD5 would take one for the answer to a
+ * challenge that was never sent; an empty response keeps PLAIN and SCRAM waiting for ever. Success
+ * of the library counts only when the account was found and may log in. */
 #include <stdlib.h>
 #include <string.h>
 

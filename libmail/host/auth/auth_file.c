@@ -1,8 +1,8 @@
 /* The account file as a source: read whole, parsed into a table, read again when it has changed.
  *
- * Each call takes a reference to the present table (one stat, one mutex); an account that was handed
- * out keeps its table alive, so an edit never pulls octets away from under a login. Called from any
- * worker. auth_table.c knows the lines, this file the disk. */
+ * Each call takes a reference to the present table (one stat, one mutex); an account that was
+ * handed out keeps its table alive, so an edit never pulls octets away from under a login. Called
+ * from any worker. auth_table.c knows the lines, this file the disk. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,8 +15,8 @@
 #include "auth_internal.h"
 
 #define MAX_FILE (256u << 20)
-/* A file that changed less than this before it was read may change again within the same time stamp;
- * it is read again until it is older. */
+/* A file that changed less than this before it was read may change again within the same time
+ * stamp; it is read again until it is older. */
 #define SETTLED_NS 50000000
 
 typedef struct file_source {

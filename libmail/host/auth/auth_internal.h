@@ -63,7 +63,8 @@ lmail_status lmi_scram_make(Gsasl_hash hash, lmail_str password, char out[LMI_SC
 
 typedef struct lmi_auth_table lmi_auth_table;
 
-/* Takes the text over (malloc, len octets and room for one more). NULL: no memory, text is freed. */
+/* Takes the text over (malloc, len octets and room for one more). NULL: no memory, the text
+ * is freed. */
 lmi_auth_table *lmi_auth_table_new(char *text, size_t len, lmail_str file,
                                    lmail_accounts_fault_fn *on_fault, void *user);
 lmi_auth_table *lmi_auth_table_ref(lmi_auth_table *t);

@@ -1,7 +1,7 @@
 /* The mechanisms there are, with their properties: what must hold before one is offered.
  *
- * Called by the context and the exchange. The properties are SASL's security properties as Cyrus SASL
- * attributes them, which sendmail's AUTH_OPTIONS letters select by. */
+ * Called by the context and the exchange. The properties are SASL's security properties as Cyrus
+ * SASL attributes them, which sendmail's AUTH_OPTIONS letters select by. */
 #include "auth_internal.h"
 
 #define SCRAM_TRAITS (LMI_TRAIT_NO_ACTIVE | LMI_TRAIT_MUTUAL | LMI_TRAIT_NO_ANONYMOUS)

@@ -4,8 +4,8 @@
  *     OAUTHBEARER   n,a=user@example.org,^A host=... ^A port=... ^A auth=Bearer TOKEN ^A ^A
  *     XOAUTH2       user=user@example.org ^A auth=Bearer TOKEN ^A ^A
  *
- * A refused token is answered with a challenge that says so in JSON; whatever the client sends then, the
- * exchange fails. Runs inside gsasl_step. */
+ * A refused token is answered with a challenge that says so in JSON; whatever the client sends
+ * then, the exchange fails. Runs inside gsasl_step. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* Password fields: {SCHEME}data, checked against a password. One table row a scheme.
  *
- * crypt_r knows yescrypt, bcrypt, SHA-512 and their elders; the digest schemes exist because account
- * files of other programs hold them, and are never written. Called by the account file's source, on a
- * worker: a check costs what the hash was made to cost. */
+ * crypt_r knows yescrypt, bcrypt, SHA-512 and their elders; the digest schemes exist because
+ * account files of other programs hold them, and are never written. Called by the account file's
+ * source, on a worker: a check costs what the hash was made to cost. */
 #include <crypt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,8 +236,9 @@ static int check_scram(const lmi_auth_hash *hash, lmail_str password)
     return fits;
 }
 
-/* RFC 4616 §2: the prepared form is compared. Hashes made elsewhere may be of the octets as they were
- * typed, so those are tried too when they differ; what is tried depends on the password alone. */
+/* RFC 4616 §2: the prepared form is compared. Hashes made elsewhere may be of the octets as they
+ * were typed, so those are tried too when they differ; what is tried depends on the password
+ * alone. */
 int lmi_auth_hash_check(const lmi_auth_hash *hash, lmail_str password)
 {
     if (!hash->scheme || password.len == 0 || memchr(password.ptr, '\0', password.len)) {

@@ -2,8 +2,8 @@
  *
  *     user:{SCHEME}secret:uid:gid:gecos:home::extra
  *
- * Called by the file source whenever the file has changed, and by the editor for its line grammar. A
- * damaged line is told and left out; nothing here does I/O. */
+ * Called by the file source whenever the file has changed, and by the editor for its line grammar.
+ * A damaged line is told and left out; nothing here does I/O. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Whole exchanges: GNU SASL's client on one side, lmail_auth_exchange on the other; and messages that no
- * client should send. The accounts' keys are those of the RFCs' own examples. */
+/* Whole exchanges: GNU SASL's client on one side, lmail_auth_exchange on the other; and messages
+ * that no client should send. The accounts' keys are those of the RFCs' own examples. */
 #include <check.h>
 #include <gsasl.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 
 #include <libmail/host/auth.h>
 
-/* user: RFC 5802 §5 (SHA-1) and RFC 7677 §3 (SHA-256), password "pencil"; tim and kurt: RFC 4616 §4;
- * chris: RFC 2831 §4; cram: RFC 2195 §2 (its password twice "tanstaaf"). */
+/* user: RFC 5802 §5 (SHA-1) and RFC 7677 §3 (SHA-256), password "pencil"; tim and kurt: RFC 4616
+ * §4; chris: RFC 2831 §4; cram: RFC 2195 §2 (its password twice "tanstaaf"). */
 static const char accounts_text[] =
     "user:!::::::scram_sha_1=4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,"
     "D+CSWLOshSulAsxiupA+qs2/fTE= "

@@ -1,0 +1,366 @@
+/* store_maildir.c - the Maildir store: configuration, accounts, the bound on open indexes.
+ *
+ * An account's index stays open until it is the longest unused one of more than max_open; handles
+ * keep the account but not its index. What an account does lies in the store_maildir_*.c files. */
+#include "host/store/store_maildir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define MAX_OPEN 256u
+#define RESERVE ((uint64_t)32 << 20)
+#define SCAN_SECONDS 600u
+
+/* ---- Indexes that are open ------------------------------------------------------------------- */
+
+static void account_free(md_account *a)
+{
+    lmi_md_boxes_free(a);
+    lmi_md_db_close(a);
+    pthread_mutex_destroy(&a->lock);
+    pthread_mutex_destroy(&a->queue_lock);
+    pthread_mutex_destroy(&a->link_lock);
+    free(a->dir);
+    free(a);
+}
+
+/* The store is locked. Takes an account that nobody has out of the list. */
+static void forget(md_store *s, md_account *a)
+{
+    md_account **p = &s->accounts;
+    while (*p != a)
+        p = &(*p)->next;
+    *p = a->next;
+    account_free(a);
+}
+
+/* Close the longest unused index that nobody is in. */
+static void evict(md_store *s, const md_account *keep)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->open_count > s->max_open) {
+        md_account *oldest = NULL;
+        for (md_account *a = s->accounts; a; a = a->next) {
+            if (a == keep || (oldest && a->used >= oldest->used) || pthread_mutex_trylock(&a->lock))
+                continue;
+            int open = a->db != NULL;
+            pthread_mutex_unlock(&a->lock);
+            if (open)
+                oldest = a;
+        }
+        if (!oldest || pthread_mutex_trylock(&oldest->lock))
+            break;
+        if (oldest->db) {
+            lmi_md_db_close(oldest);
+            s->open_count--;
+        }
+        pthread_mutex_unlock(&oldest->lock);
+        if (oldest->refs == 0)
+            forget(s, oldest);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void count_open(md_store *s, int step)
+{
+    pthread_mutex_lock(&s->lock);
+    s->open_count += (unsigned)step;
+    pthread_mutex_unlock(&s->lock);
+}
+
+lmail_status lmi_md_enter(md_account *a)
+{
+    md_store *s = a->store;
+    pthread_mutex_lock(&a->lock);
+    a->used = atomic_fetch_add_explicit(&s->clock, 1, memory_order_relaxed);
+    if (a->db && a->damaged) {
+        lmi_md_db_discard(a);
+        lmi_md_db_close(a);
+        count_open(s, -1);
+    } else if (a->db && !lmi_md_db_current(a)) {
+        lmi_md_db_close(a);
+        count_open(s, -1);
+    }
+    if (a->db)
+        return LMAIL_OK;
+    lmail_status st = lmi_md_db_open(a);
+    if (st) {
+        lmi_md_db_close(a);
+        pthread_mutex_unlock(&a->lock);
+        return st;
+    }
+    count_open(s, 1);
+    evict(s, a);
+    return LMAIL_OK;
+}
+
+void lmi_md_leave(md_account *a)
+{
+    unsigned raise = a->raise;
+    lmail_notice *notice = a->store->notice;
+    unsigned slot = a->slot;
+    if (a->in_transaction)
+        lmi_md_rollback(a);
+    a->raise = 0;
+    pthread_mutex_unlock(&a->lock);
+    if (raise && notice)
+        lmail_notice_raise(notice, slot);
+}
+
+/* ---- Parsers at rest ------------------------------------------------------------------------- */
+
+lmail_mime_parser *lmi_md_parser(md_store *s, unsigned lf)
+{
+    lmail_mime_parser *p = NULL;
+    pthread_mutex_lock(&s->lock);
+    if (s->parser_count)
+        p = s->parsers[--s->parser_count];
+    pthread_mutex_unlock(&s->lock);
+    if (p) {
+        lmail_mime_parser_reset(p, lf);
+        return p;
+    }
+    lmail_mime_config config = LMAIL_MIME_CONFIG_INIT;
+    config.env = s->env;
+    config.gather = LMAIL_MIME_GATHER_SUMMARY;
+    config.lf_input = lf;
+    return lmail_mime_parser_new(&p, &config) ? NULL : p;
+}
+
+void lmi_md_parser_rest(md_store *s, lmail_mime_parser *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&s->lock);
+    if (s->parser_count < sizeof s->parsers / sizeof *s->parsers) {
+        s->parsers[s->parser_count++] = p;
+        p = NULL;
+    }
+    pthread_mutex_unlock(&s->lock);
+    lmail_mime_parser_free(p);
+}
+
+/* ---- Accounts -------------------------------------------------------------------------------- */
+
+/* The directory of an account without a location. A name is no path: what could lead out is refused. */
+static lmail_status default_dir(const md_store *s, lmail_str name, char out[MD_PATH])
+{
+    size_t root = s->root ? strlen(s->root) : 0;
+    if (!root || name.len == 0 || name.len > MD_NAME_OCTETS || name.ptr[0] == '.')
+        return LMAIL_ERR_ARG;
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.ptr[i];
+        if (c < 0x20 || c == 0x7f || c == '/')
+            return LMAIL_ERR_ARG;
+    }
+    if (root + name.len + 2 > MD_PATH)
+        return LMAIL_ERR_LIMIT;
+    memcpy(out, s->root, root);
+    out[root] = '/';
+    memcpy(out + root + 1, name.ptr, name.len);
+    out[root + 1 + name.len] = '\0';
+    return LMAIL_OK;
+}
+
+static lmail_status place(const md_store *s, const lmail_store_account_args *args,
+                          char out[MD_PATH])
+{
+    lmail_str l = args->location;
+    if (l.len == 0)
+        return default_dir(s, args->name, out);
+    if (l.ptr[0] != '/' || memchr(l.ptr, '\0', l.len))
+        return LMAIL_ERR_ARG;
+    if (l.len >= MD_PATH)
+        return LMAIL_ERR_LIMIT;
+    memcpy(out, l.ptr, l.len);
+    while (l.len > 1 && out[l.len - 1] == '/')
+        l.len--;
+    out[l.len] = '\0';
+    return LMAIL_OK;
+}
+
+static lmail_status account_new(md_store *s, lmail_str name, const char *dir, md_account **out)
+{
+    md_account *a = calloc(1, sizeof *a + name.len + 1);
+    char *copy = strdup(dir);
+    if (!a || !copy) {
+        free(a);
+        free(copy);
+        return LMAIL_ERR_NOMEM;
+    }
+    a->store = s;
+    a->dir = copy;
+    a->dir_len = strlen(copy);
+    if (name.len)
+        memcpy(a->name, name.ptr, name.len);
+    a->slot = lmail_notice_slot(name);
+    a->jobs_end = &a->jobs;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_mutex_init(&a->queue_lock, NULL);
+    pthread_mutex_init(&a->link_lock, NULL);
+    a->next = s->accounts;
+    s->accounts = a;
+    *out = a;
+    return LMAIL_OK;
+}
+
+static lmail_status have_dirs(md_store *s, md_account *a, int create)
+{
+    char path[MD_PATH];
+    lmail_status st = lmi_md_path(a, path, "", "cur", lmi_str(NULL, 0));
+    if (st || access(path, F_OK) == 0)
+        return st;
+    if (!create)
+        return LMAIL_ERR_NOTFOUND;
+    (void)s;
+    return lmi_md_make_dirs(a, a->dir, 0);
+}
+
+static lmail_status account_open(void *ctx, const lmail_store_account_args *args,
+                                 lmail_store_account **out)
+{
+    md_store *s = ctx;
+    char dir[MD_PATH];
+    if (args->size > sizeof *args)
+        return LMAIL_ERR_SIZE;
+    lmail_status st = place(s, args, dir);
+    lmail_store_account *h = st ? NULL : calloc(1, sizeof *h);
+    if (!h)
+        return st ? st : LMAIL_ERR_NOMEM;
+    pthread_mutex_lock(&s->lock);
+    md_account *a = s->accounts;
+    while (a && strcmp(a->dir, dir) != 0)
+        a = a->next;
+    if (!a)
+        st = account_new(s, args->name, dir, &a);
+    if (!st)
+        a->refs++;
+    pthread_mutex_unlock(&s->lock);
+    if (!st) {
+        h->account = a;
+        st = have_dirs(s, a, args->create != 0);
+        if (st) {
+            s->table.account_close(h);
+            return st;
+        }
+        *out = h;
+        return LMAIL_OK;
+    }
+    free(h);
+    return st;
+}
+
+static void account_close(lmail_store_account *h)
+{
+    md_account *a = h->account;
+    md_store *s = a->store;
+    pthread_mutex_lock(&s->lock);
+    /* With an index open it stays for the next session, until evict takes it. */
+    if (--a->refs == 0 && !a->db)
+        forget(s, a);
+    pthread_mutex_unlock(&s->lock);
+    free(h);
+}
+
+static lmail_status tidy(lmail_store_account *h, size_t max)
+{
+    lmail_status st = lmi_md_enter(h->account);
+    if (st)
+        return st;
+    st = lmi_md_tidy(h->account, NULL, max);
+    lmi_md_leave(h->account);
+    return st;
+}
+
+/* ---- The store ------------------------------------------------------------------------------- */
+
+static void close_store(lmail_store *table)
+{
+    md_store *s = table->ctx;
+    while (s->accounts)
+        forget(s, s->accounts);
+    while (s->parser_count)
+        lmail_mime_parser_free(s->parsers[--s->parser_count]);
+    pthread_mutex_destroy(&s->lock);
+    free(s->root);
+    free(s->spool_dir);
+    free(s);
+}
+
+/* The kernel's boot id tells whether the machine stopped since. */
+static void read_boot(md_store *s, const char *given)
+{
+    if (given) {
+        strncpy(s->boot, given, sizeof s->boot - 1);
+        return;
+    }
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, s->boot, sizeof s->boot - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        strcpy(s->boot, "unknown");
+    else
+        s->boot[strcspn(s->boot, "\n")] = '\0';
+}
+
+/* For file names: no '/', ':' or ','; short, so that a base name can be a UIDL. */
+static void set_host_name(md_store *s, const char *name)
+{
+    size_t n = 0;
+    for (const char *p = name && *name ? name : "localhost"; *p && n < 16; p++)
+        s->host_name[n++] = (*p > 0x20 && *p < 0x7f && !strchr("/:,\\", *p)) ? *p : '_';
+}
+
+static int usable(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && access(path, W_OK | X_OK) == 0;
+}
+
+lmail_status lmail_store_maildir_new(const lmail_store_maildir_config *config, lmail_store **out)
+{
+    if (config->size > sizeof *config)
+        return LMAIL_ERR_SIZE;
+    if ((config->root && !usable(config->root)) ||
+        (config->spool_dir && !usable(config->spool_dir)))
+        return LMAIL_ERR_IO;
+    md_store *s = calloc(1, sizeof *s);
+    if (!s)
+        return LMAIL_ERR_NOMEM;
+    s->env = config->env;
+    s->notice = config->notice;
+    s->root = config->root ? strdup(config->root) : NULL;
+    s->spool_dir = config->spool_dir ? strdup(config->spool_dir) : NULL;
+    s->max_open = config->max_open ? config->max_open : MAX_OPEN;
+    s->scan_seconds = config->scan_seconds ? config->scan_seconds : SCAN_SECONDS;
+    s->reserve = config->reserve == UINT64_MAX ? 0 : config->reserve ? config->reserve : RESERVE;
+    s->file_mode = config->file_mode ? (mode_t)config->file_mode & 0666 : 0600;
+    s->dir_mode = s->file_mode | (s->file_mode & 0444) >> 2;
+    s->no_sync = config->no_sync;
+    set_host_name(s, config->host_name);
+    read_boot(s, config->boot_id);
+    if (getrandom(&s->random, sizeof s->random, 0) != sizeof s->random)
+        s->random = (uint32_t)getpid();
+    pthread_mutex_init(&s->lock, NULL);
+    s->table.size = sizeof s->table;
+    s->table.ctx = s;
+    s->table.name = "maildir";
+    s->table.capabilities = LMAIL_STORE_KEEPS_FIELDS;
+    s->table.account_open = account_open;
+    s->table.account_close = account_close;
+    s->table.tidy = tidy;
+    s->table.close = close_store;
+    lmi_md_fill_folder(&s->table);
+    lmi_md_fill_box(&s->table);
+    lmi_md_fill_flags(&s->table);
+    lmi_md_fill_copy(&s->table);
+    lmi_md_fill_message(&s->table);
+    lmi_md_fill_delivery(&s->table);
+    *out = &s->table;
+    return LMAIL_OK;
+}
