@@ -159,6 +159,11 @@ static void html_entity(lmi_mime_preview *v, uint32_t point)
 static void html_tag_name(lmi_mime_preview *v, uint32_t point)
 {
     int first = v->word_len == 0;
+    if (first && v->skip_len && point != '/') {
+        /* a "<" in a script or style; only the end tag counts */
+        v->state = TEXT;
+        return;
+    }
     if (first && (point <= 32 || (point >= '0' && point <= '9') || point == '=')) {
         /* "a < b" */
         v->state = TEXT;
