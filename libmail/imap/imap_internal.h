@@ -355,6 +355,9 @@ void lmi_imap_put_astring(lmi_imap *s, lmail_str text);
 void lmi_imap_put_mailbox(lmi_imap *s, lmail_str name);
 void lmi_imap_put_prefix(lmi_imap *s, lmail_str name);                /* the same, always quoted */
 void lmi_imap_put_flag_list(lmi_imap *s, lmail_flags flags, int any); /* any: and "\*" */
+/* The text of put_flags into out[0..cap); returns its length, and if that is above cap there is nothing
+ * of use in out. */
+size_t lmi_imap_flags_text(const lmi_imap *s, lmail_flags flags, char *out, size_t cap);
 void lmi_imap_put_flags(lmi_imap *s,
                         lmail_flags flags);            /* "(\Seen $x)", names of the open mailbox */
 void lmi_imap_put_set(lmi_imap *s, lmail_uid_set set); /* "1:3,7" */
@@ -407,6 +410,7 @@ lmail_status lmi_imap_cmd_lsub(lmi_imap *s);
 lmail_status lmi_imap_cmd_namespace(lmi_imap *s);
 lmail_status lmi_imap_cmd_append(lmi_imap *s);
 lmail_status lmi_imap_append_literal(lmi_imap *s, const lmi_imap_literal *l, lmi_imap_take *take);
+lmail_status lmi_imap_cmd_fetch(lmi_imap *s);
 lmail_status lmi_imap_cmd_store(lmi_imap *s);
 lmail_status lmi_imap_cmd_copy(lmi_imap *s);
 lmail_status lmi_imap_cmd_move(lmi_imap *s);

@@ -148,7 +148,22 @@ void lmi_imap_put_prefix(lmi_imap *s, lmail_str name)
 
 /* ---- Flags, sets, dates ---------------------------------------------------------------------- */
 
-void lmi_imap_put_flag_list(lmi_imap *s, lmail_flags flags, int any)
+/* Adds to out[0..cap) what fits; returns the length with it. */
+static size_t add_text(char *out, size_t cap, size_t len, lmail_str text)
+{
+    if (len <= cap && text.len <= cap - len && text.len)
+        memcpy(out + len, text.ptr, text.len);
+    return len + text.len;
+}
+
+static size_t add_flag(char *out, size_t cap, size_t len, lmail_str name)
+{
+    if (len > 1)
+        len = add_text(out, cap, len, LMAIL_STR(" "));
+    return add_text(out, cap, len, name);
+}
+
+static size_t flag_list(const lmi_imap *s, lmail_flags flags, int any, char *out, size_t cap)
 {
     static const struct {
         lmail_flags flag;
@@ -156,25 +171,38 @@ void lmi_imap_put_flag_list(lmi_imap *s, lmail_flags flags, int any)
     } names[] = {{LMAIL_FLAG_ANSWERED, {"\\Answered", 9}}, {LMAIL_FLAG_FLAGGED, {"\\Flagged", 8}},
                  {LMAIL_FLAG_DELETED, {"\\Deleted", 8}},   {LMAIL_FLAG_SEEN, {"\\Seen", 5}},
                  {LMAIL_FLAG_DRAFT, {"\\Draft", 6}},       {LMAIL_FLAG_RECENT, {"\\Recent", 7}}};
-    lmail_str gap = {"(", 1};
+    size_t len = add_text(out, cap, 0, LMAIL_STR("("));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (flags & names[i].flag) {
-            lmi_imap_put(s, gap);
-            lmi_imap_put(s, names[i].name);
-            gap = LMAIL_STR(" ");
-        }
+        if (flags & names[i].flag)
+            len = add_flag(out, cap, len, names[i].name);
     for (size_t i = 0; i < s->mbox.keyword_count; i++)
-        if ((flags >> (LMAIL_FLAG_KEYWORD_SHIFT + i) & 1) && s->mbox.keywords[i].len) {
-            lmi_imap_put(s, gap);
-            lmi_imap_put(s, s->mbox.keywords[i]);
-            gap = LMAIL_STR(" ");
-        }
-    if (any) {
-        lmi_imap_put(s, gap);
-        lmi_imap_put(s, LMAIL_STR("\\*"));
-        gap = LMAIL_STR(" ");
+        if ((flags >> (LMAIL_FLAG_KEYWORD_SHIFT + i) & 1) && s->mbox.keywords[i].len)
+            len = add_flag(out, cap, len, s->mbox.keywords[i]);
+    if (any)
+        len = add_flag(out, cap, len, LMAIL_STR("\\*"));
+    return add_text(out, cap, len, LMAIL_STR(")"));
+}
+
+size_t lmi_imap_flags_text(const lmi_imap *s, lmail_flags flags, char *out, size_t cap)
+{
+    return flag_list(s, flags, 0, out, cap);
+}
+
+void lmi_imap_put_flag_list(lmi_imap *s, lmail_flags flags, int any)
+{
+    char small[256];
+    size_t len = flag_list(s, flags, any, small, sizeof small);
+    if (len <= sizeof small) {
+        lmi_imap_put(s, (lmail_str){small, len});
+        return;
     }
-    lmi_imap_put(s, gap.ptr[0] == '(' ? LMAIL_STR("()") : LMAIL_STR(")"));
+    char *text = lmi_malloc(&s->base.alloc, len);
+    if (!text) {
+        s->failed = LMAIL_ERR_NOMEM;
+        return;
+    }
+    lmi_imap_put(s, (lmail_str){text, flag_list(s, flags, any, text, len)});
+    lmi_free(&s->base.alloc, text, len);
 }
 
 void lmi_imap_put_flags(lmi_imap *s, lmail_flags flags)
