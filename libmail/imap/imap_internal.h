@@ -411,6 +411,7 @@ lmail_status lmi_imap_cmd_namespace(lmi_imap *s);
 lmail_status lmi_imap_cmd_append(lmi_imap *s);
 lmail_status lmi_imap_append_literal(lmi_imap *s, const lmi_imap_literal *l, lmi_imap_take *take);
 lmail_status lmi_imap_cmd_fetch(lmi_imap *s);
+lmail_status lmi_imap_cmd_search(lmi_imap *s);
 lmail_status lmi_imap_cmd_store(lmi_imap *s);
 lmail_status lmi_imap_cmd_copy(lmi_imap *s);
 lmail_status lmi_imap_cmd_move(lmi_imap *s);

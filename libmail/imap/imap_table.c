@@ -45,6 +45,7 @@ static const lmi_imap_row rows[] = {
     {NAME("CLOSE"), OPEN, 0, 0, lmi_imap_cmd_close, NULL},
     {NAME("UNSELECT"), OPEN, 0, LMAIL_IMAP_CAP_UNSELECT, lmi_imap_cmd_unselect, NULL},
     {NAME("EXPUNGE"), OPEN, LMI_ROW_UID | LMI_ROW_WRITES, 0, lmi_imap_cmd_expunge, NULL},
+    {NAME("SEARCH"), OPEN, LMI_ROW_UID | LMI_ROW_QUIET, 0, lmi_imap_cmd_search, NULL},
     {NAME("FETCH"), OPEN, LMI_ROW_UID | LMI_ROW_QUIET, 0, lmi_imap_cmd_fetch, NULL},
     {NAME("STORE"), OPEN, LMI_ROW_UID | LMI_ROW_QUIET | LMI_ROW_WRITES, 0, lmi_imap_cmd_store,
      NULL},
