@@ -1,0 +1,107 @@
+/* libmail/host/service.h - a whole mail server: sessions, accounts, store and delivery tied together.
+ *
+ * The daemons are thin programs on this header, and so is a mail server inside another program:
+ *
+ *     lmail_service_config c = LMAIL_SERVICE_CONFIG_INIT;
+ *     c.config = config;                          read with lmail_config_load_file, or all defaults
+ *     c.protocols = LMAIL_SERVICE_SMTP | LMAIL_SERVICE_IMAP;
+ *     lmail_service_new(&service, &c, error, sizeof error);
+ *     lmail_service_run(service);                 until lmail_service_stop, from any thread
+ *     lmail_service_free(service);
+ *
+ * What it does: SMTP takes mail for the configured domains' accounts and refuses all other mail with
+ * 550 5.7.1; submission takes mail from users who have logged in; LMTP is SMTP with one answer a
+ * recipient; IMAP and POP3 serve the accounts' mailboxes. A message is answered 250 when it is safe
+ * on disk in every recipient's mailbox.
+ *
+ * Threads: one service may be run by one thread (it starts more); stop and reload may be called from
+ * any. Several services may exist in a process. Pure functions of the configuration, such as limits
+ * and texts, follow lmail_settings; see libmail/config.h for each.
+ */
+#ifndef LIBMAIL_HOST_SERVICE_H
+#define LIBMAIL_HOST_SERVICE_H
+
+#include <libmail/config.h>
+#include <libmail/host/accounts.h>
+#include <libmail/host/auth.h>
+#include <libmail/host/log.h>
+#include <libmail/host/store.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lmail_service lmail_service;
+
+/* Which of the configured listeners a service opens, a bit set. */
+enum {
+    LMAIL_SERVICE_SMTP = 1, /* listeners of protocol smtp, submission and lmtp */
+    LMAIL_SERVICE_IMAP = 2,
+    LMAIL_SERVICE_POP3 = 4
+};
+
+typedef struct lmail_service_config {
+    size_t size;
+    lmail_config *config;          /* the service's from a successful new on; NULL: all defaults */
+    unsigned protocols;            /* LMAIL_SERVICE_* */
+    lmail_log *log;                /* borrowed; NULL: nothing is logged */
+    const lmail_store *store;      /* borrowed; NULL: Maildir under settings.mail_directory */
+    lmail_accounts *accounts;      /* borrowed; NULL: the file settings.accounts */
+    lmail_auth_token_fn *on_token; /* checks OAUTHBEARER and XOAUTH2 tokens; NULL: not offered */
+    void *user;                    /* for on_token */
+} lmail_service_config;
+
+#define LMAIL_SERVICE_CONFIG_INIT                                                                  \
+    {                                                                                              \
+        sizeof(lmail_service_config), NULL, 0, NULL, NULL, NULL, NULL, NULL                        \
+    }
+LMAIL_API void lmail_service_config_init(lmail_service_config *config);
+
+/* Read a configuration file from disk.
+ *   path         NULL: no file, all defaults
+ *   diagnostic   called with every complaint; may be NULL
+ * Returns: as lmail_config_load. */
+LMAIL_API lmail_status lmail_config_load_file(lmail_config **out, const char *path,
+                                              void (*diagnostic)(void *ctx,
+                                                                 const lmail_config_diagnostic *d),
+                                              void *ctx);
+
+/* Open store and accounts, load or make the certificate, bind every listener. Connections are
+ * served once it runs; privileges may be dropped in between.
+ *   error   filled with a terminated text for people when it fails
+ * Returns: OK, ERR_SIZE, ERR_ARG (a setting that only now proves wrong), ERR_BUSY (address in use),
+ * ERR_DENIED, ERR_IO, ERR_NOMEM. After an error config.config is still the caller's. */
+LMAIL_API lmail_status lmail_service_new(lmail_service **out, const lmail_service_config *config,
+                                         char *error, size_t cap);
+
+/* Serve until stopped. Returns: OK, ERR_STATE (ran before), ERR_IO. */
+LMAIL_API lmail_status lmail_service_run(lmail_service *service);
+
+/* Stop gracefully, within settings.stop_timeout: running commands are finished, then clients hear
+ * the protocol's farewell. A second call stops at once. Any thread. */
+LMAIL_API void lmail_service_stop(lmail_service *service);
+
+/* On these signals (0: not) stop or reload. reload_path: the file to read again, NULL: defaults.
+ * Returns: OK, ERR_NOMEM, ERR_IO. Before run. */
+LMAIL_API lmail_status lmail_service_signals(lmail_service *service, int stop_signal,
+                                             int reload_signal, const char *reload_path);
+
+/* New rules for new connections and everything that is asked from now on; sessions keep theirs.
+ * Listeners, directories, user and workers stay as they are until a restart.
+ *   config   the service's from success on
+ * Returns: OK, ERR_ARG (the old rules stay in force; *error says why), ERR_IO, ERR_NOMEM. From the
+ * thread that runs, or before it runs. */
+LMAIL_API lmail_status lmail_service_reload(lmail_service *service, lmail_config *config,
+                                            char *error, size_t cap);
+
+/* The port of a listener by its name in the configuration (useful with port 0 in tests); 0: none. */
+LMAIL_API unsigned lmail_service_port(const lmail_service *service, lmail_str listener);
+
+/* Free a service that never ran or has stopped. NULL is allowed. */
+LMAIL_API void lmail_service_free(lmail_service *service);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,208 @@
+/* service_internal.h - how sessions meet accounts, store and delivery.
+ *
+ *     service_core.c      the service: net, pools, store, listeners, signals, stop, reload
+ *     service_rules.c     one immutable reading of the configuration: certificates, auth, setups
+ *     service_config.c    configuration files from disk
+ *     service_peer.c      what a connection has whatever it speaks: account, jobs on workers
+ *     service_auth.c      logging in, once for the three protocols
+ *     service_watch.c     who wants to hear of changes to which account
+ *     service_smtp*.c service_imap*.c service_pop3*.c     the handlers of one protocol each
+ *
+ * A protocol is a row of functions, lmi_protocol. Its state of a connection begins with a lmi_peer.
+ * Questions that block become jobs: work() runs on a worker and touches the job and the store
+ * handles alone; finish() runs on the loop and answers the session. A peer's jobs run one at a time,
+ * in order, since its store handles bear one call at a time. */
+#ifndef LMI_SERVICE_INTERNAL_H
+#define LMI_SERVICE_INTERNAL_H
+
+#include <libmail/host/env.h>
+#include <libmail/host/net.h>
+#include <libmail/host/service.h>
+#include <libmail/session.h>
+#include <stdatomic.h>
+
+typedef struct lmi_rules lmi_rules;
+typedef struct lmi_door lmi_door;
+typedef struct lmi_peer lmi_peer;
+typedef struct lmi_job lmi_job;
+typedef struct lmi_watch lmi_watch;
+typedef struct lmi_protocol lmi_protocol;
+
+/* ---- Rules ----------------------------------------------------------------------------------- */
+
+enum { LMI_AUTH_SMTP, LMI_AUTH_IMAP, LMI_AUTH_POP3, LMI_AUTH_COUNT };
+
+/* One reading of the configuration. Immutable, counted; doors hold it, and peers hold doors. */
+struct lmi_rules {
+    atomic_uint refs;
+    lmail_service *service;
+    lmail_config *config;
+    const lmail_settings *settings;
+    char hostname[256];
+    lmail_accounts *accounts;
+    unsigned owns_accounts;
+    lmail_auth *auth[LMI_AUTH_COUNT];
+    lmail_tls *tls[LMI_AUTH_COUNT]; /* one for each ALPN name */
+};
+
+/* Returns OK, or fills error. Takes the configuration over when OK. */
+lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config *config,
+                           char *error, size_t cap);
+lmi_rules *lmi_rules_hold(lmi_rules *r);
+void lmi_rules_release(lmi_rules *r);
+/* Is mail for this domain delivered here? Address literals are not. */
+int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain);
+
+/* ---- Doors: one listener under one set of rules ------------------------------------------------ */
+
+/* Counted: by its listener and by every peer that came through it. */
+struct lmi_door {
+    atomic_uint refs;
+    lmail_service *service;
+    lmi_rules *rules;
+    const lmail_listener_settings *settings;
+    const lmi_protocol *protocol;
+    void *setup; /* the session type's immutable setup */
+};
+
+void lmi_door_release(lmi_door *door);
+
+struct lmi_protocol {
+    const char *name;
+    unsigned service_bit; /* LMAIL_SERVICE_* */
+    unsigned auth;        /* LMI_AUTH_* */
+    const char *refusal;  /* a whole line for whom the per-address limit turns away, or NULL */
+    size_t peer_size;     /* of the struct that begins with lmi_peer */
+    lmail_status (*setup_new)(const lmi_door *door, void **setup);
+    void (*setup_free)(void *setup);
+    /* Make the session; the peer is zeroed but for its lmi_peer. NULL: close the connection. */
+    lmail_session *(*open)(lmi_peer *peer, lmail_msec now);
+    /* The connection is over: drop what is not tied to jobs. May submit last jobs. NULL: nothing. */
+    void (*closed)(lmi_peer *peer);
+    /* No job runs any more: free what the struct points to. NULL: nothing. */
+    void (*destroy)(lmi_peer *peer);
+    /* The account's counter moved (service_watch.c). NULL: never watches. */
+    void (*changed)(lmi_peer *peer);
+    lmail_status (*answer_auth)(lmi_peer *peer, lmail_ticket t, const lmail_auth_answer *a);
+};
+
+extern const lmi_protocol lmi_smtp_protocol, lmi_imap_protocol, lmi_pop3_protocol;
+
+/* ---- Peers and jobs -------------------------------------------------------------------------- */
+
+struct lmi_job {
+    lmi_job *next;
+    lmi_peer *peer;
+    lmail_ticket ticket;
+    void (*work)(lmi_job *job);   /* on a worker */
+    void (*finish)(lmi_job *job); /* on the loop; answers, then frees what the job owns */
+};
+
+struct lmi_peer {
+    lmi_door *door;
+    lmail_conn *conn;
+    lmail_loop *loop;
+    lmail_session *session;    /* NULL once it is being freed */
+    lmi_job *jobs, *jobs_tail; /* the first one runs */
+    uint64_t id;               /* of the connection, for the log */
+
+    /* Logging in (service_auth.c). */
+    lmail_auth_exchange *exchange;
+    unsigned stepping;      /* a worker has the exchange */
+    unsigned exchange_over; /* the session dropped it meanwhile */
+    unsigned auth_cancelled;
+    lmail_timer *delayed; /* a failure waits for its time */
+    unsigned secure;      /* TLS, or a path that is as good */
+    char mechanisms[256];
+
+    /* After login. */
+    char *identity; /* terminated, malloc'ed */
+    lmail_store_account *account;
+
+    /* Watching (service_watch.c). */
+    lmi_peer *watch_next, **watch_at;
+    unsigned slot;
+    uint32_t seen; /* the slot's counter when the account was last read */
+};
+
+/* Queue a job on the store pool; the peer's jobs run in order. The job is freed with free() after
+ * finish. A job that cannot be queued is finished at once on the loop, its work not done: work must
+ * have set a failing result as its initial state. */
+void lmi_peer_submit(lmi_peer *peer, lmi_job *job);
+/* malloc a zeroed job; NULL when there is no memory. */
+void *lmi_job_new(size_t size, lmi_peer *peer, lmail_ticket t, void (*work)(lmi_job *),
+                  void (*finish)(lmi_job *));
+lmail_msec lmi_peer_now(const lmi_peer *peer);
+const lmail_store *lmi_peer_store(const lmi_peer *peer);
+/* Open the store account of peer->identity; on a worker. OK or the store's error. */
+lmail_status lmi_peer_open_account(lmi_peer *peer);
+/* A log line with the connection's facts in front (conn=, peer=). */
+void lmi_peer_log(const lmi_peer *peer, lmail_log_line *line, lmail_log_level level,
+                  const char *event);
+
+/* The net's callbacks for every door. */
+lmail_session *lmi_peer_open(void *door, lmail_conn *conn, const lmail_conn_facts *facts,
+                             lmail_msec now);
+void lmi_peer_closed(void *door, lmail_conn *conn, lmail_session *session,
+                     lmail_close_reason reason);
+
+/* ---- Logging in ------------------------------------------------------------------------------ */
+
+/* The bodies of the session handlers' auth callbacks. tls: the session's facts or NULL. */
+lmail_str lmi_auth_mechanisms(lmi_peer *peer, const lmail_tls_facts *tls);
+lmail_status lmi_auth_step(lmi_peer *peer, lmail_ticket t, const lmail_auth_event *ev,
+                           const lmail_tls_facts *tls, lmail_auth_answer *answer);
+void lmi_auth_end(lmi_peer *peer, lmail_auth_end how);
+/* Nobody waits for the answer any more: on_cancel of a login. */
+void lmi_auth_cancel(lmi_peer *peer);
+/* USER/PASS and LOGIN. Always answers later. */
+lmail_status lmi_auth_password(lmi_peer *peer, lmail_ticket t, lmail_str user, lmail_str password,
+                               const lmail_tls_facts *tls, lmail_auth_answer *answer);
+/* APOP; timestamp with its brackets. */
+lmail_status lmi_auth_apop(lmi_peer *peer, lmail_ticket t, lmail_str user, lmail_str timestamp,
+                           const unsigned char digest[16], const lmail_tls_facts *tls,
+                           lmail_auth_answer *answer);
+/* May passwords cross this connection in clear? */
+int lmi_auth_cleartext(lmi_peer *peer, const lmail_tls_facts *tls);
+
+/* ---- Watching -------------------------------------------------------------------------------- */
+
+lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice);
+/* After the net was made, on loop 0, before it runs: hear other processes. */
+lmail_status lmi_watch_start(lmi_watch *w);
+void lmi_watch_stop(lmi_watch *w); /* on loop 0, when the net begins to stop */
+void lmi_watch_free(lmi_watch *w);
+/* The peer wants protocol->changed for its account. On its loop. Twice does no harm. */
+void lmi_watch_add(lmi_watch *w, lmi_peer *peer);
+void lmi_watch_remove(lmi_peer *peer);
+/* An account was changed by this process: tell its peers but `self` (may be NULL). On any loop. */
+void lmi_watch_tell(lmi_watch *w, unsigned slot, const lmi_peer *self);
+uint32_t lmi_watch_value(const lmi_watch *w, unsigned slot);
+
+/* ---- The service ----------------------------------------------------------------------------- */
+
+struct lmail_service {
+    lmail_net *net;
+    lmail_pool *store_pool, *password_pool;
+    lmail_notice *notice;
+    const lmail_store *store;
+    lmail_store *own_store;
+    lmail_env env;
+    lmi_watch *watch;
+    lmail_log *log;
+    lmail_accounts *given_accounts;
+    lmail_auth_token_fn *on_token;
+    void *user;
+    unsigned protocols;
+    lmi_rules *rules;       /* for new connections */
+    lmi_rules *first_rules; /* what a restart alone would change; listener_names lie there */
+    lmail_config *first_config;
+    lmail_listener **listeners;
+    lmail_str *listener_names;
+    size_t listener_count;
+    char *reload_path;
+    unsigned stopping;
+    atomic_uint_fast64_t last_queue_id;
+};
+
+#endif

@@ -1,0 +1,285 @@
+/* service_rules.c - one reading of the configuration, made ready for use.
+ *
+ * Host name, local domains, certificates, accounts and mechanisms. Immutable and counted: a reload
+ * makes new rules, sessions keep the ones they began under. Nothing is changed by a reading that
+ * fails. */
+#include "host/service/service_files.h"
+#include "host/service/service_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TEXT(s) (int)(s).len, (s).ptr
+
+/* ---- Host name and domains --------------------------------------------------------------------- */
+
+/* The machine's name, with its domain where the resolver's files know it. */
+static void machine_name(char *out, size_t cap)
+{
+    char name[256] = "localhost";
+    if (gethostname(name, sizeof name - 1))
+        strcpy(name, "localhost");
+    if (!strchr(name, '.')) {
+        struct addrinfo hints = {.ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM}, *found;
+        if (!getaddrinfo(name, NULL, &hints, &found)) {
+            if (found->ai_canonname && strchr(found->ai_canonname, '.'))
+                snprintf(name, sizeof name, "%s", found->ai_canonname);
+            freeaddrinfo(found);
+        }
+    }
+    snprintf(out, cap, "%s", name);
+}
+
+int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain)
+{
+    const lmail_str_list *list = &r->settings->domains;
+    if (list->count == 0)
+        return lmail_str_equal_nocase(domain, lmail_str_from(r->hostname));
+    for (size_t i = 0; i < list->count; i++)
+        if (lmail_str_equal_nocase(domain, list->items[i]))
+            return 1;
+    return 0;
+}
+
+static lmail_str first_domain(const lmi_rules *r)
+{
+    const lmail_settings *s = r->settings;
+    return s->auth.realm.len      ? s->auth.realm
+           : s->domains.count > 0 ? s->domains.items[0]
+                                  : lmail_str_from(r->hostname);
+}
+
+/* ---- Certificates ------------------------------------------------------------------------------ */
+
+static lmail_status say(lmail_status st, char *error, size_t cap, const char *what,
+                        const char *path)
+{
+    snprintf(error, cap, "%s %s: %s", what, path, lmail_status_text(st));
+    return st;
+}
+
+/* Paths of the pair to use; a pair of our own is made when none is configured. The lock keeps two
+ * daemons that start together from making one file each. */
+static lmail_status own_pair(const lmi_rules *r, char *cert, char *key, size_t path_cap,
+                             char *error, size_t cap)
+{
+    char dir[512];
+    snprintf(dir, sizeof dir, "%.*s/tls", TEXT(r->settings->mail_directory));
+    snprintf(cert, path_cap, "%s/certificate.pem", dir);
+    snprintf(key, path_cap, "%s/key.pem", dir);
+    if (mkdir(dir, 0700) && errno != EEXIST) {
+        snprintf(error, cap, "cannot make %s: %s", dir, strerror(errno));
+        return LMAIL_ERR_IO;
+    }
+    int lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock < 0 || flock(lock, LOCK_EX)) {
+        snprintf(error, cap, "cannot lock %s: %s", dir, strerror(errno));
+        if (lock >= 0)
+            close(lock);
+        return LMAIL_ERR_IO;
+    }
+    lmail_status st = lmail_tls_self_signed(cert, key, r->hostname, error, cap);
+    close(lock);
+    return st == LMAIL_ERR_EXISTS ? LMAIL_OK : st;
+}
+
+static lmail_status read_pair(const lmi_rules *r, lmail_tls_cert *out, char *error, size_t cap)
+{
+    const lmail_settings *s = r->settings;
+    char cert[600], key[600];
+    if (s->tls.certificate.len) {
+        snprintf(cert, sizeof cert, "%.*s", TEXT(s->tls.certificate));
+        snprintf(key, sizeof key, "%.*s", TEXT(s->tls.key));
+    } else {
+        lmail_status made = own_pair(r, cert, key, sizeof cert, error, cap);
+        if (made)
+            return made;
+    }
+    lmail_status st = lmi_file_read(cert, &out->chain);
+    if (st)
+        return say(st, error, cap, "tls.certificate", cert);
+    st = lmi_file_read(key, &out->key);
+    return st ? say(st, error, cap, "tls.key", key) : LMAIL_OK;
+}
+
+static lmail_status make_tls(lmi_rules *r, char *error, size_t cap)
+{
+    static const char *const imap[] = {"imap"}, *const pop3[] = {"pop3"};
+    lmail_tls_cert pair = {{NULL, 0}, {NULL, 0}};
+    lmail_str ca = {NULL, 0};
+    lmail_status st = read_pair(r, &pair, error, cap);
+    if (!st && r->settings->tls.client_ca.len) {
+        char path[600];
+        snprintf(path, sizeof path, "%.*s", TEXT(r->settings->tls.client_ca));
+        st = lmi_file_read(path, &ca);
+        if (st)
+            say(st, error, cap, "tls.client_ca", path);
+    }
+    lmail_tls_config c = LMAIL_TLS_CONFIG_INIT;
+    c.certs = &pair;
+    c.certs_n = 1;
+    c.tls13_only = r->settings->tls.min_version >= 13;
+    c.verify = ca.len ? LMAIL_TLS_VERIFY_OPTIONAL : LMAIL_TLS_VERIFY_NONE;
+    c.client_ca = ca;
+    for (int i = 0; !st && i < LMI_AUTH_COUNT; i++) {
+        c.alpn = i == LMI_AUTH_IMAP ? imap : i == LMI_AUTH_POP3 ? pop3 : NULL;
+        c.alpn_n = c.alpn ? 1 : 0; /* "smtp" is not registered (RFC 7301 §6) */
+        st = lmail_tls_new(&r->tls[i], &c, error, cap);
+    }
+    lmi_file_free(pair.chain);
+    lmi_file_free(pair.key);
+    lmi_file_free(ca);
+    return st;
+}
+
+/* ---- Accounts and mechanisms ------------------------------------------------------------------- */
+
+static void account_fault(void *user, const lmail_accounts_fault *fault)
+{
+    lmail_service *service = user;
+    lmail_log_line l;
+    lmail_log_begin(&l, service->log, LMAIL_LOG_ERR, "account_file");
+    lmail_log_text(&l, "file", fault->file);
+    lmail_log_number(&l, "line", fault->line);
+    lmail_log_text(&l, "reason", fault->what);
+    lmail_log_end(&l);
+}
+
+static lmail_status make_accounts(lmi_rules *r, char *error, size_t cap)
+{
+    if (r->service->given_accounts) {
+        r->accounts = r->service->given_accounts;
+        return LMAIL_OK;
+    }
+    lmail_accounts_config c = LMAIL_ACCOUNTS_CONFIG_INIT;
+    c.default_domain = first_domain(r);
+    c.on_fault = account_fault;
+    c.user = r->service;
+    lmail_status st = lmail_accounts_open(&r->accounts, r->settings->accounts, &c);
+    if (st)
+        snprintf(error, cap, "accounts %.*s: %s", TEXT(r->settings->accounts),
+                 lmail_status_text(st));
+    r->owns_accounts = !st;
+    return st;
+}
+
+/* Salts of names that do not exist come from the TLS key file's directory: one secret for all daemons
+ * of this mail directory, made once. */
+static lmail_status salt_key(const lmi_rules *r, unsigned char out[32], char *error, size_t cap)
+{
+    char path[600], temporary[640];
+    lmail_str text;
+    snprintf(path, sizeof path, "%.*s/salt.key", TEXT(r->settings->mail_directory));
+    lmail_status st = lmi_file_read(path, &text);
+    if (st == LMAIL_ERR_NOTFOUND) {
+        st = r->service->env.random(r->service->env.ctx, out, 32);
+        snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+        int fd = st ? -1 : open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        int failed = fd < 0 || write(fd, out, 32) != 32 || fsync(fd);
+        if (fd >= 0)
+            close(fd);
+        /* link, not rename: who comes second takes what the first made. */
+        if (!failed && link(temporary, path) && errno != EEXIST)
+            failed = 1;
+        unlink(temporary);
+        st = failed ? LMAIL_ERR_IO : lmi_file_read(path, &text);
+    }
+    if (st)
+        return say(st, error, cap, "cannot use", path);
+    if (text.len != 32)
+        st = LMAIL_ERR_CORRUPT;
+    else
+        memcpy(out, text.ptr, 32);
+    lmi_file_free(text);
+    return st ? say(st, error, cap, "cannot use", path) : LMAIL_OK;
+}
+
+static lmail_status make_auth(lmi_rules *r, char *error, size_t cap)
+{
+    static const char *const names[LMI_AUTH_COUNT] = {"smtp", "imap", "pop"};
+    const lmail_settings *s = r->settings;
+    unsigned char salt[32];
+    lmail_status st = salt_key(r, salt, error, cap);
+    for (size_t i = 0; !st && i < s->auth.mechanisms.count; i++)
+        if (!lmail_auth_knows(s->auth.mechanisms.items[i])) {
+            snprintf(error, cap, "auth.mechanisms: unknown mechanism %.*s",
+                     TEXT(s->auth.mechanisms.items[i]));
+            return LMAIL_ERR_ARG;
+        }
+    for (int i = 0; !st && i < LMI_AUTH_COUNT; i++) {
+        lmail_auth_config c;
+        lmail_auth_config_init(&c);
+        c.accounts = r->accounts;
+        c.mechanisms = s->auth.mechanisms.items;
+        c.mechanism_count = s->auth.mechanisms.count;
+        c.allow_cleartext = s->auth.allow_cleartext;
+        c.service = lmail_str_from(names[i]);
+        c.hostname = lmail_str_from(r->hostname);
+        c.realm = first_domain(r);
+        c.failure_delay = (uint32_t)s->auth.failure_delay;
+        c.on_token = r->service->on_token;
+        c.user = r->service->user;
+        c.salt_key = (lmail_str){(const char *)salt, sizeof salt};
+        st = lmail_auth_new(&r->auth[i], &c);
+        if (st)
+            snprintf(error, cap, "authentication: %s", lmail_status_text(st));
+    }
+    explicit_bzero(salt, sizeof salt);
+    return st;
+}
+
+/* ---- Making and ending ------------------------------------------------------------------------- */
+
+lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config *config,
+                           char *error, size_t cap)
+{
+    lmi_rules *r = calloc(1, sizeof *r);
+    if (!r)
+        return LMAIL_ERR_NOMEM;
+    atomic_init(&r->refs, 1);
+    r->service = service;
+    r->settings = lmail_config_settings(config);
+    if (r->settings->hostname.len)
+        snprintf(r->hostname, sizeof r->hostname, "%.*s", TEXT(r->settings->hostname));
+    else
+        machine_name(r->hostname, sizeof r->hostname);
+    lmail_status st = make_tls(r, error, cap);
+    if (!st)
+        st = make_accounts(r, error, cap);
+    if (!st)
+        st = make_auth(r, error, cap);
+    if (st) {
+        lmi_rules_release(r);
+        return st;
+    }
+    r->config = config;
+    *out = r;
+    return LMAIL_OK;
+}
+
+lmi_rules *lmi_rules_hold(lmi_rules *r)
+{
+    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+    return r;
+}
+
+void lmi_rules_release(lmi_rules *r)
+{
+    if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (int i = 0; i < LMI_AUTH_COUNT; i++) {
+        lmail_auth_free(r->auth[i]);
+        lmail_tls_release(r->tls[i]);
+    }
+    if (r->owns_accounts)
+        lmail_accounts_free(r->accounts);
+    lmail_config_free(r->config);
+    free(r);
+}

@@ -1,0 +1,183 @@
+/* service_watch.c - who wants to hear of changes to which account.
+ *
+ * Each loop has its own table of watching peers by the account's slot, touched by its thread alone.
+ * A change by this process is posted to every loop; one by another process arrives as a datagram on
+ * loop 0. A datagram may be lost, so each loop also compares its peers' counters once a second. */
+#include "host/service/service_internal.h"
+
+#include <stdlib.h>
+#include <uv.h>
+
+#define BUCKETS 1024u /* a power of two */
+#define SWEEP 1000u   /* milliseconds */
+
+typedef struct loop_watch {
+    lmi_watch *watch;
+    lmail_loop *loop;
+    lmi_peer *buckets[BUCKETS];
+    size_t count;
+    lmail_timer *sweep;
+} loop_watch;
+
+struct lmi_watch {
+    lmail_net *net;
+    lmail_notice *notice;
+    uv_poll_t poll;
+    unsigned polling;
+    unsigned loops;
+    loop_watch *at;
+};
+
+static loop_watch *watch_of(lmi_watch *w, const lmail_loop *loop)
+{
+    for (unsigned i = 0; i < w->loops; i++)
+        if (w->at[i].loop == loop)
+            return &w->at[i];
+    return NULL;
+}
+
+uint32_t lmi_watch_value(const lmi_watch *w, unsigned slot)
+{
+    return lmail_notice_value(w->notice, slot);
+}
+
+void lmi_watch_add(lmi_watch *w, lmi_peer *peer)
+{
+    if (peer->watch_at)
+        return;
+    loop_watch *l = watch_of(w, peer->loop);
+    lmi_peer **head = &l->buckets[peer->slot % BUCKETS];
+    peer->watch_next = *head;
+    if (*head)
+        (*head)->watch_at = &peer->watch_next;
+    peer->watch_at = head;
+    *head = peer;
+    if (l->count++ == 0)
+        lmail_timer_set(l->sweep, lmail_loop_now(l->loop) + SWEEP);
+}
+
+void lmi_watch_remove(lmi_peer *peer)
+{
+    if (!peer->watch_at)
+        return;
+    *peer->watch_at = peer->watch_next;
+    if (peer->watch_next)
+        peer->watch_next->watch_at = peer->watch_at;
+    peer->watch_at = NULL;
+    watch_of(peer->door->service->watch, peer->loop)->count--;
+}
+
+/* changed() may take its own peer out of the list, never another. */
+static void tell_bucket(loop_watch *l, unsigned bucket, const lmi_peer *self)
+{
+    for (lmi_peer *p = l->buckets[bucket], *next; p; p = next) {
+        next = p->watch_next;
+        if (p != self && lmi_watch_value(l->watch, p->slot) != p->seen)
+            p->door->protocol->changed(p);
+    }
+}
+
+static void sweep(void *arg)
+{
+    loop_watch *l = arg;
+    for (unsigned b = 0; b < BUCKETS && l->count; b++)
+        if (l->buckets[b])
+            tell_bucket(l, b, NULL);
+    if (l->count)
+        lmail_timer_set(l->sweep, lmail_loop_now(l->loop) + SWEEP);
+}
+
+typedef struct telling {
+    loop_watch *at;
+    unsigned bucket;
+} telling;
+
+static void tell_posted(void *arg)
+{
+    telling *t = arg;
+    tell_bucket(t->at, t->bucket, NULL);
+    free(t);
+}
+
+void lmi_watch_tell(lmi_watch *w, unsigned slot, const lmi_peer *self)
+{
+    for (unsigned i = 0; i < w->loops; i++) {
+        if (self && self->loop == w->at[i].loop && w->at[i].count == 0)
+            continue;
+        telling *t = malloc(sizeof *t);
+        if (!t)
+            return; /* the sweep finds it */
+        *t = (telling){&w->at[i], slot % BUCKETS};
+        if (lmail_loop_post(w->at[i].loop, tell_posted, t))
+            free(t);
+    }
+}
+
+static void woken(uv_poll_t *poll, int status, int events)
+{
+    lmi_watch *w = poll->data;
+    unsigned slot;
+    (void)events;
+    if (status < 0)
+        return;
+    while (lmail_notice_take(w->notice, &slot) == LMAIL_OK)
+        lmi_watch_tell(w, slot, NULL);
+}
+
+lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice)
+{
+    lmi_watch *w = calloc(1, sizeof *w);
+    if (!w)
+        return LMAIL_ERR_NOMEM;
+    w->net = net;
+    w->notice = notice;
+    w->at = calloc(lmail_net_loops(net), sizeof *w->at);
+    if (!w->at) {
+        free(w);
+        return LMAIL_ERR_NOMEM;
+    }
+    for (unsigned i = 0; i < lmail_net_loops(net); i++) {
+        loop_watch *l = &w->at[i];
+        l->watch = w;
+        l->loop = lmail_net_loop(net, i);
+        lmail_status st = lmail_timer_new(&l->sweep, l->loop, sweep, l);
+        if (st) {
+            lmi_watch_free(w);
+            return st;
+        }
+        w->loops++;
+    }
+    *out = w;
+    return LMAIL_OK;
+}
+
+lmail_status lmi_watch_start(lmi_watch *w)
+{
+    int fd = lmail_notice_fd(w->notice);
+    if (fd < 0)
+        return LMAIL_OK;
+    if (uv_poll_init(lmail_loop_uv(w->at[0].loop), &w->poll, fd))
+        return LMAIL_ERR_IO;
+    w->poll.data = w;
+    w->polling = 1;
+    uv_poll_start(&w->poll, UV_READABLE, woken);
+    uv_unref((uv_handle_t *)&w->poll);
+    return LMAIL_OK;
+}
+
+void lmi_watch_stop(lmi_watch *w)
+{
+    if (w->polling)
+        uv_close((uv_handle_t *)&w->poll, NULL);
+    w->polling = 0;
+}
+
+void lmi_watch_free(lmi_watch *w)
+{
+    if (!w)
+        return;
+    for (unsigned i = 0; i < w->loops; i++)
+        lmail_timer_free(w->at[i].sweep);
+    free(w->at);
+    free(w);
+}
