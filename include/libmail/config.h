@@ -67,6 +67,7 @@ typedef enum lmail_log_target { LMAIL_LOG_STDERR = 0, LMAIL_LOG_SYSLOG } lmail_l
 typedef struct lmail_settings {
     lmail_str hostname;       /* empty: the machine's own name */
     lmail_str_list domains;   /* mail for them is local; empty: the host name */
+    lmail_str postmaster;     /* account for postmaster where none has that name */
     lmail_str mail_directory; /* accounts' mail and the spool, on one file system */
     lmail_str run_directory;  /* pid files, change notices */
     lmail_str accounts;       /* the account file */

@@ -1,0 +1,266 @@
+/* service_mail.c - one message on its way from an SMTP session into mailboxes.
+ *
+ * A small message waits in memory, so that a worker is asked once: spool, link, sync, index. A larger
+ * one streams into the spool in pieces. Trace fields stand in front (RFC 5321 §4.4). Loops are found by
+ * counting Received (RFC 5321 §6.3). */
+#include "host/service/service_mail.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define TEXT(s) (int)(s).len, (s).ptr
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+/* Time and a counter: unique in the process, and across processes but for the same microsecond. */
+static void make_id(lmail_service *service, char out[24])
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t id = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    uint64_t last = atomic_load(&service->last_queue_id);
+    do {
+        if (id <= last)
+            id = last + 1;
+    } while (!atomic_compare_exchange_weak(&service->last_queue_id, &last, id));
+    snprintf(out, 24, "%llX", (unsigned long long)id);
+}
+
+lmi_mail *lmi_mail_new(lmail_service *service, lmail_str from)
+{
+    lmi_mail *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->store = service->store;
+    m->from = strndup(from.len ? from.ptr : "", from.len);
+    if (!m->from) {
+        free(m);
+        return NULL;
+    }
+    make_id(service, m->id);
+    return m;
+}
+
+void lmi_mail_free(lmi_mail *m)
+{
+    if (!m)
+        return;
+    if (m->delivery)
+        m->store->delivery_free(m->delivery);
+    for (size_t i = 0; i < m->count; i++) {
+        free(m->recipients[i].account);
+        free(m->recipients[i].address);
+    }
+    free(m->recipients);
+    free(m->from);
+    free(m->buf);
+    free(m);
+}
+
+lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str address)
+{
+    if (m->count == m->capacity) {
+        size_t capacity = m->capacity ? m->capacity * 2 : 4;
+        lmi_recipient *p = realloc(m->recipients, capacity * sizeof *p);
+        if (!p)
+            return LMAIL_ERR_NOMEM;
+        m->recipients = p;
+        m->capacity = capacity;
+    }
+    lmi_recipient *r = &m->recipients[m->count];
+    *r = (lmi_recipient){strndup(account.ptr, account.len), strndup(address.ptr, address.len),
+                         LMAIL_ERR_IO, 0, 0};
+    if (!r->account || !r->address) {
+        free(r->account);
+        free(r->address);
+        return LMAIL_ERR_NOMEM;
+    }
+    m->count++;
+    return LMAIL_OK;
+}
+
+/* ---- Octets ------------------------------------------------------------------------------------ */
+
+static lmail_status append(lmi_mail *m, const char *ptr, size_t len)
+{
+    if (len > m->cap - m->len) {
+        size_t cap = m->cap ? m->cap : 2048;
+        while (cap - m->len < len)
+            cap *= 2;
+        char *p = realloc(m->buf, cap);
+        if (!p)
+            return LMAIL_ERR_NOMEM;
+        m->buf = p;
+        m->cap = cap;
+    }
+    memcpy(m->buf + m->len, ptr, len);
+    m->len += len;
+    return LMAIL_OK;
+}
+
+lmail_status lmi_mail_keep(lmi_mail *m, lmail_str octets)
+{
+    m->octets += octets.len;
+    if (m->delivery || octets.len > LMI_MAIL_IN_MEMORY || m->len > LMI_MAIL_IN_MEMORY - octets.len)
+        return LMAIL_END;
+    return append(m, octets.ptr, octets.len);
+}
+
+void lmi_mail_look(lmi_mail *m, lmail_str octets)
+{
+    static const char name[] = "received:";
+    for (size_t i = 0; i < octets.len && m->in_header; i++) {
+        char c = octets.ptr[i];
+        if (c == '\n') {
+            if (m->line_empty)
+                m->in_header = 0;
+            m->column = m->matched = 0;
+            m->line_empty = 1;
+            continue;
+        }
+        if (c == '\r')
+            continue;
+        m->line_empty = 0;
+        if (m->matched == m->column && m->column < sizeof name - 1) {
+            char low = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+            if (low == name[m->column] && ++m->matched == sizeof name - 1)
+                m->hops++;
+        }
+        m->column++;
+    }
+}
+
+/* ---- Trace fields ------------------------------------------------------------------------------- */
+
+size_t lmi_write_date(char *out, size_t cap, int64_t seconds, int zone)
+{
+    static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t local = (time_t)(seconds + (int64_t)zone * 60);
+    struct tm tm;
+    gmtime_r(&local, &tm);
+    int minutes = zone < 0 ? -zone : zone;
+    int n = snprintf(out, cap, "%s, %d %s %d %02d:%02d:%02d %c%02d%02d", days[tm.tm_wday],
+                     tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+                     tm.tm_sec, zone < 0 ? '-' : '+', minutes / 60, minutes % 60);
+    return n > 0 && (size_t)n < cap ? (size_t)n : 0;
+}
+
+lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *t)
+{
+    char text[2048], date[40], tls[200] = "";
+    lmi_write_date(date, sizeof date, t->seconds, t->zone);
+    if (t->tls)
+        snprintf(tls, sizeof tls, "\r\n\t(using %.*s with cipher %.*s)", TEXT(t->tls->version),
+                 TEXT(t->tls->cipher));
+    /* RFC 5321 §4.4: `for` names one recipient only, so that none learns of another. */
+    char to[400] = "";
+    if (m->count == 1 && strlen(m->recipients[0].address) < 330)
+        snprintf(to, sizeof to, "\r\n\tfor <%s>", m->recipients[0].address);
+    int ipv6 =
+        memchr(t->peer_address.ptr ? t->peer_address.ptr : "", ':', t->peer_address.len) != NULL;
+    int n = snprintf(text, sizeof text,
+                     "Return-Path: <%s>\r\nReceived: from %.*s (%s%.*s%s)%s\r\n"
+                     "\tby %.*s with %.*s id %s%s;\r\n\t%s\r\n",
+                     m->from, TEXT(t->helo), t->peer_address.len ? (ipv6 ? "[IPv6:" : "[") : "",
+                     TEXT(t->peer_address.len ? t->peer_address : LMAIL_STR("local")),
+                     t->peer_address.len ? "]" : "", tls, TEXT(t->host), TEXT(t->protocol), m->id,
+                     to, date);
+    if (n < 0 || (size_t)n >= sizeof text)
+        return LMAIL_ERR_LIMIT;
+    m->in_header = 1;
+    m->line_empty = 1;
+    return append(m, text, (size_t)n);
+}
+
+/* ---- On a worker -------------------------------------------------------------------------------- */
+
+static lmail_status begin(lmi_mail *m)
+{
+    if (m->delivery)
+        return LMAIL_OK;
+    lmail_delivery_args args = LMAIL_DELIVERY_ARGS_INIT;
+    args.atomic = m->atomic;
+    lmail_status st = m->store->delivery_begin(m->store->ctx, &args, &m->delivery);
+    lmail_delivery_message message = LMAIL_DELIVERY_MESSAGE_INIT;
+    return st ? st : m->store->delivery_message(m->delivery, &message);
+}
+
+lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets)
+{
+    lmail_status st = begin(m);
+    if (!st && m->len)
+        st = m->store->delivery_write(m->delivery, (lmail_str){m->buf, m->len});
+    m->len = 0;
+    return st || !octets.len ? st : m->store->delivery_write(m->delivery, octets);
+}
+
+/* One target for each account; recipients that are the same account share it. */
+static size_t make_targets(lmi_mail *m, lmail_delivery_target *targets)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        size_t same = 0;
+        while (same < i && strcmp(m->recipients[same].account, m->recipients[i].account) != 0)
+            same++;
+        if (same < i) {
+            m->recipients[i].target = m->recipients[same].target;
+            continue;
+        }
+        m->recipients[i].target = count;
+        targets[count].mailbox = LMAIL_STR("INBOX");
+        targets[count].status = LMAIL_ERR_IO;
+        count++;
+    }
+    return count;
+}
+
+static lmail_status open_accounts(lmi_mail *m, lmail_delivery_target *targets)
+{
+    size_t opened = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        lmi_recipient *r = &m->recipients[i];
+        if (r->target != opened)
+            continue;
+        lmail_store_account_args args = LMAIL_STORE_ACCOUNT_ARGS_INIT;
+        args.name = lmail_str_from(r->account);
+        lmail_status st = m->store->account_open(m->store->ctx, &args, &targets[opened].account);
+        if (st)
+            return st;
+        opened++;
+    }
+    return LMAIL_OK;
+}
+
+lmail_status lmi_mail_commit(lmi_mail *m)
+{
+    lmail_delivery_target *targets = calloc(m->count ? m->count : 1, sizeof *targets);
+    if (!targets)
+        return LMAIL_ERR_NOMEM;
+    size_t count = make_targets(m, targets);
+    lmail_status st = open_accounts(m, targets);
+    if (!st)
+        st = lmi_mail_write(m, (lmail_str){NULL, 0});
+    if (!st)
+        st = m->store->delivery_end(m->delivery, NULL);
+    if (!st)
+        st = m->store->delivery_commit(m->delivery, targets, count);
+    else
+        for (size_t i = 0; i < count; i++)
+            targets[i].status = st;
+    for (size_t i = 0; i < m->count; i++) {
+        m->recipients[i].status = targets[m->recipients[i].target].status;
+        m->recipients[i].uid = targets[m->recipients[i].target].uid;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (targets[i].account)
+            m->store->account_close(targets[i].account);
+    free(targets);
+    if (m->delivery)
+        m->store->delivery_free(m->delivery);
+    m->delivery = NULL;
+    return st;
+}

@@ -1,0 +1,481 @@
+/* service_smtp.c - SMTP, submission and LMTP sessions: who may send, to whom, and the message's way.
+ *
+ * Recipients are accounts of the local domains; all other mail is refused with 550 5.7.1. The 250 (in
+ * LMTP each one) is written when the message is safe in the mailbox. */
+#include "host/service/service_internal.h"
+#include "host/service/service_mail.h"
+
+#include <libmail/smtp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT(s) (int)(s).len, (s).ptr
+
+typedef struct smtp_peer {
+    lmi_peer base;
+    lmail_smtp_server *server;
+    lmi_mail *mail; /* the open transaction */
+    char text[64];  /* of a reply that is given at once */
+} smtp_peer;
+
+typedef struct smtp_job {
+    lmi_job base;
+    lmi_mail *mail;
+    lmail_str octets;
+    lmail_status status;
+    char name[LMAIL_MAX_ACCOUNT_NAME + 2]; /* an account to be found; then the one found */
+    char address[400];
+    uint32_t recipient;
+} smtp_job;
+
+static const lmail_settings *settings_of(const smtp_peer *p)
+{
+    return p->base.door->rules->settings;
+}
+
+static unsigned kind_of(const smtp_peer *p)
+{
+    return p->base.door->settings->protocol;
+}
+
+/* ---- Replies ------------------------------------------------------------------------------------ */
+
+static void say(lmail_smtp_reply *reply, unsigned code, const char *enhanced, const char *text)
+{
+    reply->code = code;
+    reply->enhanced = lmail_str_from(enhanced);
+    reply->text = lmail_str_from(text);
+}
+
+/* What a failure of the store means to the sender. */
+static void say_store(lmail_smtp_reply *reply, lmail_status st)
+{
+    switch (st) {
+    case LMAIL_ERR_FULL:
+        say(reply, 452, "4.3.1", "Insufficient system storage; try again later");
+        break;
+    case LMAIL_ERR_QUOTA:
+        say(reply, 452, "4.2.2", "Mailbox is full; try again later");
+        break;
+    default:
+        say(reply, 451, "4.3.0", "Mailbox cannot be written now; try again later");
+    }
+}
+
+static void log_refusal(const smtp_peer *p, const char *stage, lmail_str to,
+                        const lmail_smtp_reply *reply)
+{
+    lmail_log_line l;
+    lmi_peer_log(&p->base, &l, LMAIL_LOG_INFO, "refused");
+    lmail_log_text(&l, "stage", lmail_str_from(stage));
+    if (p->mail)
+        lmail_log_text(&l, "from", lmail_str_from(p->mail->from));
+    if (to.len)
+        lmail_log_text(&l, "to", to);
+    lmail_log_number(&l, "code", reply->code);
+    lmail_log_text(&l, "reason", reply->text);
+    lmail_log_end(&l);
+}
+
+static void answer(smtp_peer *p, lmail_ticket t, const lmail_smtp_reply *reply)
+{
+    lmail_smtp_server_answer(p->server, t, reply, lmi_peer_now(&p->base));
+}
+
+/* ---- Transactions -------------------------------------------------------------------------------- */
+
+static void free_mail(lmi_job *job)
+{
+    lmi_mail_free(((smtp_job *)job)->mail);
+}
+
+static void nothing_more(lmi_job *job)
+{
+    (void)job;
+}
+
+/* The spool file goes on a worker, behind whatever is running for this message now. */
+static void drop_mail(smtp_peer *p)
+{
+    lmi_mail *mail = p->mail;
+    p->mail = NULL;
+    if (!mail)
+        return;
+    smtp_job *job = NULL;
+    if (mail->delivery || p->base.jobs)
+        job = lmi_job_new(sizeof *job, &p->base, 0, free_mail, nothing_more);
+    if (job) {
+        job->mail = mail;
+        lmi_peer_submit(&p->base, &job->base);
+    } else if (!p->base.jobs) {
+        lmi_mail_free(mail);
+    } /* else: no memory for a job while one runs; better to leak than to free under it */
+}
+
+static lmail_status on_mail(lmail_smtp_server *s, void *user, lmail_ticket t,
+                            const lmail_smtp_mail_event *ev, lmail_smtp_reply *reply)
+{
+    smtp_peer *p = user;
+    (void)s;
+    (void)t;
+    (void)reply;
+    drop_mail(p);
+    p->mail = lmi_mail_new(p->base.door->service, ev->from.text);
+    if (!p->mail)
+        return LMAIL_ERR_NOMEM;
+    p->mail->utf8 = ev->smtputf8;
+    p->mail->atomic = kind_of(p) != LMAIL_LISTENER_LMTP;
+    return LMAIL_OK;
+}
+
+static void on_abandon(lmail_smtp_server *s, void *user, lmail_smtp_abandon why)
+{
+    (void)s;
+    (void)why;
+    drop_mail(user);
+}
+
+/* ---- Recipients ---------------------------------------------------------------------------------- */
+
+static void find_account(lmi_job *base)
+{
+    smtp_job *job = (smtp_job *)base;
+    const lmi_rules *rules = base->peer->door->rules;
+    lmail_account account;
+    memset(&account, 0, sizeof account);
+    account.size = sizeof account;
+    job->status = lmail_accounts_find(rules->accounts, lmail_str_from(job->name), &account);
+    size_t local = strcspn(job->name, "@");
+    if (job->status == LMAIL_ERR_NOTFOUND && rules->settings->postmaster.len &&
+        lmail_str_equal_nocase((lmail_str){job->name, local}, LMAIL_STR("postmaster")))
+        job->status = lmail_accounts_find(rules->accounts, rules->settings->postmaster, &account);
+    if (job->status)
+        return;
+    snprintf(job->name, sizeof job->name, "%.*s", TEXT(account.name));
+    lmail_accounts_release(rules->accounts, &account);
+}
+
+static void account_found(lmi_job *base)
+{
+    smtp_job *job = (smtp_job *)base;
+    smtp_peer *p = (smtp_peer *)base->peer;
+    lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
+    char text[500];
+    if (!job->status && p->mail)
+        job->status = lmi_mail_add_recipient(p->mail, lmail_str_from(job->name),
+                                             lmail_str_from(job->address));
+    if (job->status == LMAIL_ERR_NOTFOUND) {
+        snprintf(text, sizeof text, "<%s>: no such user here", job->address);
+        say(&reply, 550, "5.1.1", text);
+    } else if (job->status) {
+        say(&reply, 451, "4.3.0", "Accounts cannot be read now; try again later");
+    }
+    if (reply.code)
+        log_refusal(p, "rcpt", lmail_str_from(job->address), &reply);
+    answer(p, base->ticket, &reply);
+}
+
+static lmail_status on_rcpt(lmail_smtp_server *s, void *user, lmail_ticket t,
+                            const lmail_smtp_rcpt_event *ev, lmail_smtp_reply *reply)
+{
+    smtp_peer *p = user;
+    (void)s;
+    /* <postmaster> alone is ours too (RFC 5321 §4.5.1). */
+    if (ev->to.domain.len && !lmi_rules_local_domain(p->base.door->rules, ev->to.domain)) {
+        say(reply, 550, "5.7.1", "Relaying denied");
+        log_refusal(p, "rcpt", ev->to.text, reply);
+        return LMAIL_OK;
+    }
+    smtp_job *job = lmi_job_new(sizeof *job, &p->base, t, find_account, account_found);
+    if (!job)
+        return LMAIL_ERR_NOMEM;
+    job->status = LMAIL_ERR_BUSY;
+    char local[512];
+    if (ev->to.local.len > sizeof local || ev->to.text.len >= sizeof job->address) {
+        free(job);
+        say(reply, 550, "5.1.1", "No such user here");
+        return LMAIL_OK;
+    }
+    size_t n = lmail_smtp_local_unquote(ev->to.local, local);
+    int len = snprintf(job->name, sizeof job->name, ev->to.domain.len ? "%.*s@%.*s" : "%.*s",
+                       (int)n, local, TEXT(ev->to.domain));
+    snprintf(job->address, sizeof job->address, "%.*s", TEXT(ev->to.text));
+    if (len < 0 || (size_t)len >= sizeof job->name || memchr(local, '\0', n)) {
+        free(job);
+        say(reply, 550, "5.1.1", "No such user here");
+        return LMAIL_OK;
+    }
+    lmi_peer_submit(&p->base, &job->base);
+    return LMAIL_PENDING;
+}
+
+/* ---- The message ---------------------------------------------------------------------------------- */
+
+/* RFC 3848, RFC 6531 §4.3. */
+static lmail_str protocol_name(const smtp_peer *p, char out[16])
+{
+    const lmail_smtp_server *s = p->server;
+    int tls = lmail_smtp_server_tls(s) != NULL, auth = lmail_smtp_server_identity(s).len != 0;
+    if (lmail_smtp_server_hello(s) == LMAIL_SMTP_SAID_HELO)
+        return LMAIL_STR("SMTP");
+    int lmtp = lmail_smtp_server_hello(s) == LMAIL_SMTP_SAID_LHLO;
+    int n = snprintf(out, 16, "%s%s%s",
+                     p->mail->utf8 ? (lmtp ? "UTF8LMTP" : "UTF8SMTP")
+                     : lmtp        ? "LMTP"
+                                   : "ESMTP",
+                     tls ? "S" : "", auth ? "A" : "");
+    return (lmail_str){out, (size_t)n};
+}
+
+static lmail_status on_body_start(lmail_smtp_server *s, void *user, lmail_ticket t,
+                                  const lmail_smtp_body_start_event *ev, lmail_smtp_reply *reply)
+{
+    smtp_peer *p = user;
+    char protocol[16];
+    const lmail_env *env = &p->base.door->service->env;
+    lmi_mail_trace trace = {lmail_smtp_server_helo_name(s),
+                            lmail_conn_get_facts(p->base.conn)->peer_address,
+                            lmail_str_from(p->base.door->rules->hostname),
+                            protocol_name(p, protocol),
+                            lmail_smtp_server_tls(s),
+                            0,
+                            0};
+    (void)t;
+    (void)ev;
+    (void)reply;
+    trace.seconds = env->wall_clock(env->ctx, &trace.zone);
+    return lmi_mail_begin(p->mail, &trace);
+}
+
+static void write_piece(lmi_job *base)
+{
+    smtp_job *job = (smtp_job *)base;
+    job->status = lmi_mail_write(job->mail, job->octets);
+}
+
+static void piece_written(lmi_job *base)
+{
+    smtp_job *job = (smtp_job *)base;
+    lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
+    if (job->status)
+        say_store(&reply, job->status);
+    answer((smtp_peer *)base->peer, base->ticket, &reply);
+}
+
+static lmail_status on_body(lmail_smtp_server *s, void *user, lmail_ticket t,
+                            const lmail_smtp_body_event *ev, lmail_smtp_reply *reply)
+{
+    smtp_peer *p = user;
+    (void)s;
+    lmi_mail_look(p->mail, ev->octets);
+    if (p->mail->hops > settings_of(p)->smtp.max_hops) {
+        say(reply, 554, "5.4.6", "Too many hops");
+        log_refusal(p, "data", (lmail_str){NULL, 0}, reply);
+        return LMAIL_OK;
+    }
+    lmail_status st = lmi_mail_keep(p->mail, ev->octets);
+    if (st != LMAIL_END)
+        return st;
+    smtp_job *job = lmi_job_new(sizeof *job, &p->base, t, write_piece, piece_written);
+    if (!job)
+        return LMAIL_ERR_NOMEM;
+    job->mail = p->mail;
+    job->octets = ev->octets;
+    job->status = LMAIL_ERR_BUSY;
+    lmi_peer_submit(&p->base, &job->base);
+    return LMAIL_PENDING;
+}
+
+static void log_accepted(const smtp_peer *p, const lmi_mail *m)
+{
+    lmail_log_line l;
+    lmi_peer_log(&p->base, &l, LMAIL_LOG_INFO, "accepted");
+    lmail_log_text(&l, "queue", lmail_str_from(m->id));
+    lmail_log_text(&l, "from", lmail_str_from(m->from));
+    lmail_log_number(&l, "size", m->octets);
+    lmail_log_number(&l, "recipients", m->count);
+    lmail_log_end(&l);
+    for (size_t i = 0; i < m->count; i++) {
+        const lmi_recipient *r = &m->recipients[i];
+        lmi_peer_log(&p->base, &l, r->status ? LMAIL_LOG_ERR : LMAIL_LOG_INFO,
+                     r->status ? "delivery_failed" : "delivered");
+        lmail_log_text(&l, "queue", lmail_str_from(m->id));
+        lmail_log_text(&l, "to", lmail_str_from(r->address));
+        lmail_log_text(&l, "user", lmail_str_from(r->account));
+        if (r->status)
+            lmail_log_text(&l, "reason", lmail_str_from(lmail_status_text(r->status)));
+        else
+            lmail_log_number(&l, "uid", r->uid);
+        lmail_log_end(&l);
+    }
+}
+
+static void commit(lmi_job *base)
+{
+    smtp_job *job = (smtp_job *)base;
+    job->status = lmi_mail_commit(job->mail);
+}
+
+/* The answer for one recipient (LMTP) or for all. */
+static void fill_end(const smtp_peer *p, const lmi_mail *m, lmail_status st, uint32_t recipient,
+                     char text[64], lmail_smtp_reply *reply)
+{
+    if (kind_of(p) == LMAIL_LISTENER_LMTP)
+        st = recipient < m->count ? m->recipients[recipient].status : LMAIL_ERR_IO;
+    if (st) {
+        say_store(reply, st);
+        return;
+    }
+    snprintf(text, 64, "OK queued as %s", m->id);
+    say(reply, 250, "2.0.0", text);
+}
+
+static void committed(lmi_job *base)
+{
+    smtp_job *job = (smtp_job *)base;
+    smtp_peer *p = (smtp_peer *)base->peer;
+    lmi_mail *m = job->mail;
+    lmail_service *service = base->peer->door->service;
+    lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
+    char text[64];
+    for (size_t i = 0; i < m->count; i++)
+        if (!m->recipients[i].status)
+            lmi_watch_tell(service->watch,
+                           lmail_notice_slot(lmail_str_from(m->recipients[i].account)), NULL);
+    log_accepted(p, m);
+    fill_end(p, m, job->status, 0, text, &reply);
+    answer(p, base->ticket, &reply);
+    /* SMTP: the transaction ends with this answer. LMTP: the other recipients' questions follow. */
+    if (p->mail == m && (kind_of(p) != LMAIL_LISTENER_LMTP || m->count <= 1)) {
+        p->mail = NULL;
+        lmi_mail_free(m); /* its spool file is gone already */
+    }
+}
+
+static lmail_status on_body_end(lmail_smtp_server *s, void *user, lmail_ticket t,
+                                const lmail_smtp_body_end_event *ev, lmail_smtp_reply *reply)
+{
+    smtp_peer *p = user;
+    (void)s;
+    if (ev->recipient > 0) {
+        lmi_mail *m = p->mail;
+        fill_end(p, m, LMAIL_OK, ev->recipient, p->text, reply);
+        if (ev->recipient + 1 == m->count)
+            drop_mail(p);
+        return LMAIL_OK;
+    }
+    smtp_job *job = lmi_job_new(sizeof *job, &p->base, t, commit, committed);
+    if (!job)
+        return LMAIL_ERR_NOMEM;
+    job->mail = p->mail;
+    job->status = LMAIL_ERR_BUSY;
+    lmi_peer_submit(&p->base, &job->base);
+    return LMAIL_PENDING;
+}
+
+/* ---- Logging in ---------------------------------------------------------------------------------- */
+
+static lmail_str mechanisms(const lmail_smtp_server *s, void *user)
+{
+    return lmi_auth_mechanisms(user, lmail_smtp_server_tls(s));
+}
+
+static lmail_status on_auth(lmail_smtp_server *s, void *user, lmail_ticket t,
+                            const lmail_auth_event *ev, lmail_auth_answer *a)
+{
+    return lmi_auth_step(user, t, ev, lmail_smtp_server_tls(s), a);
+}
+
+static void on_auth_end(lmail_smtp_server *s, void *user, lmail_auth_end how)
+{
+    (void)s;
+    lmi_auth_end(user, how);
+}
+
+static lmail_status answer_auth(lmi_peer *peer, lmail_ticket t, const lmail_auth_answer *a)
+{
+    return lmail_smtp_server_answer_auth(((smtp_peer *)peer)->server, t, a, lmi_peer_now(peer));
+}
+
+/* ---- The protocol's row --------------------------------------------------------------------------- */
+
+static uint32_t flags_of(const lmi_door *door)
+{
+    uint32_t flags = LMAIL_SMTP_FLAGS_DEFAULT;
+    if (door->settings->protocol == LMAIL_LISTENER_LMTP)
+        flags |= LMAIL_SMTP_LMTP;
+    if (door->settings->protocol == LMAIL_LISTENER_SUBMISSION)
+        flags |= LMAIL_SMTP_NEED_AUTH_FIRST; /* RFC 6409 §4.3 */
+    if (door->settings->tls == LMAIL_LISTENER_STARTTLS)
+        flags |= LMAIL_SMTP_STARTTLS;
+    return flags;
+}
+
+static lmail_status setup_new(const lmi_door *door, void **setup)
+{
+    const lmail_settings *v = door->rules->settings;
+    char greeting[300];
+    lmail_smtp_server_config c = LMAIL_SMTP_SERVER_CONFIG_INIT;
+    lmail_smtp_server_handler h = LMAIL_SMTP_SERVER_HANDLER_INIT;
+    snprintf(greeting, sizeof greeting, "%%H %.*s", TEXT(v->smtp.greeting));
+    const lmail_smtp_reply_text hello = {
+        LMAIL_SMTP_SAY_GREETING, 220, {NULL, 0}, lmail_str_from(greeting)};
+    c.host_name = lmail_str_from(door->rules->hostname);
+    c.flags = flags_of(door);
+    c.max_line = (uint32_t)v->smtp.max_line;
+    c.max_recipients = (uint32_t)v->smtp.max_recipients;
+    c.max_message = v->smtp.max_message_size;
+    c.max_header = v->smtp.max_header_size;
+    c.max_bad_commands = (uint32_t)v->smtp.max_bad_commands;
+    c.command_timeout = (uint32_t)v->smtp.command_timeout;
+    c.data_timeout = (uint32_t)v->smtp.data_timeout;
+    c.replies = &hello;
+    c.reply_count = 1;
+    h.on_mail = on_mail;
+    h.on_rcpt = on_rcpt;
+    h.on_body_start = on_body_start;
+    h.on_body = on_body;
+    h.on_body_end = on_body_end;
+    h.on_abandon = on_abandon;
+    if (door->settings->protocol != LMAIL_LISTENER_LMTP) {
+        h.auth_mechanisms = mechanisms;
+        h.on_auth = on_auth;
+        h.on_auth_end = on_auth_end;
+    }
+    lmail_smtp_server_setup *made;
+    lmail_status st = lmail_smtp_server_setup_new(&made, &c, &h);
+    *setup = st ? NULL : made;
+    return st;
+}
+
+static void setup_free(void *setup)
+{
+    lmail_smtp_server_setup_free(setup);
+}
+
+static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
+{
+    smtp_peer *p = (smtp_peer *)peer;
+    if (lmail_smtp_server_new(&p->server, peer->door->setup, p, now))
+        return NULL;
+    return lmail_smtp_server_session(p->server);
+}
+
+static void closed(lmi_peer *peer)
+{
+    drop_mail((smtp_peer *)peer);
+}
+
+const lmi_protocol lmi_smtp_protocol = {
+    .name = "smtp",
+    .service_bit = LMAIL_SERVICE_SMTP,
+    .auth = LMI_AUTH_SMTP,
+    .refusal = "421 4.7.0 Too many connections from your address\r\n",
+    .peer_size = sizeof(smtp_peer),
+    .setup_new = setup_new,
+    .setup_free = setup_free,
+    .open = open_session,
+    .closed = closed,
+    .answer_auth = answer_auth,
+};
