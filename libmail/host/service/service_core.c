@@ -3,6 +3,7 @@
  * Net, pools, store and change notice; one door for each listener; signals; stop; reload. Protocols
  * are rows of lmi_protocol and known here by their table alone. */
 #include "host/service/service_internal.h"
+#include "host/service/service_lock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -257,6 +258,11 @@ lmail_status lmail_service_new(lmail_service **out, const lmail_service_config *
     lmail_service *s = calloc(1, sizeof *s);
     if (!s)
         return LMAIL_ERR_NOMEM;
+    s->locks = lmi_locks_new();
+    if (!s->locks) {
+        free(s);
+        return LMAIL_ERR_NOMEM;
+    }
     lmail_host_env(&s->env);
     s->protocols = config->protocols;
     s->log = config->log;
@@ -296,6 +302,7 @@ void lmail_service_free(lmail_service *s)
     if (s->own_store)
         s->own_store->close(s->own_store);
     lmail_notice_close(s->notice);
+    lmi_locks_free(s->locks);
     free(s->listeners);
     free(s->listener_names);
     free(s->reload_path);

@@ -103,6 +103,7 @@ struct lmi_peer {
     lmail_conn *conn;
     lmail_loop *loop;
     lmail_session *session;    /* NULL once it is being freed */
+    unsigned over;             /* it is freed */
     lmi_job *jobs, *jobs_tail; /* the first one runs */
     uint64_t id;               /* of the connection, for the log */
 
@@ -189,6 +190,7 @@ struct lmail_service {
     lmail_store *own_store;
     lmail_env env;
     lmi_watch *watch;
+    struct lmi_locks *locks; /* service_lock.h */
     lmail_log *log;
     lmail_accounts *given_accounts;
     lmail_auth_token_fn *on_token;

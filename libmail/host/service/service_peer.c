@@ -66,7 +66,7 @@ static void finished(void *arg)
         lmail_conn_wake(peer->conn);
     if (peer->jobs)
         start_first(peer);
-    else if (!peer->session)
+    else if (peer->over)
         peer_end(peer);
 }
 
@@ -156,6 +156,15 @@ static void peer_end(lmi_peer *peer)
     free_peer(peer);
 }
 
+/* The session is freed now and calls nobody any more. */
+static void peer_over(void *arg)
+{
+    lmi_peer *peer = arg;
+    peer->over = 1;
+    if (!peer->jobs)
+        peer_end(peer);
+}
+
 void lmi_peer_closed(void *arg, lmail_conn *conn, lmail_session *session, lmail_close_reason reason)
 {
     lmi_peer *peer = lmail_conn_user(conn);
@@ -176,8 +185,8 @@ void lmi_peer_closed(void *arg, lmail_conn *conn, lmail_session *session, lmail_
     if (peer->door->protocol->closed)
         peer->door->protocol->closed(peer);
     peer->session = NULL;
-    if (!peer->jobs)
-        peer_end(peer);
+    /* The session is freed when this returns, and says goodbye to the peer in that. */
+    lmail_loop_post(peer->loop, peer_over, peer);
 }
 
 void lmi_peer_log(const lmi_peer *peer, lmail_log_line *line, lmail_log_level level,
