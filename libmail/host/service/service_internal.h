@@ -141,6 +141,10 @@ lmail_status lmi_peer_open_account(lmi_peer *peer);
 void lmi_peer_log(const lmi_peer *peer, lmail_log_line *line, lmail_log_level level,
                   const char *event);
 
+/* Memory of the peer's loop for an answer that is read before a callback returns: never kept, never
+ * given back, grown when needed. NULL: no memory. */
+void *lmi_scratch(const lmi_peer *peer, size_t size);
+
 /* The net's callbacks for every door. */
 lmail_session *lmi_peer_open(void *door, lmail_conn *conn, const lmail_conn_facts *facts,
                              lmail_msec now);
@@ -204,6 +208,11 @@ struct lmail_service {
     size_t listener_count;
     char *reload_path;
     unsigned stopping;
+    struct lmi_scratch_of {
+        lmail_loop *loop;
+        void *ptr;
+        size_t size;
+    } * scratch; /* one a loop */
     atomic_uint_fast64_t last_queue_id;
 };
 
