@@ -5,6 +5,7 @@
 #ifndef MAILCTL_H
 #define MAILCTL_H
 
+#include <libmail/config.h>
 #include <stddef.h>
 
 /* Exit codes. */
@@ -31,6 +32,7 @@ struct mailctl_command {
 
 /* The groups. */
 extern const mailctl_command mailctl_user_commands[];
+extern const mailctl_command mailctl_config_commands[];
 
 /* "mailctl: ..." on the standard error, with a line end. */
 void mailctl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -46,7 +48,9 @@ int mailctl_help(const mailctl_call *call);
 int mailctl_read_password(const char *user, int from_pipe, int twice, char *out, size_t cap,
                           size_t *len);
 
-/* mailctl_settings.c. The account file of libmail.conf, or its default; to be freed. NULL: said. */
+/* mailctl_settings.c. libmail.conf, every mistake said on the standard error; NULL: it has some. */
+lmail_config *mailctl_load_config(const mailctl_call *call);
+/* The account file of libmail.conf, or its default; to be freed. NULL: said. */
 char *mailctl_account_file(const mailctl_call *call);
 
 #endif

@@ -1,0 +1,318 @@
+/* daemon.c - the start-up of smtpd, imapd and pop3d, in one place.
+ *
+ * Options, configuration, listeners, pid file, privileges, then the service until a signal. Exit codes
+ * as sysexits.h: 78 for a faulty configuration, 71 when the system refuses something. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <libmail/host/service.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define DEFAULT_CONFIG "/etc/libmail/libmail.conf"
+
+typedef struct options {
+    const char *config; /* NULL: the default, if it is there */
+    int test, background;
+} options;
+
+/* ---- Configuration ------------------------------------------------------------------------------ */
+
+static void print_diagnostic(void *ctx, const lmail_config_diagnostic *d)
+{
+    static const char *const words[] = {"notice", "warning", "error"};
+    (void)ctx;
+    if (d->line)
+        fprintf(stderr, "%.*s:%zu: %s: %.*s\n", (int)d->file.len, d->file.ptr, d->line,
+                words[d->severity], (int)d->text.len, d->text.ptr);
+    else
+        fprintf(stderr, "%.*s: %s: %.*s\n", (int)d->file.len, d->file.ptr, words[d->severity],
+                (int)d->text.len, d->text.ptr);
+}
+
+/* The file that -c names must exist; the default one may be missing. */
+static const char *config_path(const options *o)
+{
+    if (o->config)
+        return o->config;
+    return access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG : NULL;
+}
+
+/* ---- The process --------------------------------------------------------------------------------- */
+
+/* Each connection is a descriptor: as many as we may have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static char *text_of(lmail_str s)
+{
+    return strndup(s.len ? s.ptr : "", s.len);
+}
+
+/* Returns 0, or an exit code after having said why. */
+static int drop_privileges(const daemon_facts *f, const lmail_settings *s)
+{
+    if (s->user.len == 0 || geteuid() != 0)
+        return 0;
+    char *user = text_of(s->user), *group = text_of(s->group);
+    struct passwd *pw = user ? getpwnam(user) : NULL;
+    struct group *gr = group && *group ? getgrnam(group) : NULL;
+    int code = EX_OSERR;
+    if (!pw) {
+        fprintf(stderr, "%s: user = %s: no such user\n", f->name, user ? user : "");
+        code = EX_CONFIG;
+    } else if (group && *group && !gr) {
+        fprintf(stderr, "%s: group = %s: no such group\n", f->name, group);
+        code = EX_CONFIG;
+    } else {
+        gid_t gid = gr ? gr->gr_gid : pw->pw_gid;
+        if (initgroups(pw->pw_name, gid) || setgid(gid) || setuid(pw->pw_uid) || setuid(0) == 0)
+            fprintf(stderr, "%s: cannot become user %s: %s\n", f->name, user, strerror(errno));
+        else
+            code = 0;
+    }
+    free(user);
+    free(group);
+    return code;
+}
+
+static lmail_str pid_file(const daemon_facts *f, const lmail_settings *s)
+{
+    return f->protocols & LMAIL_SERVICE_SMTP   ? s->smtp.pid_file
+           : f->protocols & LMAIL_SERVICE_IMAP ? s->imap.pid_file
+                                               : s->pop3.pid_file;
+}
+
+/* Whole or not at all, so that nobody reads half a number. */
+static int write_pid(const daemon_facts *f, const char *path)
+{
+    char temporary[4096];
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid()) >=
+        sizeof temporary)
+        return EX_CONFIG;
+    FILE *file = fopen(temporary, "we");
+    int ok = file && fprintf(file, "%ld\n", (long)getpid()) > 0;
+    if (file && fclose(file))
+        ok = 0;
+    if (ok && rename(temporary, path) == 0)
+        return 0;
+    fprintf(stderr, "%s: pid_file = %s: %s\n", f->name, path, strerror(errno));
+    unlink(temporary);
+    return EX_CANTCREAT;
+}
+
+/* The parent stays until the child serves, so that who started us knows. */
+static int go_background(const daemon_facts *f, int *ready)
+{
+    int pipes[2];
+    if (pipe2(pipes, O_CLOEXEC)) {
+        fprintf(stderr, "%s: %s\n", f->name, strerror(errno));
+        return EX_OSERR;
+    }
+    pid_t pid = fork();
+    if (pid < 0) {
+        fprintf(stderr, "%s: %s\n", f->name, strerror(errno));
+        return EX_OSERR;
+    }
+    if (pid == 0) {
+        setsid();
+        close(pipes[0]);
+        *ready = pipes[1];
+        return 0;
+    }
+    char code = EX_SOFTWARE;
+    close(pipes[1]);
+    if (read(pipes[0], &code, 1) != 1)
+        code = EX_SOFTWARE;
+    exit(code);
+}
+
+/* sd_notify(3): the service manager waits for it with Type=notify. */
+static void tell_manager(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof to.sun_path)
+        return;
+    memcpy(to.sun_path, path, strlen(path));
+    if (to.sun_path[0] == '@')
+        to.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to, len);
+    close(fd);
+}
+
+static void report_ready(int ready, char code)
+{
+    if (ready < 0)
+        return;
+    if (code == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        close(null);
+    }
+    ssize_t ignored = write(ready, &code, 1);
+    (void)ignored;
+    close(ready);
+}
+
+/* ---- Life ------------------------------------------------------------------------------------------ */
+
+static void log_event(lmail_log *log, const char *event, const daemon_facts *f)
+{
+    lmail_log_line l;
+    lmail_log_begin(&l, log, LMAIL_LOG_INFO, event);
+    lmail_log_text(&l, "daemon", lmail_str_from(f->name));
+    lmail_log_text(&l, "version", lmail_str_from(lmail_version()));
+    lmail_log_number(&l, "pid", (uint64_t)getpid());
+    lmail_log_end(&l);
+}
+
+/* The service is there, privileges are not dropped yet. */
+static int serve(const daemon_facts *f, lmail_service *service, const lmail_settings *s,
+                 lmail_log *log, const char *path, int ready)
+{
+    char *pid = text_of(pid_file(f, s));
+    int code = pid && *pid ? write_pid(f, pid) : 0;
+    if (!code)
+        code = drop_privileges(f, s);
+    if (!code && (lmail_service_signals(service, SIGTERM, SIGHUP, path) ||
+                  lmail_service_signals(service, SIGINT, 0, NULL)))
+        code = EX_OSERR;
+    report_ready(ready, (char)code);
+    if (!code) {
+        log_event(log, "start", f);
+        tell_manager("READY=1");
+        code = lmail_service_run(service) ? EX_SOFTWARE : 0;
+        tell_manager("STOPPING=1");
+        log_event(log, "stop", f);
+    }
+    if (pid && *pid)
+        unlink(pid);
+    free(pid);
+    return code;
+}
+
+static int run(const daemon_facts *f, const options *o, lmail_config *config, const char *path)
+{
+    const lmail_settings *s = lmail_config_settings(config);
+    lmail_log_config lc = LMAIL_LOG_CONFIG_INIT;
+    lmail_service_config sc = LMAIL_SERVICE_CONFIG_INIT;
+    lmail_log *log = NULL;
+    lmail_service *service = NULL;
+    char error[1024] = "";
+    int ready = -1, code = o->background ? go_background(f, &ready) : 0;
+    lc.program = f->name;
+    lc.syslog = s->log == LMAIL_LOG_SYSLOG;
+    if (!code && lmail_log_open(&log, &lc))
+        code = EX_OSERR;
+    if (!code) {
+        sc.config = config;
+        sc.protocols = f->protocols;
+        sc.log = log;
+        lmail_status st = lmail_service_new(&service, &sc, error, sizeof error);
+        if (st) {
+            fprintf(stderr, "%s: %s\n", f->name, error);
+            code = st == LMAIL_ERR_ARG || st == LMAIL_ERR_NOTFOUND ? EX_CONFIG : EX_OSERR;
+            lmail_config_free(config);
+        }
+    }
+    if (code)
+        report_ready(ready, (char)code);
+    else
+        code = serve(f, service, s, log, path, ready);
+    lmail_service_free(service);
+    lmail_log_close(log);
+    return code;
+}
+
+static void print_help(const daemon_facts *f)
+{
+    printf("usage: %s [-c FILE] [-b] [-t]\n%s\n\n"
+           "  -c, --config FILE  read FILE; without it %s, if it exists\n"
+           "  -b, --background   return when listening; logs then belong in syslog\n"
+           "  -t, --test         check the configuration and exit: 0 good, 1 faulty\n"
+           "  -h, --help         this text\n"
+           "      --version\n\n"
+           "SIGTERM and SIGINT stop it, SIGHUP reads the configuration again. See %s(8).\n",
+           f->name, f->about, DEFAULT_CONFIG, f->name);
+}
+
+/* Returns -1 to go on, or an exit code. */
+static int read_options(const daemon_facts *f, int argc, char **argv, options *o)
+{
+    static const struct option known[] = {
+        {"config", required_argument, NULL, 'c'}, {"background", no_argument, NULL, 'b'},
+        {"test", no_argument, NULL, 't'},         {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
+    for (int c; (c = getopt_long(argc, argv, "c:bth", known, NULL)) != -1;) {
+        switch (c) {
+        case 'c':
+            o->config = optarg;
+            break;
+        case 'b':
+            o->background = 1;
+            break;
+        case 't':
+            o->test = 1;
+            break;
+        case 'h':
+            print_help(f);
+            return 0;
+        case 'V':
+            printf("%s %s\n", f->name, lmail_version());
+            return 0;
+        default:
+            return EX_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "%s: unexpected argument: %s\n", f->name, argv[optind]);
+        return EX_USAGE;
+    }
+    return -1;
+}
+
+int daemon_main(const daemon_facts *f, int argc, char **argv)
+{
+    options o = {NULL, 0, 0};
+    lmail_config *config;
+    int code = read_options(f, argc, argv, &o);
+    if (code >= 0)
+        return code;
+    const char *path = config_path(&o);
+    lmail_status st = lmail_config_load_file(&config, path, print_diagnostic, NULL);
+    if (o.test) {
+        if (!st)
+            lmail_config_free(config);
+        return st ? 1 : 0;
+    }
+    if (st)
+        return EX_CONFIG;
+    signal(SIGPIPE, SIG_IGN);
+    umask(077);
+    raise_descriptor_limit();
+    return run(f, &o, config, path);
+}
