@@ -1,0 +1,178 @@
+"""The daemons on loopback for one test: their own folder, free ports, two accounts, stopped at the end.
+
+    with Daemons() as d:            smtpd, imapd and pop3d, configured as in `configuration`
+        d.port["imaps"], d.ca, d.data, d.log("smtpd") ...
+
+Everything lies in a fresh folder under the build directory, which is removed unless the test fails.
+"""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = pathlib.Path(os.environ.get("BUILD_DIR", "build/dev")).resolve()
+SOURCE = pathlib.Path(os.environ.get("SOURCE_DIR", ".")).resolve()
+PROGRAMS = BUILD / "daemons"
+PASSWORD = "secret"
+
+# name: (protocol, tls, daemon)
+LISTENERS = {
+    "smtp": ("smtp", "starttls", "smtpd"),
+    "submission": ("submission", "starttls", "smtpd"),
+    "submissions": ("submission", "tls", "smtpd"),
+    "lmtp": ("lmtp", "none", "smtpd"),
+    "imap": ("imap", "starttls", "imapd"),
+    "imaps": ("imap", "tls", "imapd"),
+    "pop3": ("pop3", "starttls", "pop3d"),
+    "pop3s": ("pop3", "tls", "pop3d"),
+}
+
+
+def free_ports(count):
+    """Ports that were free a moment ago, each a different one."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+
+
+def wait_for(condition, seconds=20, what="a condition"):
+    """Ask again and again until it holds; its value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s for {what}")
+        time.sleep(0.02)
+
+
+def listens(port):
+    with socket.socket() as s:
+        s.settimeout(1)
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Daemons:
+    """settings: lines of libmail.conf; listeners: which of LISTENERS; folder: where mail lies (a mounted
+    file system, say); cleartext: passwords without TLS."""
+
+    def __init__(self, settings="", listeners=LISTENERS, users=("alice", "bob"), folder=None,
+                 cleartext=False, wrapper=(), proxy=False):
+        (BUILD / "tests").mkdir(exist_ok=True)
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="daemons-", dir=BUILD / "tests"))
+        self.data = pathlib.Path(folder) if folder else self.home / "data"
+        self.conf = self.home / "libmail.conf"
+        self.ca = self.data / "tls" / "certificate.pem"
+        self.port = dict(zip(listeners, free_ports(len(listeners))))
+        self.wrapper = list(wrapper)
+        self.running = {}
+        text = [f"hostname = localhost\ndomains = example.test\npostmaster = {users[0]}\n"
+                f"mail_directory = {self.data}\nrun_directory = {self.home}/run\n"
+                f"accounts = {self.home}/accounts\nauth.failure_delay = 100 ms\n"]
+        if cleartext:
+            text.append("auth.allow_cleartext = yes\n")
+        text.append(settings + "\n")
+        for name, port in self.port.items():
+            protocol, tls, _ = LISTENERS[name]
+            text.append(f"listener {name} {{\n protocol = {protocol}\n tls = {tls}\n"
+                        f" address = 127.0.0.1\n port = {port}\n"
+                        + (" proxy = yes\n" if proxy else "") + "}\n")
+        self.conf.write_text("".join(text))
+        for user in users:
+            self.mailctl("user", "create", "-p", user, input=PASSWORD + "\n")
+
+    def mailctl(self, *args, check=True, **how):
+        return subprocess.run([PROGRAMS / "mailctl", "--config", self.conf, *args], check=check,
+                              text=True, capture_output=True, **how)
+
+    def start(self, *names):
+        for name in names or sorted({LISTENERS[n][2] for n in self.port}):
+            log = open(self.home / f"{name}.log", "ab")
+            self.running[name] = subprocess.Popen(
+                [*self.wrapper, PROGRAMS / name, "-c", self.conf], stderr=log, stdout=log)
+            log.close()
+            for listener, port in self.port.items():
+                if LISTENERS[listener][2] == name:
+                    wait_for(lambda p=port, n=name: self.alive(n) and listens(p),
+                             what=f"{name} on port {port}")
+
+    def alive(self, name):
+        if self.running[name].poll() is not None:
+            raise AssertionError(f"{name} ended with {self.running[name].returncode}:\n{self.log(name)}")
+        return True
+
+    def pid(self, name):
+        return self.running[name].pid
+
+    def log(self, name):
+        return (self.home / f"{name}.log").read_text(errors="replace")
+
+    def kill(self, name):
+        """As a crash would."""
+        self.running[name].send_signal(signal.SIGKILL)
+        self.running.pop(name).wait()
+
+    def stop(self, *names):
+        """Politely; an exit code other than 0 is a failure."""
+        bad = []
+        for name in names or list(self.running):
+            process = self.running.pop(name)
+            process.send_signal(signal.SIGTERM)
+            try:
+                code = process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                code = "none: it did not stop in 30 s"
+            if code != 0:
+                bad.append(f"{name}: exit code {code}\n{self.log(name)[-4000:]}")
+        assert not bad, "\n".join(bad)
+
+    def memory(self, name):
+        """Resident memory of a daemon in KiB: anonymous pages, which is what it asked for itself."""
+        for line in open(f"/proc/{self.pid(name)}/status"):
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1])
+        raise AssertionError("no RssAnon")
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is None:
+            self.stop()
+            shutil.rmtree(self.home)
+        else:
+            for name, process in self.running.items():
+                process.kill()
+                process.wait()
+            for log in sorted(self.home.glob("*.log")):
+                print(f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}", file=sys.stderr)
+            print(f"--- kept: {self.home}", file=sys.stderr)
+
+
+def letter(number=1, body="Hello.\r\n", sender="alice@example.test", to="bob@example.test"):
+    return (f"From: Alice <{sender}>\r\nTo: Bob <{to}>\r\nSubject: letter {number}\r\n"
+            f"Date: Tue, 24 Nov 2026 08:00:00 +0000\r\nMessage-ID: <letter-{number}@example.test>\r\n\r\n{body}")
+
+
+def run(*command, check=True, **how):
+    """A client. Its output is shown when it fails."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=60, **how)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
