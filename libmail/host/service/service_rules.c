@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,8 +64,7 @@ static lmail_status say(lmail_status st, char *error, size_t cap, const char *wh
     return st;
 }
 
-/* Paths of the pair to use; a pair of our own is made when none is configured. The lock keeps two
- * daemons that start together from making one file each. */
+/* Paths of a pair of our own, made when it is not there yet. */
 static lmail_status own_pair(const lmi_rules *r, char *cert, char *key, size_t path_cap,
                              char *error, size_t cap)
 {
@@ -78,15 +76,7 @@ static lmail_status own_pair(const lmi_rules *r, char *cert, char *key, size_t p
         snprintf(error, cap, "cannot make %s: %s", dir, strerror(errno));
         return LMAIL_ERR_IO;
     }
-    int lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock < 0 || flock(lock, LOCK_EX)) {
-        snprintf(error, cap, "cannot lock %s: %s", dir, strerror(errno));
-        if (lock >= 0)
-            close(lock);
-        return LMAIL_ERR_IO;
-    }
     lmail_status st = lmail_tls_self_signed(cert, key, r->hostname, error, cap);
-    close(lock);
     return st == LMAIL_ERR_EXISTS ? LMAIL_OK : st;
 }
 
