@@ -2,6 +2,7 @@
  * that no client should send. The accounts' keys are those of the RFCs' own examples. */
 #include <check.h>
 #include <gsasl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -499,6 +500,92 @@ START_TEST(a_refused_token_gets_json_then_the_failure)
 }
 END_TEST
 
+static lmail_status broken_find(void *ctx, lmail_str name, lmail_account *out)
+{
+    (void)ctx;
+    (void)name;
+    (void)out;
+    return LMAIL_ERR_IO;
+}
+
+static lmail_status broken_verify(void *ctx, lmail_str name, lmail_str password, lmail_account *out)
+{
+    (void)password;
+    return broken_find(ctx, name, out);
+}
+
+START_TEST(accounts_that_cannot_be_read_give_no_verdict)
+{
+    static const struct {
+        const char *mechanism, *message;
+        size_t len;
+    } rows[] = {
+        {"PLAIN", M("\0tim\0tanstaaftanstaaf")}, {"SCRAM-SHA-256", M("n,,n=user,r=abc")},
+        {"SCRAM-SHA-1", M("n,,n=user,r=abc")},   {"EXTERNAL", M("")},
+        {"OAUTHBEARER", M("n,a=tim,\1" TOKEN)},
+    };
+    const lmail_accounts_source source = {sizeof source, NULL, broken_find, NULL,
+                                          broken_verify, NULL, NULL};
+    lmail_accounts *whole = fx.accounts;
+    lmail_auth *working = fx.auth;
+    ck_assert_int_eq(lmail_accounts_new(&fx.accounts, &source, NULL), LMAIL_OK);
+    make_auth("PLAIN SCRAM-SHA-256 SCRAM-SHA-1 EXTERNAL OAUTHBEARER");
+    lmail_auth_facts facts = tls_facts();
+    facts.peer_verified = 1;
+    facts.peer_name = LMAIL_STR("tim");
+    lmail_auth_exchange *x;
+    lmail_auth_result r =
+        first_step(&x, rows[_i].mechanism, &facts, rows[_i].message, rows[_i].len);
+    ck_assert_int_eq(r.answer.kind, LMAIL_AUTH_FAIL);
+    ck_assert_int_eq(r.answer.failure, LMAIL_AUTH_TEMPORARY);
+    ck_assert_uint_eq(r.delay, 0);
+    lmail_auth_exchange_free(x);
+    lmail_auth_free(fx.auth);
+    lmail_accounts_free(fx.accounts);
+    fx.accounts = whole;
+    fx.auth = working;
+}
+END_TEST
+
+static void *log_in_often(void *arg)
+{
+    static const char message[] = "\0tim\0tanstaaftanstaaf";
+    lmail_auth *auth = arg;
+    lmail_auth_facts facts = tls_facts();
+    for (int i = 0; i < 100; i++) {
+        lmail_auth_exchange *x;
+        lmail_auth_result r;
+        lmail_str in =
+            i % 2 ? LMAIL_STR("n,,n=user,r=abc") : (lmail_str){message, sizeof message - 1};
+        if (lmail_auth_exchange_new(&x, auth,
+                                    i % 2 ? LMAIL_STR("SCRAM-SHA-256") : LMAIL_STR("PLAIN"),
+                                    &facts) != LMAIL_OK) {
+            return "new";
+        }
+        (void)lmail_auth_exchange_step(x, &in, 0, &r);
+        lmail_auth_kind kind = r.answer.kind;
+        lmail_auth_exchange_free(x);
+        if (kind != (i % 2 ? LMAIL_AUTH_CONTINUE : LMAIL_AUTH_OK)) {
+            return "outcome";
+        }
+    }
+    return NULL;
+}
+
+START_TEST(one_context_serves_many_threads)
+{
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, log_in_often, fx.auth), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        void *fault;
+        pthread_join(threads[i], &fault);
+        ck_assert_pstr_eq(fault, NULL);
+    }
+}
+END_TEST
+
 Suite *auth_exchange_suite(void)
 {
     Suite *s = suite_create("auth_exchange");
@@ -515,6 +602,8 @@ Suite *auth_exchange_suite(void)
     tcase_add_test(t, anonymous_has_no_account);
     tcase_add_loop_test(t, a_good_token_is_enough, 0, 4);
     tcase_add_loop_test(t, a_refused_token_gets_json_then_the_failure, 0, 5);
+    tcase_add_loop_test(t, accounts_that_cannot_be_read_give_no_verdict, 0, 5);
+    tcase_add_test(t, one_context_serves_many_threads);
     suite_add_tcase(s, t);
     return s;
 }
