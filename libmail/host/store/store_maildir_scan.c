@@ -193,6 +193,20 @@ static lmail_status read_both(scan *s, int again)
 
 /* ---- Rows against files ---------------------------------------------------------------------- */
 
+static int exists(const md_box *b, int place, lmail_str base, lmail_str suffix)
+{
+    char path[MD_PATH], name[2 * MD_NAME_OCTETS];
+    struct stat st;
+    if (base.len + suffix.len >= sizeof name)
+        return 0;
+    memcpy(name, base.ptr, base.len);
+    if (suffix.len)
+        memcpy(name + base.len, suffix.ptr, suffix.len);
+    return !lmi_md_path(b->account, path, b->dir, place ? "cur" : "new",
+                        lmi_str(name, base.len + suffix.len)) &&
+           lstat(path, &st) == 0;
+}
+
 /* What another program changed in the name goes into the flags; what we changed and have not written
  * to the name yet stays. */
 static lmail_status compare(scan *s, sqlite3_stmt *q, found *f)
@@ -200,8 +214,12 @@ static lmail_status compare(scan *s, sqlite3_stmt *q, found *f)
     md_box *b = s->box;
     md_account *a = b->account;
     int64_t key = sqlite3_column_int64(q, 0);
-    lmail_str suffix = suffix_of(s, f);
-    if (sqlite3_column_int(q, 2) == f->place && lmail_str_equal(lmi_md_text(q, 3), suffix))
+    lmail_str base = base_of(s, f), suffix = suffix_of(s, f), known = lmi_md_text(q, 3);
+    int place = sqlite3_column_int(q, 2);
+    if (place == f->place && lmail_str_equal(known, suffix))
+        return LMAIL_OK;
+    /* The listing may be older than the row: one of us renamed in between. */
+    if (exists(b, place, base, known) || !exists(b, f->place, base, suffix))
         return LMAIL_OK;
     lmail_flags seen = (lmail_flags)sqlite3_column_int64(q, 4);
     lmail_flags flags = (lmail_flags)sqlite3_column_int64(q, 5);
