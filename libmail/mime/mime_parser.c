@@ -102,14 +102,26 @@ void lmail_mime_parser_free(lmail_mime_parser *p)
     lmi_free(&alloc, p, sizeof *p);
 }
 
+/* What one message blew up is not kept for the next. */
+#define MAX_KEPT (64 * 1024)
+
 static void out_reset(lmi_mime_out *o)
 {
+    if (o->cap > MAX_KEPT)
+        lmi_mime_out_done(o);
     o->len = 0;
     o->failed = o->nomem = 0;
 }
 
 void lmail_mime_parser_reset(lmail_mime_parser *p, unsigned lf_input)
 {
+    if (p->cap * sizeof *p->part > MAX_KEPT) {
+        lmi_free(&p->alloc, p->part, p->cap * sizeof *p->part);
+        lmi_free(&p->alloc, p->texts, p->texts_cap * sizeof *p->texts);
+        p->part = NULL;
+        p->texts = NULL;
+        p->cap = p->texts_cap = 0;
+    }
     p->lf_input = lf_input;
     p->st = LMAIL_OK;
     p->ended = p->listening = p->new_part = 0;

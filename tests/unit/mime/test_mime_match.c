@@ -227,6 +227,56 @@ START_TEST(a_long_text_is_found_across_pieces)
 }
 END_TEST
 
+/* Sharp s becomes "ss", capital umlauts small ones, ASCII small. */
+static lmail_status toy_fold(void *ctx, lmail_str in, char *out, size_t cap, size_t *made)
+{
+    (void)ctx;
+    size_t n = 0;
+    for (size_t i = 0; i < in.len && n + 2 <= cap; i++) {
+        char c = in.ptr[i];
+        if (c == '\xc3' && i + 1 < in.len && in.ptr[i + 1] == '\x9f') {
+            out[n++] = 's';
+            c = 's';
+            i++;
+        } else if (c >= 'A' && c <= 'Z') {
+            c = (char)(c + 32);
+        } else if (i && in.ptr[i - 1] == '\xc3' && (c == '\x84' || c == '\x96' || c == '\x9c')) {
+            c = (char)(c + 0x20);
+        }
+        out[n++] = c;
+    }
+    *made = n;
+    return LMAIL_OK;
+}
+
+START_TEST(both_sides_are_folded_by_the_environment)
+{
+    lmail_search nodes[3];
+    lmail_env env = LMAIL_ENV_INIT;
+    lmail_mime_config config = LMAIL_MIME_CONFIG_INIT;
+    lmail_mime_matcher *m;
+    memset(nodes, 0, sizeof nodes);
+    env.fold = toy_fold;
+    config.env = &env;
+    nodes[0].op = nodes[1].op = LMAIL_SEARCH_BODY;
+    nodes[2].op = LMAIL_SEARCH_HEADER;
+    nodes[2].field = LMAIL_STR("from");
+    nodes[0].next = &nodes[1];
+    nodes[1].next = &nodes[2];
+    nodes[0].text = LMAIL_STR("GR\xc3\x9cSSE");
+    nodes[1].text = LMAIL_STR("gruesse");
+    nodes[2].text = LMAIL_STR("J\xc3\x96RG");
+    ck_assert_int_eq(lmail_mime_matcher_new(&m, &config, nodes), LMAIL_OK);
+    for (size_t piece = 1; piece < 40; piece++) {
+        ck_assert_int_eq(run(m, 0, piece), LMAIL_OK);
+        ck_assert_int_eq(lmail_mime_matcher_result(m, &nodes[0]), 1);
+        ck_assert_int_eq(lmail_mime_matcher_result(m, &nodes[1]), 0);
+        ck_assert_int_eq(lmail_mime_matcher_result(m, &nodes[2]), 1);
+    }
+    lmail_mime_matcher_free(m);
+}
+END_TEST
+
 START_TEST(every_allocation_may_fail)
 {
     lmail_search nodes[KEYS + 1];
@@ -261,6 +311,7 @@ Suite *mime_match_suite(void)
     tcase_add_test(tc, keys_match_at_every_split);
     tcase_add_test(tc, reading_stops_when_nothing_can_change);
     tcase_add_test(tc, a_long_text_is_found_across_pieces);
+    tcase_add_test(tc, both_sides_are_folded_by_the_environment);
     tcase_add_test(tc, every_allocation_may_fail);
     suite_add_tcase(suite, tc);
     return suite;
