@@ -10,6 +10,7 @@
 
 #define FIRST_TEXT 256u
 #define KEPT_TEXT 1024u
+#define KEPT_RANGES 16u
 
 /* ---- The command's buffer -------------------------------------------------------------------- */
 
@@ -58,6 +59,10 @@ void lmi_imap_command_reset(lmi_imap *s)
         s->text_cap = 0;
     }
     s->text_len = 0;
+    lmail_uid_list *sets[] = {&s->mbox.arg, &s->mbox.arg2};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        if (sets[i]->capacity > KEPT_RANGES)
+            lmail_uid_list_free(sets[i]);
     lmi_arena_reset(&s->arena);
     s->cmd = (lmi_imap_cmd){.row = NULL};
     s->refused = 0;

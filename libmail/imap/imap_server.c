@@ -233,7 +233,7 @@ static lmail_status on_tls(lmail_session *base)
 static lmail_status on_stop(lmail_session *base)
 {
     lmi_imap *s = (lmi_imap *)base;
-    if (s->cmd.running && s->step)
+    if (s->cmd.running && (s->step || base->holding))
         return LMAIL_OK; /* the command at hand is finished first */
     return lmi_imap_bye(s, LMAIL_STR("Server is shutting down"));
 }

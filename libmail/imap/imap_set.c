@@ -169,6 +169,12 @@ lmail_status lmi_imap_set_resolve(lmi_imap *s, lmi_imap_set *set, int uid, lmail
     if (!star && !uid)
         return LMAIL_ERR_SYNTAX;
     settle(set->parts, set->count, star ? star : 1);
+    uint32_t first = uid ? (v->count ? v->ranges[0].first : 1) : 1;
+    if (star && set->count == 1 && set->parts[0].first <= first && set->parts[0].last >= star &&
+        (uid || set->parts[0].last == star)) {
+        *out = lmi_imap_view_set(v);
+        return LMAIL_OK;
+    }
     uint64_t done = 0; /* all up to here is in the result */
     for (size_t i = 0; i < set->count; i++) {
         lmi_imap_seq p = set->parts[i];
