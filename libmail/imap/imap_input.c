@@ -141,17 +141,37 @@ static void refuse_bad(lmi_imap *s, lmail_str text)
     lmi_imap_refuse(s, LMI_BAD, LMAIL_IMAP_CODE_NONE, text);
 }
 
-/* The tag stays at the start of the buffer whatever becomes of the command. */
-static lmail_status take_tag(lmi_imap *s, lmail_str line, size_t *len)
+/* Octets of the tag at the start of a line. *whole: a space follows, as it must. */
+static size_t tag_length(lmail_str line, int *whole)
 {
     size_t n = 0;
     while (n < line.len && lmi_imap_is_tag_char(line.ptr[n]))
         n++;
-    *len = n;
-    if (!n || n == line.len || line.ptr[n] != ' ')
+    *whole = n && n < line.len && line.ptr[n] == ' ';
+    return n;
+}
+
+/* The tag stays at the start of the buffer whatever becomes of the command. */
+static lmail_status take_tag(lmi_imap *s, lmail_str line, size_t *len)
+{
+    int whole;
+    *len = tag_length(line, &whole);
+    if (!whole)
         return LMAIL_OK;
-    s->cmd.tag_len = n;
-    return append(s, lmi_str_sub(line, 0, n));
+    s->cmd.tag_len = *len;
+    return append(s, lmi_str_sub(line, 0, *len));
+}
+
+/* The same of a line in two pieces. */
+static lmail_status take_tag_of(lmi_imap *s, lmail_str early, lmail_str late)
+{
+    int whole;
+    lmail_status st = append(s, early);
+    if (!st)
+        st = append(s, lmi_str_sub(late, 0, lmi_imap_config(s)->line_max));
+    size_t n = tag_length((lmail_str){s->text, s->text_len}, &whole);
+    s->cmd.tag_len = s->text_len = st || !whole ? 0 : n;
+    return st;
 }
 
 /* Which command is it, and may it be given now? */
@@ -315,10 +335,8 @@ static lmail_status unreadable(lmi_imap *s, lmi_line_result why, size_t held, lm
     s->line.discard = s->line.was_cr = 0;
     lmi_trace(&s->base, why == LMI_LINE_LONG ? LMAIL_TRACE_LIMIT : LMAIL_TRACE_VIOLATION, 0, 0,
               why == LMI_LINE_LONG ? LMAIL_STR("line_max") : LMAIL_STR("bare CR or LF"));
-    if (!s->text_len) {
-        size_t n;
-        st = take_tag(s, held ? early : taken, &n);
-    }
+    if (!s->text_len)
+        st = take_tag_of(s, early, taken);
     if (!s->refused)
         refuse_bad(s, why == LMI_LINE_LONG
                           ? LMAIL_STR("[CLIENTBUG] Command line too long")
