@@ -122,9 +122,9 @@ void lmi_smtp_rebase(lmail_str *slice, lmail_str from, const char *copy)
 lmail_status lmi_smtp_apply_connect(lmail_smtp_server *s, const lmail_smtp_connect_answer *a)
 {
     lmail_status st;
+    s->flags = (s->flags & ~a->flags_off) | a->flags_on;
     lmail_smtp_reply_id greeting =
         s->flags & LMAIL_SMTP_LMTP ? LMAIL_SMTP_SAY_GREETING_LMTP : LMAIL_SMTP_SAY_GREETING;
-    s->flags = (s->flags & ~a->flags_off) | a->flags_on;
     if (a->kind == LMAIL_SMTP_CONNECT_CLOSE) {
         st = a->reply.code ? lmi_smtp_say_host(s, &a->reply, LMAIL_SMTP_SAY_REFUSED, 0)
                            : lmi_smtp_say(s, LMAIL_SMTP_SAY_REFUSED, 0);

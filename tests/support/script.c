@@ -32,15 +32,17 @@ static void *need(void *p)
     return p;
 }
 
+/* A NUL stands behind the octets, for string functions. */
 void script_buffer_add(script_buffer *b, const char *ptr, size_t len)
 {
-    if (b->len + len > b->cap) {
-        b->cap = (b->len + len) * 2;
+    if (b->len + len + 1 > b->cap) {
+        b->cap = (b->len + len + 1) * 2;
         b->ptr = need(realloc(b->ptr, b->cap));
     }
     if (len)
         memcpy(b->ptr + b->len, ptr, len);
     b->len += len;
+    b->ptr[b->len] = 0;
 }
 
 void script_init(script *h, const script_adaptor *adaptor, const lmail_alloc *alloc)
