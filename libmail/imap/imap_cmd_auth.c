@@ -63,6 +63,11 @@ static void exchange_end(lmi_imap *s, lmail_auth_end how)
     lmi_callback_end(&s->base);
 }
 
+static void gone(lmi_imap *s)
+{
+    exchange_end(s, LMAIL_AUTH_END_GONE);
+}
+
 static void put_capability_code(lmi_imap *s)
 {
     lmi_imap_put(s, LMAIL_STR("[CAPABILITY "));
@@ -222,6 +227,7 @@ lmail_status lmi_imap_cmd_authenticate(lmi_imap *s)
     if (is_cleartext(mechanism) && !lmi_imap_plaintext_ok(s))
         return lmi_imap_finish(s, LMI_NO, LMAIL_IMAP_CODE_PRIVACYREQUIRED,
                                LMAIL_STR("TLS is required for this mechanism"));
+    s->abort = gone; /* without effect once the exchange has ended otherwise */
     return go_on(s, lmi_sasl_start(&s->sasl, mechanism, has_initial ? &initial : NULL, offered));
 }
 

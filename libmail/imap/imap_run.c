@@ -163,13 +163,13 @@ lmail_status lmi_imap_finish_parse(lmi_imap *s, lmail_status st)
 
 lmail_status lmi_imap_bye(lmi_imap *s, lmail_str text)
 {
-    run_abort(s);
     if (s->state != LMAIL_IMAP_STATE_LOGOUT) {
         lmi_imap_put(s, LMAIL_STR("* BYE "));
         lmi_imap_put_line(s, text);
     }
     s->state = LMAIL_IMAP_STATE_LOGOUT;
     lmi_trace(&s->base, LMAIL_TRACE_STATE, 0, 0, LMAIL_STR("logout"));
-    lmi_close(&s->base);
+    lmi_close(&s->base); /* the host hears of what is cancelled before it hears of what is undone */
+    run_abort(s);
     return s->failed;
 }

@@ -60,6 +60,8 @@ static lmail_status check(const lmail_imap_server_config *c)
     char sep = c->separator;
     if (sep && (sep <= 0x20 || sep >= 0x7f || strchr("*%&\"\\", sep)))
         return LMAIL_ERR_ARG;
+    if (c->id_count && !c->id)
+        return LMAIL_ERR_ARG;
     if (!one_line(c->greeting) || (c->greeting.len && c->greeting.ptr[0] == '['))
         return LMAIL_ERR_ARG;
     for (size_t i = 0; i < c->id_count; i++)

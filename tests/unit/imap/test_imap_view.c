@@ -177,8 +177,10 @@ START_TEST(a_million_messages_are_one_range)
     lmi_imap_view v;
     lmi_imap_view_init(&v, &libc, 1 << 20);
     ck_assert_int_eq(lmi_imap_view_add(&v, 1, 500000), LMAIL_OK);
+    int faults = 0;
     for (lmail_uid u = 500001; u <= 1000000; u++)
-        ck_assert_int_eq(lmi_imap_view_add(&v, u, u), LMAIL_OK);
+        faults += lmi_imap_view_add(&v, u, u) != LMAIL_OK;
+    ck_assert_int_eq(faults, 0);
     ck_assert_uint_eq(v.count, 1);
     ck_assert_uint_eq(lmi_imap_view_seq(&v, 777777), 777777);
     lmi_imap_view_done(&v);
