@@ -1,6 +1,8 @@
 /* host_tls_peer.c - see host_tls_peer.h. */
 #include "host_tls_peer.h"
 
+#include <mbedtls/ecp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -99,6 +101,8 @@ int tls_peer_read(tls_peer *p, char *out, size_t cap)
             p->ticket = 1;
             continue;
         }
+        if (rc == MBEDTLS_ERR_SSL_WANT_READ && p->in_len)
+            continue; /* between two messages */
         return rc == MBEDTLS_ERR_SSL_WANT_READ ? 0 : rc == 0 ? -1 : rc;
     }
 }
@@ -107,10 +111,53 @@ int tls_peer_write(tls_peer *p, const char *in, size_t len)
 {
     while (len) {
         int rc = mbedtls_ssl_write(&p->ssl, (const unsigned char *)in, len);
+        if (rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+            p->ticket = 1;
+            continue;
+        }
         if (rc <= 0)
             return -1;
         in += rc;
         len -= (size_t)rc;
     }
     return 0;
+}
+
+/* ---- Certificates ------------------------------------------------------------------------------ */
+
+int tls_identity_make(tls_identity *out, const char *name, const char *host, const char *mail)
+{
+    static int serials;
+    mbedtls_x509write_cert crt;
+    mbedtls_pk_context key;
+    mbedtls_x509_san_list san = {0};
+    char subject[128];
+    unsigned char serial = (unsigned char)++serials;
+    snprintf(subject, sizeof(subject), "CN=%s", name);
+    san.node.type = mail ? MBEDTLS_X509_SAN_RFC822_NAME : MBEDTLS_X509_SAN_DNS_NAME;
+    const char *alternative = mail ? mail : host;
+    if (alternative) {
+        san.node.san.unstructured_name.p = (unsigned char *)alternative;
+        san.node.san.unstructured_name.len = strlen(alternative);
+    }
+    mbedtls_pk_init(&key);
+    mbedtls_x509write_crt_init(&crt);
+    int rc = mbedtls_pk_setup(&key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
+    rc |= mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(key), random_cb, NULL);
+    rc |= mbedtls_pk_write_key_pem(&key, (unsigned char *)out->key, sizeof(out->key));
+    mbedtls_x509write_crt_set_version(&crt, MBEDTLS_X509_CRT_VERSION_3);
+    mbedtls_x509write_crt_set_md_alg(&crt, MBEDTLS_MD_SHA256);
+    mbedtls_x509write_crt_set_subject_key(&crt, &key);
+    mbedtls_x509write_crt_set_issuer_key(&crt, &key);
+    rc |= mbedtls_x509write_crt_set_serial_raw(&crt, &serial, 1);
+    rc |= mbedtls_x509write_crt_set_subject_name(&crt, subject);
+    rc |= mbedtls_x509write_crt_set_issuer_name(&crt, subject);
+    rc |= mbedtls_x509write_crt_set_validity(&crt, "20200101000000", "20491231235959");
+    if (alternative)
+        rc |= mbedtls_x509write_crt_set_subject_alternative_name(&crt, &san);
+    rc |= mbedtls_x509write_crt_pem(&crt, (unsigned char *)out->cert, sizeof(out->cert), random_cb,
+                                    NULL);
+    mbedtls_x509write_crt_free(&crt);
+    mbedtls_pk_free(&key);
+    return rc;
 }

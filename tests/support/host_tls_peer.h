@@ -35,4 +35,11 @@ int tls_peer_handshake(tls_peer *p);
 int tls_peer_read(tls_peer *p, char *out, size_t cap); /* octets; 0: none; below: end or failed */
 int tls_peer_write(tls_peer *p, const char *in, size_t len);
 
+/* A self-signed P-256 certificate and its key as PEM: for a host (dNSName) or a person (rfc822Name
+ * when mail is not NULL; common name). */
+typedef struct tls_identity {
+    char cert[4096], key[1024];
+} tls_identity;
+int tls_identity_make(tls_identity *out, const char *name, const char *host, const char *mail);
+
 #endif

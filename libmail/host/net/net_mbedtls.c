@@ -72,6 +72,16 @@ static lmi_tls_result result_of(int rc)
     }
 }
 
+/* mbedTLS may say "more input" between two messages of one read: as long as there is some and it
+ * goes on, ask again. 1: again. */
+static int goes_on(const mbed_filter *f, int rc, size_t before, int *idle)
+{
+    if (rc != MBEDTLS_ERR_SSL_WANT_READ || !f->base.in_len)
+        return 0;
+    *idle = f->base.in_len < before ? 0 : *idle + 1;
+    return *idle < 4;
+}
+
 void lmi_mbed_ticket_taken(void)
 {
     if (in_step)
@@ -81,17 +91,31 @@ void lmi_mbed_ticket_taken(void)
 lmi_tls_result lmi_mbed_handshake(lmi_tls *base)
 {
     mbed_filter *f = (mbed_filter *)base;
+    size_t before;
+    int rc, idle = 0;
     in_step = base;
-    int rc = mbedtls_ssl_handshake(&f->ssl);
+    do {
+        before = base->in_len;
+        rc = mbedtls_ssl_handshake(&f->ssl);
+    } while (goes_on(f, rc, before, &idle));
     in_step = NULL;
-    return rc == 0 ? LMI_TLS_OK : rc == MBEDTLS_ERR_SSL_WANT_READ ? LMI_TLS_WANT : LMI_TLS_FAIL;
+    if (rc == 0)
+        return LMI_TLS_OK;
+    return rc == MBEDTLS_ERR_SSL_WANT_READ && !base->in_len ? LMI_TLS_WANT : LMI_TLS_FAIL;
 }
 
 lmi_tls_result lmi_mbed_read(lmi_tls *base, char *out, size_t cap, size_t *made)
 {
     mbed_filter *f = (mbed_filter *)base;
-    int rc = mbedtls_ssl_read(&f->ssl, (unsigned char *)out, cap);
+    size_t before;
+    int rc, idle = 0;
+    do {
+        before = base->in_len;
+        rc = mbedtls_ssl_read(&f->ssl, (unsigned char *)out, cap);
+    } while (goes_on(f, rc, before, &idle));
     *made = rc > 0 ? (size_t)rc : 0;
+    if (rc == MBEDTLS_ERR_SSL_WANT_READ && base->in_len)
+        return LMI_TLS_FAIL;
     return rc > 0 ? LMI_TLS_OK : result_of(rc);
 }
 

@@ -1,260 +1,18 @@
 /* Connections over loopback sockets, driven by a real net, with the echo session of host_echo.h. */
-#include "host_echo.h"
-
-#include <libmail/host/net.h>
+#include "host_loopback.h"
 
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
-
-/* ---- A server in a thread ---------------------------------------------------------------------- */
-
-typedef enum when { NEVER, FROM_WORKER, LATER } when;
-
-typedef struct server {
-    lmail_net *net;
-    lmail_listener *listener;
-    lmail_pool *pool;
-    pthread_t thread;
-    unsigned port;
-    echo_host echo;
-    when asking;
-    atomic_uint opened, closed, cancelled, asked, released, last_reason;
-    pthread_mutex_t lock;
-    struct late *late; /* under lock */
-} server;
-
-typedef struct late {
-    struct late *next;
-    server *server;
-    lmail_conn *conn;
-    lmail_session *session;
-    lmail_ticket ticket;
-} late;
-
-static void nap(unsigned ms)
-{
-    struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
-    nanosleep(&t, NULL);
-}
-
-static void answer(void *arg)
-{
-    late *l = arg;
-    echo_answer(l->session, l->ticket, lmail_loop_now(lmail_conn_loop(l->conn)));
-    lmail_conn_wake(l->conn);
-    free(l);
-}
-
-static void work(void *arg)
-{
-    (void)arg;
-    nap(1);
-}
-
-static void on_ask(void *user, lmail_session *s, lmail_ticket t, lmail_str lent)
-{
-    lmail_conn *conn = user;
-    server *sv = lmail_conn_user(conn);
-    (void)lent;
-    late *l = malloc(sizeof(*l));
-    *l = (late){NULL, sv, conn, s, t};
-    if (sv->asking == FROM_WORKER) {
-        ck_assert_int_eq(lmail_pool_submit(sv->pool, lmail_conn_loop(conn), work, answer, l,
-                                           lmail_conn_key(conn)),
-                         LMAIL_OK);
-    } else {
-        pthread_mutex_lock(&sv->lock);
-        l->next = sv->late;
-        sv->late = l;
-        pthread_mutex_unlock(&sv->lock);
-    }
-    atomic_fetch_add(&sv->asked, 1);
-}
-
-static void answer_late(server *sv)
-{
-    pthread_mutex_lock(&sv->lock);
-    late *l = sv->late;
-    sv->late = NULL;
-    pthread_mutex_unlock(&sv->lock);
-    while (l) {
-        late *next = l->next;
-        lmail_loop_post(lmail_conn_loop(l->conn), answer, l);
-        l = next;
-    }
-}
-
-static void on_cancel(void *user, lmail_session *s, lmail_ticket t)
-{
-    server *sv = lmail_conn_user(user);
-    (void)s;
-    (void)t;
-    atomic_fetch_add(&sv->cancelled, 1);
-}
-
-static lmail_session *on_open(void *user, lmail_conn *conn, const lmail_conn_facts *facts,
-                              lmail_msec now)
-{
-    server *sv = user;
-    ck_assert_uint_gt(facts->id, 0);
-    lmail_conn_set_user(conn, sv);
-    atomic_fetch_add(&sv->opened, 1);
-    return echo_new(&sv->echo, conn, now);
-}
-
-static void on_closed(void *user, lmail_conn *conn, lmail_session *session,
-                      lmail_close_reason reason)
-{
-    server *sv = user;
-    ck_assert_ptr_eq(lmail_conn_session(conn), session);
-    lmail_conn_wake(conn); /* of no effect */
-    atomic_store(&sv->last_reason, reason);
-    atomic_fetch_add(&sv->closed, 1);
-}
-
-static void on_released(void *user)
-{
-    atomic_fetch_add(&((server *)user)->released, 1);
-}
-
-static void *run(void *arg)
-{
-    ck_assert_int_eq(lmail_net_run(((server *)arg)->net), LMAIL_OK);
-    return NULL;
-}
-
-static lmail_listener_config listener_config(server *sv)
-{
-    lmail_listener_config c = LMAIL_LISTENER_CONFIG_INIT;
-    c.address = "127.0.0.1:0";
-    c.on_open = on_open;
-    c.on_closed = on_closed;
-    c.on_released = on_released;
-    c.user = sv;
-    return c;
-}
-
-static void start_with(server *sv, const lmail_net_config *net, const lmail_listener_config *listen)
-{
-    char error[256] = "";
-    lmail_pool_config pool = LMAIL_POOL_CONFIG_INIT;
-    pool.name = "test";
-    pool.threads = 2;
-    pthread_mutex_init(&sv->lock, NULL);
-    sv->echo.on_ask = on_ask;
-    sv->echo.on_cancel = on_cancel;
-    ck_assert_msg(!lmail_net_new(&sv->net, net, error, sizeof(error)), "%s", error);
-    ck_assert_int_eq(lmail_pool_new(&sv->pool, sv->net, &pool), LMAIL_OK);
-    ck_assert_msg(!lmail_listener_new(&sv->listener, sv->net, listen, error, sizeof(error)), "%s",
-                  error);
-    sv->port = lmail_listener_port(sv->listener);
-    pthread_create(&sv->thread, NULL, run, sv);
-}
-
-static void start_server(server *sv)
-{
-    lmail_net_config net = LMAIL_NET_CONFIG_INIT;
-    lmail_listener_config listen = listener_config(sv);
-    net.loops = 2;
-    net.max_per_address = 5000;
-    start_with(sv, &net, &listen);
-}
-
-static void stop_server(server *sv, lmail_msec grace)
-{
-    lmail_net_stop(sv->net, grace);
-    pthread_join(sv->thread, NULL);
-    lmail_net_free(sv->net);
-    ck_assert_uint_eq(sv->opened, sv->closed);
-    ck_assert_uint_eq(sv->released, 1);
-    pthread_mutex_destroy(&sv->lock);
-}
-
-static lmail_net_stats stats_of(server *sv)
-{
-    lmail_net_stats s = {.size = sizeof(s)};
-    ck_assert_int_eq(lmail_net_get_stats(sv->net, &s), LMAIL_OK);
-    return s;
-}
-
-/* Wait until *n is at least `least`; a machine under load is slow, never wrong. */
-static void await(atomic_uint *n, unsigned least)
-{
-    for (int i = 0; i < 20000 && atomic_load(n) < least; i++)
-        nap(1);
-    ck_assert_uint_ge(atomic_load(n), least);
-}
-
-/* ---- A client ---------------------------------------------------------------------------------- */
-
-static int try_dial(unsigned port)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_ge(fd, 0);
-    if (connect(fd, (struct sockaddr *)&to, sizeof(to))) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static int dial(unsigned port)
-{
-    int fd = try_dial(port);
-    ck_assert_int_ge(fd, 0);
-    return fd;
-}
-
-static void say(int fd, const char *text)
-{
-    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
-/* Octets up to and with LF; the empty string at the end of the stream. */
-static const char *hear(int fd)
-{
-    static _Thread_local char line[1024];
-    size_t n = 0;
-    while (n < sizeof(line) - 1 && (n == 0 || line[n - 1] != '\n')) {
-        struct pollfd p = {fd, POLLIN, 0};
-        ck_assert_int_gt(poll(&p, 1, 20000), 0);
-        ssize_t got = recv(fd, line + n, 1, 0);
-        if (got <= 0)
-            break;
-        n += (size_t)got;
-    }
-    line[n] = 0;
-    return line;
-}
-
-static void expect(int fd, const char *line)
-{
-    ck_assert_str_eq(hear(fd), line);
-}
-
-static uint32_t checksum(const char *octets, size_t n)
-{
-    uint32_t sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum = sum * 31 + (unsigned char)octets[i];
-    return sum;
-}
 
 /* ---- Cases ------------------------------------------------------------------------------------- */
 
@@ -306,7 +64,7 @@ START_TEST(test_a_thousand_connections)
     static int fds[N];
     server sv = {0};
     start_server(&sv);
-    sv.asking = FROM_WORKER;
+    sv.answering = FROM_WORKER;
     for (int i = 0; i < N; i++)
         fds[i] = dial(sv.port);
     for (int i = 0; i < N; i++) {
@@ -332,7 +90,7 @@ START_TEST(test_held_octets_do_not_move)
     enum { N = 3000000 };
     server sv = {0};
     start_server(&sv);
-    sv.asking = FROM_WORKER;
+    sv.answering = FROM_WORKER;
     int fd = dial(sv.port);
     char *octets = malloc(N), text[64];
     for (size_t i = 0; i < N; i++)
@@ -401,7 +159,7 @@ START_TEST(test_a_peer_that_left_cancels_its_question)
 {
     server sv = {0};
     start_server(&sv);
-    sv.asking = LATER;
+    sv.answering = LATER;
     int fd = dial(sv.port);
     expect(fd, "220 echo\r\n");
     say(fd, "ask\r\n");
@@ -420,7 +178,7 @@ START_TEST(test_a_reset_is_noticed_while_a_question_waits)
 {
     server sv = {0};
     start_server(&sv);
-    sv.asking = LATER;
+    sv.answering = LATER;
     int fd = dial(sv.port);
     expect(fd, "220 echo\r\n");
     say(fd, "ask\r\necho unread\r\n");
@@ -440,7 +198,7 @@ START_TEST(test_stop_says_farewell_and_awaits_tickets)
 {
     server sv = {0};
     start_server(&sv);
-    sv.asking = LATER;
+    sv.answering = LATER;
     int idle = dial(sv.port), asking = dial(sv.port);
     expect(idle, "220 echo\r\n");
     expect(asking, "220 echo\r\n");
@@ -634,7 +392,7 @@ START_TEST(test_quiet_connections_rest_and_wake)
     lmail_net_config net = LMAIL_NET_CONFIG_INIT;
     lmail_listener_config listen = listener_config(&sv);
     listen.rest_after = 20;
-    sv.asking = LATER;
+    sv.answering = LATER;
     start_with(&sv, &net, &listen);
     int fd = dial(sv.port);
     expect(fd, "220 echo\r\n");
