@@ -64,7 +64,8 @@ lmail_status lmi_out_write(lmail_session *s, const char *ptr, size_t len)
     while (len) {
         lmi_seg *g = o->tail;
         if (!g || g->len == g->cap || g->ticket) {
-            size_t cap = o->size + len > SMALL ? LARGE : SMALL;
+            /* A few words between lent octets need no large segment. */
+            size_t cap = len > SMALL || (g && !g->ticket) ? LARGE : SMALL;
             g = seg_new(s, cap - sizeof *g);
             if (!g)
                 return LMAIL_ERR_NOMEM;
