@@ -57,8 +57,10 @@ uint64_t lmi_fetch_filter_size(const lmi_fetch_filter *f)
 
 static int listed(const lmi_fetch_item *item, lmail_str name)
 {
+    char first = name.len ? lmi_ascii_upper(name.ptr[0]) : 0;
     for (size_t i = 0; i < item->name_count; i++)
-        if (lmail_str_equal_nocase(item->names[i], name))
+        if (item->names[i].len == name.len && (!name.len || item->names[i].ptr[0] == first) &&
+            lmail_str_equal_nocase(item->names[i], name))
             return 1;
     return 0;
 }
@@ -128,10 +130,23 @@ static void name_octet(lmi_fetch_filter *f, char c)
         f->state = IN_BLANK;
 }
 
+/* A line that begins with a name and a colon, both here: no octet need be held. 0: it is not that. */
+static int whole_name(lmi_fetch_filter *f, lmail_str in)
+{
+    size_t n = 0, max = in.len < sizeof f->hold ? in.len : sizeof f->hold;
+    while (n < max && in.ptr[n] > 0x20 && in.ptr[n] < 0x7f && in.ptr[n] != ':')
+        n++;
+    if (n == 0 || n == max || in.ptr[n] != ':')
+        return 0;
+    f->keep = listed(f->item, lmi_str_sub(in, 0, n)) == (f->item->fields == LMI_FIELDS_ONLY);
+    f->state = IN_LINE;
+    return 1;
+}
+
 void lmi_fetch_filter_feed(lmi_fetch_filter *f, lmail_str in)
 {
     while (in.len && f->state != AT_END) {
-        if (f->state != IN_LINE) {
+        if (f->state != IN_LINE && !(f->state == AT_LINE && whole_name(f, in))) {
             name_octet(f, in.ptr[0]);
             in = lmi_str_skip(in, 1);
             continue;

@@ -2,7 +2,7 @@
  *
  * RFC 3501 §6.4.5, §7.4.2. Rows of one slice are kept; they are written in order, each literal as its
  * octets come. A bounded number of asks runs ahead of what is written, across items and rows. Octets
- * go out as the host lent them, without a copy; only filtered headers are copied.
+ * go out as the host lent them, without a copy, but for a few and for filtered headers.
  *
  * A literal's length is promised when its first octets are there, so a message that has gone meanwhile
  * is left out, or a later section of it is NIL. What cannot be read after that ends the session, for
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define PIECE (128u * 1024) /* octets of one ask */
+#define COPIED 512u         /* so few are cheaper to copy than to lend */
 #define AHEAD (256u * 1024) /* octets asked for and not written */
 #define GATHER (16u * 1024) /* filtered octets kept between counting and writing */
 
@@ -142,8 +143,13 @@ static int write_octets(lmi_fetch *f, const lmi_fetch_range *r)
     }
     if (f->wrote == 0)
         literal_head(f, &f->plan.items[f->item_at], size);
-    lmi_fetch_flush(f);
-    lmi_imap_put_octets(f->s, a->octets, a->ticket);
+    if (a->octets.len <= COPIED) {
+        lmi_fetch_put(f, a->octets);
+        lmi_imap_octets_release(f->s, a->ticket);
+    } else {
+        lmi_fetch_flush(f);
+        lmi_imap_put_octets(f->s, a->octets, a->ticket);
+    }
     f->wrote += a->octets.len;
     if (a->octets.len < a->length) { /* the host gave less: ask for the rest before all else */
         a->offset += a->octets.len;
@@ -160,7 +166,7 @@ static int write_octets(lmi_fetch *f, const lmi_fetch_range *r)
 static void gather(void *to, lmail_str octets)
 {
     lmi_fetch *f = to;
-    if (octets.len <= GATHER - f->gathered_len) {
+    if (f->gathered_len <= GATHER && octets.len <= GATHER - f->gathered_len) {
         memcpy(f->gathered + f->gathered_len, octets.ptr, octets.len);
         f->gathered_len += octets.len;
     } else {
