@@ -10,7 +10,8 @@
  *   without list,poll,...           callbacks that are NULL
  *   mailboxes INBOX foo=noselect+haschildren ...    in order; escapes, e.g. \x20 for a space
  *   messages 1:10000                UIDs of the mailbox (odd ones \Seen)
- *   message.N UID FLAGS             S A F D T, R recent, 0..9 keyword of that number, - none
+ *   message.N UID FLAGS [OCTETS]    S A F D T, R recent, 0..9 keyword of that number, - none; if the
+ *                                   first has octets, support/imap_box_script.h answers fetch and store
  *   keywords a,b  permanent SAFDT01 new_keywords  uidvalidity  uidnext  unseen UID  read_only  unsticky
  * Questions and answers; any but login and auth may also say "no [CODE] [text]", and behind " | " what
  * changed: new SET [SET of recent ones], flags SET, vanished SET, keywords a,b, gone
@@ -27,8 +28,9 @@
  *   expunge all|SET                 ok | ok SET            (what has \Deleted)
  *   append begin NAME N     append message BITS KEYWORDS DATE ZONE N     append octets N
  *   append commit NAME N TEXT       ok [UIDVALIDITY SET]
- * Actions: notify CHANGE. */
-#include "support/script.h"
+ *   octets, search                  support/imap_box_script.h
+ * Actions: notify CHANGE, gone UID. */
+#include "support/imap_box_script.h"
 
 #include <libmail/imap.h>
 
@@ -58,6 +60,7 @@ typedef struct message {
 } message;
 
 typedef struct host {
+    imap_box_script box;
     lmail_imap_server_setup *setup;
     lmail_imap_server *session;
     const char *mechs, *mechs_tls;
@@ -76,6 +79,11 @@ typedef struct host {
 static host *of(script *h)
 {
     return h->data;
+}
+
+static imap_box_script *box_of(script *h)
+{
+    return &of(h)->box;
 }
 
 /* ---- Texts ----------------------------------------------------------------------------------- */
@@ -883,8 +891,11 @@ static lmail_status answer(script *h, const script_question *q, const char *text
                             ((const lmail_imap_append_octets_event *)(const void *)event)->octets);
              read_plain(h, text, &a.plain))
 #undef CASE
-    default:
-        return LMAIL_ERR_ARG;
+    default: {
+        lmail_status st = LMAIL_ERR_ARG;
+        imap_box_script_answer(h, box_of(h), q, text, now, &st);
+        return st;
+    }
     }
 }
 
@@ -1014,8 +1025,10 @@ static lmail_session *open_session(script *h, const lmail_alloc *alloc, lmail_ms
     o->mechs_tls = script_get(h, "mechs_tls");
     load_rows(h);
     load_messages(h);
+    imap_box_script_open(h, box_of(h));
     fill_config(h, &config);
     fill_handler(h, &handler);
+    imap_box_script_handler(h, &handler, box_of);
     config.alloc = *alloc;
     config.id_count = id_of(h, id, 8);
     config.id = id;
@@ -1038,6 +1051,7 @@ static void close_session(script *h)
     if (!o)
         return;
     lmail_imap_server_setup_free(o->setup);
+    imap_box_script_close(box_of(h));
     lmail_uid_list_free(&o->recent);
     lmail_uid_list_free(&o->all);
     for (size_t i = 0; i < 4; i++)
@@ -1051,6 +1065,8 @@ static void close_session(script *h)
 static int action(script *h, const char *words, lmail_msec now)
 {
     const char *rest;
+    if (imap_box_script_action(box_of(h), words))
+        return 0;
     if (!says(words, "notify", &rest))
         return -1;
     lmail_imap_change c;
