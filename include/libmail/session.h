@@ -49,8 +49,7 @@ enum {
     LMAIL_WANT_CLOSE = 64 /* all output is sent and the session is over */
 };
 
-/* Facts about a TLS connection, as the host learnt them. Slices are borrowed; the session copies.
- */
+/* Facts about a TLS connection, as the host learnt them. Slices are borrowed; the session copies. */
 typedef struct lmail_tls_facts {
     size_t size;
     lmail_str version;     /* "TLSv1.3" */
@@ -74,8 +73,7 @@ typedef enum lmail_trace_kind {
     LMAIL_TRACE_OUT,       /* a line to the peer */
     LMAIL_TRACE_STATE,     /* the machine changed state: text is the new state's name */
     LMAIL_TRACE_LIMIT,     /* a limit was reached: text is its configuration name */
-    LMAIL_TRACE_VIOLATION, /* the peer broke the protocol: text says how, offset where in the line
-                            */
+    LMAIL_TRACE_VIOLATION, /* the peer broke the protocol: text says how, offset where in the line */
     LMAIL_TRACE_QUESTION,  /* a question was asked: ticket, and text is its name */
     LMAIL_TRACE_ANSWER     /* it was answered */
 } lmail_trace_kind;
@@ -96,9 +94,10 @@ LMAIL_API const char *lmail_session_name(const lmail_session *s);
 
 /* Take octets from the peer.
  *   in     any split, may be empty; borrowed for this call (longer while wants() shows HOLD)
- *   used   out: octets taken, 0..in.len. Less than in.len when a decision is pending, output is
- * over its mark, TLS must start, or the session is over: the rest stays the host's. now
- * milliseconds, steady clock, not below any earlier value Callbacks: any. From a callback: no.
+ *   used   out: octets taken, 0..in.len. Less than in.len when a decision is pending, output is over
+ *          its mark, TLS must start, or the session is over: the rest stays the host's.
+ *   now    milliseconds, steady clock, not below any earlier value
+ * Callbacks: any. From a callback: no.
  * Returns: OK, ERR_NOMEM, ERR_REENTRANT, ERR_CLOSED.
  * Source: RFC 5321 §2.3.8, RFC 9051 §2.2. */
 LMAIL_API lmail_status lmail_session_feed(lmail_session *s, lmail_str in, size_t *used,
@@ -152,8 +151,7 @@ LMAIL_API lmail_status lmail_session_filter_done(lmail_session *s, lmail_msec no
  * Returns: OK, ERR_NOMEM, ERR_REENTRANT, ERR_CLOSED. */
 LMAIL_API lmail_status lmail_session_stop(lmail_session *s, lmail_msec now);
 
-/* Give back buffers that an idle session does not need; they come again by themselves. Never fails.
- */
+/* Give back buffers that an idle session does not need; they come again by themselves. Never fails. */
 LMAIL_API void lmail_session_rest(lmail_session *s);
 
 /* Questions that the host has not handed back yet, cancelled ones included. A host with workers
