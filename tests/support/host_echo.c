@@ -41,10 +41,10 @@ static lmail_status room(lmail_session *s)
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
     echo *e = (echo *)s;
     char piece[4096];
+    for (size_t i = 0; i < sizeof(piece); i++)
+        piece[i] = letters[i % 26];
     while (e->big && s->out.size < MARK) {
         size_t n = e->big < sizeof(piece) ? (size_t)e->big : sizeof(piece);
-        for (size_t i = 0; i < n; i++)
-            piece[i] = letters[(e->big - i) % 26];
         lmail_status st = lmi_out_write(s, piece, n);
         if (st)
             return st;
