@@ -315,7 +315,8 @@ static int turn(lmail_conn *c, lmail_msec now, size_t *budget)
         lmi_conn_abort(c, LMAIL_CLOSE_HOST); /* no such filter here: it must not be offered */
         return 0;
     }
-    if (c->eof && !unread(c) && !c->eof_told) {
+    /* A client may end its side behind its last command: what is being worked on is answered still. */
+    if (c->eof && !unread(c) && !c->eof_told && !lmail_session_tickets(c->session)) {
         c->eof_told = 1;
         c->reason = LMAIL_CLOSE_PEER;
         lmail_session_eof(c->session, now);
