@@ -356,7 +356,8 @@ lmail_status lmail_store_maildir_new(const lmail_store_maildir_config *config, l
     s->table.tidy = tidy;
     s->table.close = close_store;
     lmi_md_fill_folder(&s->table);
-    lmi_md_fill_box(&s->table);
+    lmi_md_fill_list(&s->table);
+    lmi_md_fill_open(&s->table);
     lmi_md_fill_flags(&s->table);
     lmi_md_fill_copy(&s->table);
     lmi_md_fill_message(&s->table);

@@ -300,6 +300,13 @@ lmail_status lmi_md_box_by_id(md_account *a, int64_t id, md_box **out);
 void lmi_md_box_unref(md_box *b);
 void lmi_md_boxes_dead(md_account *a);
 void lmi_md_boxes_free(md_account *a);
+/* Keyword names, separated by a space, into a row. */
+lmail_status lmi_md_words(md_row *r, lmail_str words);
+/* Copy a text that the index gave, cut to cap, terminated. */
+void lmi_md_text_copy(char *out, size_t cap, size_t *len, lmail_str s);
+
+/* ---- store_maildir_open.c */
+
 /* Bring the snapshot to the row's modseq (in a transaction, or alone). */
 lmail_status lmi_md_sync(md_box *b);
 /* The edit becomes the snapshot; the row tells the facts. */
@@ -323,7 +330,7 @@ typedef struct md_file_row {
 lmail_status lmi_md_file_row(md_box *b, lmail_uid uid, md_file_row *out);
 /* Open a message's file; rescans once when it is not where the row says. The account is entered. */
 lmail_status lmi_md_open_file(md_box *b, lmail_uid uid, md_file_row *row, int *fd);
-void lmi_md_fill_box(lmail_store *table);
+void lmi_md_fill_open(lmail_store *table);
 
 /* ---- store_maildir_scan.c */
 
@@ -341,6 +348,10 @@ void lmi_md_remove_tree(const char *path);
 /* Make the directories of a mailbox and its row. ERR_EXISTS. Entered. */
 lmail_status lmi_md_create(md_account *a, lmail_str name, lmail_special_use use);
 lmail_status lmi_md_make_dirs(md_account *a, const char *path, int folder);
+
+/* ---- store_maildir_list.c */
+
+void lmi_md_fill_list(lmail_store *table);
 
 /* ---- store_maildir_flags.c */
 
@@ -365,7 +376,7 @@ lmail_status lmi_md_copy_rows(md_box *from, lmail_uid_set uids, md_box *to, int 
                               lmail_copy_result *out);
 void lmi_md_fill_copy(lmail_store *table);
 
-/* ---- store_maildir_delivery.c */
+/* ---- store_maildir_spool.c */
 
 void lmi_md_fill_delivery(lmail_store *table);
 /* Give a file the name `to`: from the path `from`, or when that is NULL from fd. Where no link can be made the octets

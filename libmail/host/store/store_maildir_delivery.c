@@ -1,324 +1,20 @@
-/* store_maildir_delivery.c - messages that come in: spool file, links, one sync, rows.
+/* store_maildir_delivery.c - the commit of a delivery: links, one sync, rows.
  *
  * The order is the promise: octets into a spool file without a name; links into every Maildir; one
  * sync after the last link (on ext4 it covers data and links, elsewhere directories are synced too);
  * index rows; then the result. Rows that cannot be written never fail a delivery: the next scan makes
  * them. Threads that deliver to one account put their rows into one transaction. */
-#include "host/store/store_maildir.h"
+#include "host/store/store_maildir_delivery.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define BUFFER ((size_t)64 << 10)
 #define EXT_MAGIC 0xEF53
-
-typedef struct incoming {
-    int fd;
-    char temporary[MD_PATH / 8]; /* the spool file's name where it must have one */
-    lmail_delivery_message args;
-    uint64_t size;
-    md_summary *summary;
-    unsigned ended, linked;
-} incoming;
-
-/* One target's row, waiting in its account's queue. */
-typedef struct md_job {
-    struct md_job *next;
-    md_box *box; /* a reference; NULL: no row can be made now */
-    md_account *account;
-    lmail_delivery_target *target;
-    const incoming *message;
-    char base[128], suffix[16], path[MD_PATH];
-    size_t base_len, suffix_len;
-    int place, linked, done;
-    int64_t date;
-    int zone;
-    int64_t before[2], after[2];
-} md_job;
-
-struct lmail_delivery {
-    md_store *store;
-    md_account *hint;
-    unsigned atomic, writing;
-    incoming *messages;
-    size_t count;
-    lmi_intake intake;
-    char *buffer;
-    size_t buffered;
-    md_job *jobs; /* of the last commit */
-    size_t job_count;
-};
-
-static lmail_status errno_status(void)
-{
-    switch (errno) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-        return LMAIL_ERR_FULL;
-    case ENOENT:
-    case ENOTDIR:
-        return LMAIL_ERR_NOTFOUND;
-    case EEXIST:
-        return LMAIL_ERR_EXISTS;
-    default:
-        return LMAIL_ERR_IO;
-    }
-}
-
-lmail_status lmi_md_room(md_store *s, const char *path)
-{
-    struct statvfs v;
-    if (s->reserve == 0 || statvfs(path, &v) < 0)
-        return LMAIL_OK;
-    return (uint64_t)v.f_bavail * v.f_frsize < s->reserve ? LMAIL_ERR_FULL : LMAIL_OK;
-}
-
-/* ---- The spool file -------------------------------------------------------------------------- */
-
-static lmail_status spool_dir(const lmail_delivery *d, char out[MD_PATH])
-{
-    const md_store *s = d->store;
-    if (s->spool_dir) {
-        if (strlen(s->spool_dir) >= MD_PATH)
-            return LMAIL_ERR_LIMIT;
-        strcpy(out, s->spool_dir);
-        return LMAIL_OK;
-    }
-    return d->hint ? lmi_md_path(d->hint, out, NULL, "tmp", lmi_str(NULL, 0)) : LMAIL_ERR_ARG;
-}
-
-static lmail_status open_spool(lmail_delivery *d, incoming *m)
-{
-    char dir[MD_PATH], base[128];
-    lmail_status st = spool_dir(d, dir);
-    if (!st)
-        st = lmi_md_room(d->store, dir);
-    if (st)
-        return st;
-    m->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, d->store->file_mode);
-    if (m->fd >= 0)
-        return LMAIL_OK;
-    if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
-        return errno_status();
-    lmi_md_base_new(d->store, 0, base);
-    if ((size_t)snprintf(m->temporary, sizeof m->temporary, "%s/%s", dir, base) >=
-        sizeof m->temporary)
-        return LMAIL_ERR_LIMIT;
-    m->fd =
-        open(m->temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, d->store->file_mode);
-    if (m->fd >= 0)
-        return LMAIL_OK;
-    m->temporary[0] = '\0';
-    return errno_status();
-}
-
-static lmail_status write_all(int fd, const char *p, size_t n)
-{
-    while (n) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return errno_status();
-        p += done;
-        n -= (size_t)done;
-    }
-    return LMAIL_OK;
-}
-
-static lmail_status flush(lmail_delivery *d)
-{
-    size_t n = d->buffered;
-    d->buffered = 0;
-    return write_all(d->messages[d->count - 1].fd, d->buffer, n);
-}
-
-static lmail_status sink(void *user, const char *octets, size_t n)
-{
-    lmail_delivery *d = user;
-    lmail_status st = LMAIL_OK;
-    if (d->buffered + n > BUFFER && (st = flush(d)))
-        return st;
-    if (n >= BUFFER / 2)
-        return write_all(d->messages[d->count - 1].fd, octets, n);
-    memcpy(d->buffer + d->buffered, octets, n);
-    d->buffered += n;
-    return LMAIL_OK;
-}
-
-static lmail_status delivery_begin(void *ctx, const lmail_delivery_args *args, lmail_delivery **out)
-{
-    if (args->size > sizeof *args)
-        return LMAIL_ERR_SIZE;
-    lmail_delivery *d = calloc(1, sizeof *d);
-    if (!d || !(d->buffer = malloc(BUFFER))) {
-        free(d);
-        return LMAIL_ERR_NOMEM;
-    }
-    d->store = ctx;
-    d->hint = args->account ? args->account->account : NULL;
-    d->atomic = args->atomic;
-    *out = d;
-    return LMAIL_OK;
-}
-
-static lmail_status delivery_message(lmail_delivery *d, const lmail_delivery_message *args)
-{
-    if (args->size > sizeof *args)
-        return LMAIL_ERR_SIZE;
-    if (d->writing)
-        return LMAIL_ERR_STATE;
-    incoming *list = realloc(d->messages, (d->count + 1) * sizeof *list);
-    if (!list)
-        return LMAIL_ERR_NOMEM;
-    d->messages = list;
-    incoming *m = &list[d->count];
-    *m = (incoming){.fd = -1, .args = *args};
-    lmail_status st = open_spool(d, m);
-    if (st)
-        return st;
-    d->count++;
-    d->writing = 1;
-    d->buffered = 0;
-    d->intake = (lmi_intake){
-        .exact = args->exact, .sink = sink, .user = d, .parser = lmi_md_parser(d->store, 0)};
-    return LMAIL_OK;
-}
-
-static lmail_status delivery_write(lmail_delivery *d, lmail_str octets)
-{
-    return d->writing ? lmi_intake_write(&d->intake, octets) : LMAIL_ERR_STATE;
-}
-
-static lmail_status delivery_end(lmail_delivery *d, uint64_t *octets)
-{
-    if (!d->writing)
-        return LMAIL_ERR_STATE;
-    incoming *m = &d->messages[d->count - 1];
-    d->writing = 0;
-    lmail_status st = flush(d);
-    const lmail_mime_summary *summary = lmi_intake_end(&d->intake);
-    m->size = d->intake.octets;
-    if (summary && summary->size == m->size)
-        m->summary = lmi_md_summary_keep(summary);
-    if (d->intake.broken)
-        lmail_mime_parser_free(d->intake.parser);
-    else
-        lmi_md_parser_rest(d->store, d->intake.parser);
-    d->intake.parser = NULL;
-    if (!st && m->args.has_date) {
-        struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = (time_t)m->args.date}};
-        (void)futimens(m->fd, times);
-    }
-    m->ended = !st;
-    if (octets)
-        *octets = m->size;
-    return st;
-}
-
-static incoming *ended(const lmail_delivery *d, size_t message)
-{
-    return message < d->count && d->messages[message].ended ? &d->messages[message] : NULL;
-}
-
-static lmail_status delivery_read(lmail_delivery *d, size_t message, uint64_t offset, char *buf,
-                                  size_t cap, size_t *got)
-{
-    const incoming *m = ended(d, message);
-    *got = 0;
-    if (!m)
-        return LMAIL_ERR_STATE;
-    while (*got < cap) {
-        ssize_t n = pread(m->fd, buf + *got, cap - *got, (off_t)(offset + *got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return LMAIL_ERR_IO;
-        if (n == 0)
-            break;
-        *got += (size_t)n;
-    }
-    return LMAIL_OK;
-}
-
-/* ---- Links ----------------------------------------------------------------------------------- */
-
-static lmail_status copy_octets(md_store *s, const char *from, int fd, const char *to,
-                                const char *temporary)
-{
-    char piece[32768];
-    int in = from ? open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : fd;
-    if (in < 0)
-        return errno_status();
-    int out = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, s->file_mode);
-    lmail_status st = out < 0 ? errno_status() : LMAIL_OK;
-    ssize_t n = 1;
-    for (off_t at = 0; !st && n > 0; at += n > 0 ? n : 0) {
-        n = pread(in, piece, sizeof piece, at);
-        if (n < 0)
-            st = LMAIL_ERR_IO;
-        else
-            st = write_all(out, piece, (size_t)n);
-    }
-    struct stat info;
-    if (!st && fstat(in, &info) == 0) {
-        struct timespec times[2] = {info.st_atim, info.st_mtim};
-        (void)futimens(out, times);
-    }
-    if (!st && rename(temporary, to) < 0)
-        st = errno_status();
-    if (!st && !s->no_sync && fsync(out) < 0)
-        st = LMAIL_ERR_IO;
-    if (st && out >= 0)
-        unlink(temporary);
-    if (out >= 0)
-        close(out);
-    if (from)
-        close(in);
-    return st;
-}
-
-lmail_status lmi_md_link(md_store *s, const char *from, int fd, const char *to,
-                         const char *temporary)
-{
-    char proc[40];
-    int flags = 0;
-    const char *source = from;
-    if (!from) {
-        snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
-        source = proc;
-        flags = AT_SYMLINK_FOLLOW;
-    }
-    if (linkat(AT_FDCWD, source, AT_FDCWD, to, flags) == 0)
-        return LMAIL_OK;
-    if (!from && errno == ENOENT) { /* no /proc, or all its links were taken back */
-        if (linkat(fd, "", AT_FDCWD, to, AT_EMPTY_PATH) == 0)
-            return LMAIL_OK;
-        return temporary ? copy_octets(s, from, fd, to, temporary) : LMAIL_ERR_NOTFOUND;
-    }
-    if (!temporary || (errno != EXDEV && errno != EMLINK && errno != EPERM && errno != EOPNOTSUPP))
-        return errno_status();
-    return copy_octets(s, from, fd, to, temporary);
-}
-
-static lmail_status delivery_link(lmail_delivery *d, size_t message, const char *path, int sync)
-{
-    const incoming *m = ended(d, message);
-    if (!m)
-        return LMAIL_ERR_STATE;
-    lmail_status st =
-        lmi_md_link(d->store, m->temporary[0] ? m->temporary : NULL, m->fd, path, NULL);
-    if (st)
-        return st == LMAIL_ERR_IO ? LMAIL_ERR_UNSUPPORTED : st;
-    return sync && !d->store->no_sync && fsync(m->fd) < 0 ? LMAIL_ERR_IO : LMAIL_OK;
-}
 
 /* ---- Commit: targets ------------------------------------------------------------------------- */
 
@@ -396,7 +92,7 @@ static lmail_status prepare(lmail_delivery *d, md_job *j)
     lmail_delivery_target *t = j->target;
     char name[LMI_NAME_MAX], dir[MD_NAME_OCTETS + 1];
     size_t len;
-    const incoming *m = ended(d, t->message);
+    const incoming *m = lmi_md_incoming(d, t->message);
     if (!m)
         return LMAIL_ERR_STATE;
     j->account = t->account->account;
@@ -446,7 +142,7 @@ static lmail_status sync_messages(lmail_delivery *d)
         if (!m->linked)
             continue;
         if (fsync(m->fd) < 0)
-            st = errno_status();
+            st = lmi_md_errno();
         else if (!sync_covers_links(m->fd))
             st = sync_dirs(d, m);
     }
@@ -618,7 +314,7 @@ static void write_rows(lmail_delivery *d)
     }
 }
 
-static void forget_jobs(lmail_delivery *d)
+void lmi_md_forget_jobs(lmail_delivery *d)
 {
     for (size_t i = 0; i < d->job_count; i++) {
         md_job *j = &d->jobs[i];
@@ -645,12 +341,12 @@ static void unlink_all(lmail_delivery *d, lmail_status why)
     }
 }
 
-static lmail_status delivery_commit(lmail_delivery *d, lmail_delivery_target *targets, size_t count)
+lmail_status lmi_md_commit_delivery(lmail_delivery *d, lmail_delivery_target *targets, size_t count)
 {
     lmail_status first = LMAIL_OK;
     if (d->writing)
         return LMAIL_ERR_STATE;
-    forget_jobs(d);
+    lmi_md_forget_jobs(d);
     for (size_t i = 0; i < count; i++) {
         targets[i].status = LMAIL_ERR_STATE;
         targets[i].uid = targets[i].uidvalidity = 0;
@@ -708,7 +404,7 @@ static lmail_status undo_one(md_job *j)
     return st == LMAIL_ERR_NOTFOUND ? LMAIL_OK : st;
 }
 
-static lmail_status delivery_undo(lmail_delivery *d, lmail_delivery_target *targets, size_t count)
+lmail_status lmi_md_undo_delivery(lmail_delivery *d, lmail_delivery_target *targets, size_t count)
 {
     lmail_status first = LMAIL_OK;
     for (size_t i = 0; i < d->job_count; i++) {
@@ -723,36 +419,4 @@ static lmail_status delivery_undo(lmail_delivery *d, lmail_delivery_target *targ
         j->target->uid = 0;
     }
     return first;
-}
-
-static void delivery_free(lmail_delivery *d)
-{
-    if (!d)
-        return;
-    forget_jobs(d);
-    for (size_t i = 0; i < d->count; i++) {
-        incoming *m = &d->messages[i];
-        if (m->fd >= 0)
-            close(m->fd);
-        if (m->temporary[0])
-            unlink(m->temporary);
-        free(m->summary);
-    }
-    lmail_mime_parser_free(d->intake.parser);
-    free(d->messages);
-    free(d->buffer);
-    free(d);
-}
-
-void lmi_md_fill_delivery(lmail_store *table)
-{
-    table->delivery_begin = delivery_begin;
-    table->delivery_message = delivery_message;
-    table->delivery_write = delivery_write;
-    table->delivery_end = delivery_end;
-    table->delivery_read = delivery_read;
-    table->delivery_link = delivery_link;
-    table->delivery_commit = delivery_commit;
-    table->delivery_undo = delivery_undo;
-    table->delivery_free = delivery_free;
 }
