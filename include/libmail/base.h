@@ -7,8 +7,8 @@
  *   - Text is a slice (pointer and length), never a terminated string. It may hold NUL.
  *   - A slice that a function or callback receives is borrowed for that call, unless its comment
  *     says otherwise. Who wants it longer copies it.
- *   - A struct that the host fills starts with `size_t size` and is set up by its _INIT macro or its
- *     _init function. Members are only ever added at the end; zero means the old behaviour.
+ *   - A struct that the host fills starts with `size_t size` and is set up by its _INIT macro or
+ *     its _init function. Members are only ever added at the end; zero means the old behaviour.
  *   - Functions return lmail_status: 0 is done, above 0 is "not yet", below 0 is an error of the
  *     call (misuse, memory, a dead session) - never something that a peer or a host decided.
  */
@@ -129,10 +129,13 @@ typedef struct lmail_env {
     size_t size;
     void *ctx;
 
-    /* Charset conversion to UTF-8, in pieces. open: NULL when the charset is unknown.
-     * convert: takes *used octets of `in`, makes *made octets in out[0..cap). An octet that cannot be
-     * converted becomes U+FFFD; it never fails. An incomplete sequence at the end of `in` stays
-     * untaken; with `end` not zero it becomes U+FFFD. Returns OK (all taken) or MORE (out is full). */
+    /* Charset conversion to UTF-8, in pieces.
+     *   open      NULL when the charset is unknown
+     *   convert   takes *used octets of `in`, makes *made octets in out[0..cap). An octet that
+     *             cannot be converted becomes U+FFFD; it never fails. An incomplete sequence at
+     *             the end of `in` stays untaken; with `end` not zero it becomes U+FFFD.
+     *             Returns OK (all taken) or MORE (out is full)
+     *   close     the converter is not used again */
     void *(*charset_open)(void *ctx, lmail_str charset);
     lmail_status (*charset_convert)(void *ctx, void *converter, lmail_str in, int end, size_t *used,
                                     char *out, size_t cap, size_t *made);

@@ -15,8 +15,8 @@ extern "C" {
 
 /* ---- Base64 ---------------------------------------------------------------------------------- */
 
-/* Octets that the base64 of n octets takes, padding included, no line ends. SIZE_MAX on overflow.
- */
+/* Octets that the base64 of n octets takes, padding included, no line ends; SIZE_MAX when that is
+ * more than a size_t holds. */
 LMAIL_API size_t lmail_base64_size(size_t n);
 
 /* Encode all of `in` with padding and without line ends (RFC 4648 §4).
@@ -46,10 +46,11 @@ typedef struct lmail_base64_decoder {
 } lmail_base64_decoder;
 
 /* Take octets of `in`, make octets in out[0..cap).
+ *   cap         at least 3
  *   used, made  out: octets taken and written
  * A group's octets are written when its last character is taken; with `end` not zero, what is left
- * of an unfinished group too. Returns: OK (all taken), MORE (out is full: call again with the rest;
- * cap must be at least 3). */
+ * of an unfinished group too.
+ * Returns: OK (all taken), MORE (out is full: call again with the rest). */
 LMAIL_API lmail_status lmail_base64_decode_some(lmail_base64_decoder *d, lmail_str in, int end,
                                                 size_t *used, char *out, size_t cap, size_t *made);
 
@@ -67,14 +68,18 @@ typedef struct lmail_qp_decoder {
 } lmail_qp_decoder;
 
 /* Take octets of `in`, make octets in out[0..cap); `end` not zero: `in` is the last.
- * Returns OK (all taken, and with `end` all made), MORE (out is full: call again with the rest; cap
- * must be at least 96). */
+ *   cap         at least 96
+ *   used, made  out: octets taken and written
+ * Returns: OK (all taken, and with `end` all made), MORE (out is full: go on with the rest). */
 LMAIL_API lmail_status lmail_qp_decode_some(lmail_qp_decoder *d, lmail_str in, int end,
                                             size_t *used, char *out, size_t cap, size_t *made);
 
-/* Encode all of `in` in lines of at most 76 octets. text: CRLF in `in` is a line end; otherwise CR
- * and LF are data too. *made is the size needed; ERR_LIMIT when cap is too small: 4 * in.len + 4 is
- * always enough. Source: RFC 2045 §6.7. */
+/* Encode all of `in` in lines of at most 76 octets.
+ *   text   not 0: CRLF in `in` is a line end; 0: CR and LF are data too
+ *   cap    4 * in.len + 4 octets are always enough
+ *   made   out: the size needed
+ * Returns: OK, ERR_LIMIT (cap is too small).
+ * Source: RFC 2045 §6.7. */
 LMAIL_API lmail_status lmail_qp_encode(lmail_str in, int text, char *out, size_t cap, size_t *made);
 
 /* ---- UTF-8 ----------------------------------------------------------------------------------- */
@@ -84,9 +89,10 @@ LMAIL_API lmail_status lmail_qp_encode(lmail_str in, int text, char *out, size_t
 /* Valid by RFC 3629 (no surrogates, no overlong forms, nothing above U+10FFFF)? 1 or 0. */
 LMAIL_API int lmail_utf8_valid(lmail_str in);
 
-/* The code point at the start of `in`. Returns the octets it takes and sets *good to 1; where the
- * octets are no UTF-8: the octets to skip (the longest start of a sequence, at least 1), *point is
- * LMAIL_UTF8_BAD, *good 0. 0: `in` is empty, or stops inside a sequence that is right so far. */
+/* The code point at the start of `in` to *point. Returns the octets it takes and sets *good to 1.
+ * Where the octets are no UTF-8: returns the octets to skip (the longest start of a sequence, at
+ * least 1), *point is LMAIL_UTF8_BAD, *good 0. Returns 0 when `in` is empty, or stops inside a
+ * sequence that is right so far. */
 LMAIL_API size_t lmail_utf8_get(lmail_str in, uint32_t *point, int *good);
 
 /* Write a code point to out[0..4); returns how many octets. What is no code point writes U+FFFD. */
@@ -94,11 +100,12 @@ LMAIL_API size_t lmail_utf8_write(uint32_t point, char *out);
 
 /* ---- Modified UTF-7 -------------------------------------------------------------------------- */
 
-/* Mailbox names of IMAP4rev1 and of Maildir++, RFC 3501 §5.1.3.
- * decode: to UTF-8; ERR_SYNTAX for whatever encode would not have written, so that a name has one
- * text. 3 * in.len + 4 octets are always enough.
- * encode: from UTF-8; ERR_SYNTAX when `in` is none. 8 * in.len + 4 octets are always enough.
- * Both: ERR_LIMIT when cap is too small; *made is what stands in out. */
+/* Mailbox names of IMAP4rev1 and of Maildir++.
+ *   decode   to UTF-8; ERR_SYNTAX for whatever encode would not have written, so that a name has
+ *            one text. 3 * in.len + 4 octets are always enough
+ *   encode   from UTF-8; ERR_SYNTAX when `in` is none. 8 * in.len + 4 octets are always enough
+ * *made is what stands in out. Returns: OK, ERR_SYNTAX, ERR_LIMIT (cap is too small).
+ * Source: RFC 3501 §5.1.3. */
 LMAIL_API lmail_status lmail_mutf7_decode(lmail_str in, char *out, size_t cap, size_t *made);
 LMAIL_API lmail_status lmail_mutf7_encode(lmail_str in, char *out, size_t cap, size_t *made);
 

@@ -34,17 +34,20 @@ LMAIL_API int lmail_uid_set_has(lmail_uid_set set, lmail_uid uid);
 /* How many UIDs the set names (not how many messages exist). */
 LMAIL_API uint64_t lmail_uid_set_total(lmail_uid_set set);
 
-/* A set that grows. Zero it, give it an allocator (zeroed: the C library's), and free it at the end.
- * Adding in rising order is O(1). */
+/* A set that grows. Zero it, give it an allocator (zeroed: the C library's), and free it at the
+ * end. Adding in rising order is O(1). */
 typedef struct lmail_uid_list {
     lmail_alloc alloc;
     lmail_uid_range *ranges;
     size_t count, capacity;
 } lmail_uid_list;
 
-/* Add first..last; ranges that touch are joined. Returns OK, ERR_NOMEM, ERR_ARG (first 0 or above last). */
+/* Add first..last; ranges that touch are joined.
+ * Returns: OK, ERR_NOMEM, ERR_ARG (first is 0 or above last). */
 LMAIL_API lmail_status lmail_uid_list_add(lmail_uid_list *list, lmail_uid first, lmail_uid last);
+/* The list as a set: borrowed until the list changes. */
 LMAIL_API lmail_uid_set lmail_uid_list_set(const lmail_uid_list *list);
+/* Free the ranges and leave an empty list. */
 LMAIL_API void lmail_uid_list_free(lmail_uid_list *list);
 
 /* ---- Flags ----------------------------------------------------------------------------------- */
@@ -71,7 +74,8 @@ typedef struct lmail_keywords {
 
 /* ---- Searching ------------------------------------------------------------------------------- */
 
-/* RFC 9051 §6.4.4. Sequence sets have become UID sets; "NEW", "OLD" and the like are combinations. */
+/* RFC 9051 §6.4.4. Sequence sets have become UID sets; "NEW", "OLD" and the like are combinations
+ * of these. */
 typedef enum lmail_search_op {
     LMAIL_SEARCH_ALL = 1,
     LMAIL_SEARCH_AND,     /* every child */
@@ -81,7 +85,7 @@ typedef enum lmail_search_op {
     LMAIL_SEARCH_FLAG,    /* all bits of `flags` (system flags and RECENT) are set */
     LMAIL_SEARCH_KEYWORD, /* keyword named `text`, without case */
     LMAIL_SEARCH_HEADER,  /* a field named `field` holds `text`; empty text: the field is there.
-                               * FROM, TO, CC, BCC and SUBJECT are this with their name */
+                           * FROM, TO, CC, BCC and SUBJECT are this with their name */
     LMAIL_SEARCH_BODY,    /* `text` in the decoded body text */
     LMAIL_SEARCH_TEXT,    /* `text` in the decoded header or body */
     LMAIL_SEARCH_LARGER,  /* RFC822.SIZE > number */

@@ -10,9 +10,9 @@
  *   lmail_str (*auth_mechanisms)(const <session> *s, void *user);
  *
  *       The mechanisms on offer at this moment, separated by single spaces, best first; empty:
- * none. Asked whenever capabilities are written and when a client names a mechanism, so it must be
- *       cheap, and it may change once TLS is on. Valid until the next call on the session. A
- *       mechanism that is not listed is refused without a question. NULL: none.
+ *       none. Asked whenever capabilities are written and when a client names a mechanism, so it
+ *       must be cheap, and it may change once TLS is on. Valid until the next call on the session.
+ *       A mechanism that is not listed is refused without a question. NULL: none.
  *
  *   lmail_status (*on_auth)(<session> *s, void *user, lmail_ticket t, const lmail_auth_event *ev,
  *                           lmail_auth_answer *answer);
@@ -53,13 +53,13 @@ extern "C" {
 typedef enum lmail_auth_failure {
     LMAIL_AUTH_CREDENTIALS = 0, /* user or proof is wrong */
     LMAIL_AUTH_TEMPORARY,       /* could not be checked now */
-    LMAIL_AUTH_PERMANENT, /* right, but this account cannot be served: an administrator's matter */
-    LMAIL_AUTH_AUTHORIZATION, /* proof is right; may not act as the identity asked for */
-    LMAIL_AUTH_EXPIRED,       /* the password has expired */
-    LMAIL_AUTH_ENCRYPTION,    /* this mechanism or account needs TLS first */
-    LMAIL_AUTH_WEAK,          /* this mechanism is too weak for this account */
-    LMAIL_AUTH_TRANSITION,    /* a login with PLAIN would set this mechanism up */
-    LMAIL_AUTH_PROTOCOL       /* the client's message breaks the mechanism's rules */
+    LMAIL_AUTH_PERMANENT,       /* right, but the account cannot be served: the administrator's */
+    LMAIL_AUTH_AUTHORIZATION,   /* proof is right; may not act as the identity asked for */
+    LMAIL_AUTH_EXPIRED,         /* the password has expired */
+    LMAIL_AUTH_ENCRYPTION,      /* this mechanism or account needs TLS first */
+    LMAIL_AUTH_WEAK,            /* this mechanism is too weak for this account */
+    LMAIL_AUTH_TRANSITION,      /* a login with PLAIN would set this mechanism up */
+    LMAIL_AUTH_PROTOCOL         /* the client's message breaks the mechanism's rules */
 } lmail_auth_failure;
 
 typedef enum lmail_auth_kind {
@@ -73,12 +73,12 @@ typedef struct lmail_auth_answer {
     size_t size;
     lmail_auth_kind kind;
     lmail_auth_failure failure; /* FAIL */
-    lmail_str text;     /* FAIL: words for the client; empty: the protocol's own. One line of
-                           printable text, else ERR_ARG */
-    lmail_str data;     /* CONTINUE: the challenge, raw octets, may be empty. OK: additional data
-                           with success; not empty, it is sent as one more challenge and the
-                           client's empty response is awaited (RFC 4422 §3.6) */
-    lmail_str identity; /* OK: the account that the client acts as from now on */
+    lmail_str text;             /* FAIL: words for the client; empty: the protocol's own. One line
+                                 * of printable text, else ERR_ARG */
+    lmail_str data;             /* CONTINUE: the challenge, raw octets, may be empty. OK: additional
+                                 * data with success; not empty, it is sent as one more challenge
+                                 * and the client's empty response is awaited (RFC 4422 §3.6) */
+    lmail_str identity;         /* OK: the account that the client acts as from now on */
 } lmail_auth_answer;
 
 #define LMAIL_AUTH_ANSWER_INIT                                                                     \
@@ -97,7 +97,7 @@ typedef struct lmail_auth_event {
     lmail_str mechanism;   /* in upper case, one of those on offer */
     unsigned step;         /* 0 begins an exchange */
     unsigned has_response; /* 0 only in step 0: no initial response came, which differs from an
-                              empty one (RFC 4422 §5, the "=" of RFC 4954 §4) */
+                            * empty one (RFC 4422 §5, the "=" of RFC 4954 §4) */
     lmail_str response;    /* decoded octets */
 } lmail_auth_event;
 
@@ -106,9 +106,9 @@ typedef enum lmail_auth_end {
     LMAIL_AUTH_END_OK = 1,    /* the client is in */
     LMAIL_AUTH_END_FAILED,    /* the host said FAIL */
     LMAIL_AUTH_END_CANCELLED, /* the client sent "*" */
-    LMAIL_AUTH_END_BROKEN, /* the client sent what is no response: bad base64, too long, data after
-                              the outcome */
-    LMAIL_AUTH_END_GONE    /* the peer left, the time was over, or the session ended */
+    LMAIL_AUTH_END_BROKEN,    /* it sent what is no response: bad base64, too long, data after the
+                               * outcome */
+    LMAIL_AUTH_END_GONE       /* the peer left, the time was over, or the session ended */
 } lmail_auth_end;
 
 #ifdef __cplusplus

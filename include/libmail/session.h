@@ -45,11 +45,11 @@ enum {
     LMAIL_WANT_TLS = 4,          /* all output is sent: call tls_begin and shake hands */
     LMAIL_WANT_DEFLATE_ON = 8,   /* put a DEFLATE filter in now, then filter_done */
     LMAIL_WANT_DEFLATE_OFF = 16, /* take it out now, then filter_done */
-    LMAIL_WANT_HOLD = 32, /* octets of the last feed are lent to a question: do not move them */
-    LMAIL_WANT_CLOSE = 64 /* all output is sent and the session is over */
+    LMAIL_WANT_HOLD = 32,        /* octets of the last feed are lent to a question: not to move */
+    LMAIL_WANT_CLOSE = 64        /* all output is sent and the session is over */
 };
 
-/* Facts about a TLS connection, as the host learnt them. Slices are borrowed; the session copies. */
+/* Facts about a TLS connection, as the host learnt them. Borrowed; the session copies. */
 typedef struct lmail_tls_facts {
     size_t size;
     lmail_str version;     /* "TLSv1.3" */
@@ -73,7 +73,7 @@ typedef enum lmail_trace_kind {
     LMAIL_TRACE_OUT,       /* a line to the peer */
     LMAIL_TRACE_STATE,     /* the machine changed state: text is the new state's name */
     LMAIL_TRACE_LIMIT,     /* a limit was reached: text is its configuration name */
-    LMAIL_TRACE_VIOLATION, /* the peer broke the protocol: text says how, offset where in the line */
+    LMAIL_TRACE_VIOLATION, /* the peer broke the protocol: text says how, offset where */
     LMAIL_TRACE_QUESTION,  /* a question was asked: ticket, and text is its name */
     LMAIL_TRACE_ANSWER     /* it was answered */
 } lmail_trace_kind;
@@ -81,7 +81,7 @@ typedef enum lmail_trace_kind {
 typedef struct lmail_trace {
     lmail_trace_kind kind;
     lmail_ticket ticket;
-    size_t offset;
+    size_t offset; /* VIOLATION: in the line or literal */
     lmail_str text;
 } lmail_trace;
 
@@ -94,8 +94,8 @@ LMAIL_API const char *lmail_session_name(const lmail_session *s);
 
 /* Take octets from the peer.
  *   in     any split, may be empty; borrowed for this call (longer while wants() shows HOLD)
- *   used   out: octets taken, 0..in.len. Less than in.len when a decision is pending, output is over
- *          its mark, TLS must start, or the session is over: the rest stays the host's.
+ *   used   out: octets taken, 0..in.len. Less than in.len when a decision is pending, output is
+ *          over its mark, TLS must start, or the session is over: the rest stays the host's.
  *   now    milliseconds, steady clock, not below any earlier value
  * Callbacks: any. From a callback: no.
  * Returns: OK, ERR_NOMEM, ERR_REENTRANT, ERR_CLOSED.
@@ -151,7 +151,8 @@ LMAIL_API lmail_status lmail_session_filter_done(lmail_session *s, lmail_msec no
  * Returns: OK, ERR_NOMEM, ERR_REENTRANT, ERR_CLOSED. */
 LMAIL_API lmail_status lmail_session_stop(lmail_session *s, lmail_msec now);
 
-/* Give back buffers that an idle session does not need; they come again by themselves. Never fails. */
+/* Give back buffers that an idle session does not need; they come again by themselves. It never
+ * fails. */
 LMAIL_API void lmail_session_rest(lmail_session *s);
 
 /* Questions that the host has not handed back yet, cancelled ones included. A host with workers

@@ -6,18 +6,19 @@
  *
  * How it is used:
  *
- *     1. Fill a config and a handler, both may live on the stack; make a setup from them. The setup
- * is immutable, shared by any number of sessions and threads, and outlives its sessions.
+ *     1. Fill a config and a handler, both may live on the stack; make a setup from them. The
+ *        setup is immutable, shared by any number of sessions and threads, and outlives its
+ *        sessions.
  *     2. For each connection make a session with lmail_smtp_server_new and drive it with the pump
- * of libmail/session.h. Every function of the pump exists here under the session type's name.
+ *        of libmail/session.h. Every function of the pump exists here under the session type's
+ *        name.
  *     3. Answer what the session asks through the handler, at once or later.
  *
  * A handler with only on_body and on_body_end set is a server that takes every message.
  *
  * One transaction, as the handler sees it:
  *
- *     on_mail  on_rcpt ...  on_body_start  on_body ...  on_body_end        (LMTP: one end a
- * recipient)
+ *     on_mail  on_rcpt ...  on_body_start  on_body ...  on_body_end   (LMTP: one end a recipient)
  *
  * A transaction that on_mail accepted ends in exactly one of two ways: the last on_body_end was
  * answered, or on_abandon was called (RSET, EHLO, QUIT, a message that the session or on_body
@@ -39,9 +40,13 @@ typedef struct lmail_smtp_server_setup lmail_smtp_server_setup;
 /* ---- Replies --------------------------------------------------------------------------------- */
 
 /* Every reply that the session writes by itself: name, code, enhanced code, text. The host may
- * replace each of them in its config. In texts %H is the host name, %C the client's HELO name, %A
- * what the client sent (cut short, made printable), %N a number, %% a percent sign. Sources: RFC
- * 5321 §4.2, RFC 3463, and the RFC of each extension. */
+ * replace each of them in its config. In texts
+ *   %H   is the host name
+ *   %C   the client's HELO name
+ *   %A   what the client sent (cut short, made printable)
+ *   %N   a number
+ *   %%   a percent sign
+ * Source: RFC 5321 §4.2, RFC 3463, and the RFC of each extension. */
 #define LMAIL_SMTP_REPLY_MAP(XX)                                                                   \
     XX(GREETING, 220, "", "%H ESMTP")                                                              \
     XX(GREETING_LMTP, 220, "", "%H LMTP")                                                          \
@@ -142,10 +147,10 @@ typedef enum lmail_smtp_reply_id {
  * §4.5.3.1.5) goes out on several lines. */
 typedef struct lmail_smtp_reply {
     size_t size;
-    unsigned code;      /* 200..599; 0: the default. Only 2xx (or 354 at body start) means yes; 421
-                           closes the session behind it */
-    lmail_str enhanced; /* "5.1.1", its first digit that of the code; empty: X.0.0 */
-    lmail_str text;     /* empty: the default's text (code 0 or the default's own), or none */
+    unsigned code;          /* 200..599; 0: the default. Only 2xx (or 354 at body start) means yes;
+                             * 421 closes the session behind it */
+    lmail_str enhanced;     /* "5.1.1", its first digit that of the code; empty: X.0.0 */
+    lmail_str text;         /* empty: the default's text (code 0 or the default's own), or none */
     const lmail_str *lines; /* further lines behind text, for VRFY, EXPN, HELP-like answers */
     size_t line_count;
 } lmail_smtp_reply;
@@ -164,12 +169,16 @@ typedef struct lmail_smtp_reply_text {
     lmail_str text;     /* with placeholders */
 } lmail_smtp_reply_text;
 
-/* The table as the RFCs have it. id must be in the list, else NULL. Static. */
-LMAIL_API const char *lmail_smtp_reply_name(lmail_smtp_reply_id id); /* "GREETING" */
+/* The table's name for a reply, "GREETING"; NULL for an id that is not in the list. A static
+ * string. */
+LMAIL_API const char *lmail_smtp_reply_name(lmail_smtp_reply_id id);
+
+/* The table as the RFCs have it; slices are static. Returns: OK, ERR_ARG (not in the list). */
 LMAIL_API lmail_status lmail_smtp_reply_default(lmail_smtp_reply_id id, lmail_smtp_reply_text *out);
 
 /* ---- Configuration --------------------------------------------------------------------------- */
 
+/* lmail_smtp_server_config.flags */
 enum {
     /* What is spoken and offered. */
     LMAIL_SMTP_LMTP = 1 << 0,       /* LHLO in place of HELO and EHLO, one reply a recipient */
@@ -208,26 +217,31 @@ enum {
     (LMAIL_SMTP_PIPELINING | LMAIL_SMTP_SIZE | LMAIL_SMTP_8BITMIME | LMAIL_SMTP_ENHANCED |         \
      LMAIL_SMTP_CHUNKING | LMAIL_SMTP_SMTPUTF8 | LMAIL_SMTP_DSN | LMAIL_SMTP_NEED_HELO_FIRST)
 
+/* What _INIT and _init set stands in [brackets]. */
 typedef struct lmail_smtp_server_config {
     size_t size;
-    lmail_alloc alloc;   /* of the setup and of its sessions */
+    lmail_alloc alloc;   /* for the setup and its sessions; zeroed: the C library's */
     lmail_str host_name; /* %H; required */
-    uint32_t flags;      /* LMAIL_SMTP_* */
+    uint32_t flags;      /* LMAIL_SMTP_* [LMAIL_SMTP_FLAGS_DEFAULT] */
 
-    /* Limits. */
-    uint32_t max_line;       /* octets of a command line with CRLF, 512 or more; AUTH has 12290 */
-    uint32_t max_path;       /* octets of <path> with brackets; RFC 5321 §4.5.3.1.3: 256 */
-    uint32_t max_local_part; /* RFC 5321 §4.5.3.1.1: 64 */
-    uint32_t max_parameters; /* of one MAIL or RCPT */
-    uint32_t max_recipients; /* accepted in one transaction; more get TOO_MANY_RCPTS; 0: no limit */
-    uint64_t max_message;    /* octets; in SIZE, and while receiving; 0: no limit */
-    uint64_t max_header;     /* octets up to and with the blank line; 0: no limit */
-    uint32_t max_bad_commands;  /* the next one gets BAD_COMMANDS; 0: no limit */
-    uint32_t max_auth_failures; /* this many end the session with AUTH_TOO_MANY; 0: no limit */
-    uint32_t max_pending;       /* tickets out, cancelled ones included */
-    uint32_t out_mark;        /* octets unsent at which input rests: bounds what a pipeline costs */
-    uint32_t command_timeout; /* milliseconds; RFC 5321 §4.5.3.2.7: 5 minutes or more; 0: never */
-    uint32_t data_timeout;    /* between two pieces of a message */
+    /* Limits. Times are milliseconds. */
+    uint32_t max_line;          /* octets of a command line, CRLF too; 512 or more [2048]. A line of
+                                 * an AUTH exchange may have 12290 */
+    uint32_t max_path;          /* octets of <path> with brackets; RFC 5321 §4.5.3.1.3 [256] */
+    uint32_t max_local_part;    /* octets; RFC 5321 §4.5.3.1.1 [64] */
+    uint32_t max_parameters;    /* of one MAIL or RCPT [16] */
+    uint32_t max_recipients;    /* accepted in one transaction; more get TOO_MANY_RCPTS; 0: no
+                                 * limit [1000] */
+    uint64_t max_message;       /* octets; in SIZE, and while receiving; 0: no limit [52428800] */
+    uint64_t max_header;        /* octets up to and with the blank line; 0: no limit [262144] */
+    uint32_t max_bad_commands;  /* the next one gets BAD_COMMANDS; 0: no limit [25] */
+    uint32_t max_auth_failures; /* so many end the session with AUTH_TOO_MANY; 0: no limit [6] */
+    uint32_t max_pending;       /* tickets out, cancelled ones included [16] */
+    uint32_t out_mark;          /* octets unsent at which input rests: bounds what a pipeline
+                                 * costs [16384] */
+    uint32_t command_timeout;   /* for a command; RFC 5321 §4.5.3.2.7: 5 minutes or more; 0: never
+                                 * [300000] */
+    uint32_t data_timeout;      /* between two pieces of a message; 0: never [300000] */
 
     const lmail_smtp_reply_text *replies; /* in the host's words; copied */
     size_t reply_count;
@@ -284,8 +298,8 @@ typedef struct lmail_smtp_connect_event {
 
 typedef enum lmail_smtp_connect_kind {
     LMAIL_SMTP_CONNECT_ACCEPT = 0,
-    LMAIL_SMTP_CONNECT_REFUSE, /* banner; then only EHLO, HELO, LHLO, NOOP, RSET, HELP and QUIT work
-                                  and the rest gets `reply` (RFC 5321 §3.1) */
+    LMAIL_SMTP_CONNECT_REFUSE, /* banner; then only EHLO, HELO, LHLO, NOOP, RSET, HELP and QUIT
+                                * work and the rest gets `reply` (RFC 5321 §3.1) */
     LMAIL_SMTP_CONNECT_CLOSE   /* `reply` is the banner, and the session closes */
 } lmail_smtp_connect_kind;
 
@@ -293,10 +307,9 @@ typedef struct lmail_smtp_connect_answer {
     size_t size;
     lmail_smtp_connect_kind kind;
     lmail_smtp_reply banner; /* ACCEPT, REFUSE: code 0 means GREETING */
-    lmail_smtp_reply
-        reply;          /* REFUSE, CLOSE: code 0 means REFUSED. Its further lines are not kept */
-    uint32_t flags_off; /* LMAIL_SMTP_* offers and demands that do not hold for this session */
-    uint32_t flags_on;  /* and those that do */
+    lmail_smtp_reply reply;  /* REFUSE, CLOSE: code 0 means REFUSED. Further lines are not kept */
+    uint32_t flags_off;      /* LMAIL_SMTP_* offers and demands that do not hold for this session */
+    uint32_t flags_on;       /* and those that do */
 } lmail_smtp_connect_answer;
 
 #define LMAIL_SMTP_CONNECT_ANSWER_INIT                                                             \
@@ -315,7 +328,7 @@ typedef enum lmail_smtp_hello {
 
 typedef struct lmail_smtp_helo_event {
     lmail_smtp_hello verb;
-    lmail_str name;
+    lmail_str name;   /* as the client sent it */
     unsigned literal; /* 1: an address literal */
 } lmail_smtp_helo_event;
 
@@ -380,8 +393,8 @@ typedef struct lmail_smtp_body_end_event {
 typedef struct lmail_smtp_argument_event {
     lmail_str verb;     /* in upper case: VRFY, EXPN, ETRN, or an unknown command */
     lmail_str argument; /* all behind the verb, blanks trimmed */
-    unsigned
-        smtputf8; /* VRFY, EXPN: the parameter was there, and is not in argument; RFC 6531 §3.7.4 */
+    unsigned smtputf8;  /* VRFY, EXPN: the parameter was there, and is not in argument
+                         * (RFC 6531 §3.7.4) */
 } lmail_smtp_argument_event;
 
 typedef struct lmail_smtp_state_event {
@@ -395,8 +408,12 @@ typedef enum lmail_smtp_abandon {
     LMAIL_SMTP_ABANDON_GONE       /* the peer left, a timeout, stop, an error, free */
 } lmail_smtp_abandon;
 
-/* Each question has a NULL default. Return LMAIL_OK with the answer filled, LMAIL_PENDING to answer
- * later, or an error, which the peer sees as HOST_ERROR (451). */
+/* Questions. A callback fills its answer, which comes zeroed with its size set, and returns
+ * LMAIL_OK; or it keeps the ticket, returns LMAIL_PENDING, and the matching
+ * lmail_smtp_server_answer*() is called once, cancelled or not. A zeroed answer means the success
+ * that stands behind "yes", but for lmail_auth_answer, where it means that the client is not let
+ * in. An error return is told to the client as HOST_ERROR (451). A NULL callback means the default
+ * that its comment names. */
 typedef struct lmail_smtp_server_handler {
     size_t size;
 
@@ -465,20 +482,23 @@ LMAIL_API void lmail_smtp_server_handler_init(lmail_smtp_server_handler *handler
 
 /* ---- Setup and session ----------------------------------------------------------------------- */
 
-/* Copies all it needs of both. Returns OK, ERR_NOMEM, ERR_SIZE (a size member is larger than this
- * library knows), ERR_ARG (no host name, a limit out of range, a reply text with control octets or
- * a code that is none). */
+/* Make the immutable setup that any number of sessions share, also on different threads. It copies
+ * all it needs of both structs and must outlive its sessions.
+ * Returns: OK, ERR_NOMEM, ERR_SIZE (a size member is larger than this library knows), ERR_ARG (no
+ * host name, a limit out of range, a reply text with control octets or a code that is none). */
 LMAIL_API lmail_status lmail_smtp_server_setup_new(lmail_smtp_server_setup **out,
                                                    const lmail_smtp_server_config *config,
                                                    const lmail_smtp_server_handler *handler);
+
 /* After the last session that uses it. NULL is allowed. */
 LMAIL_API void lmail_smtp_server_setup_free(lmail_smtp_server_setup *setup);
 
-/* A session for one connection. It asks nothing before the first tick, feed or tls_done.
- * Returns OK or ERR_NOMEM. */
+/* A session for one connection. `user` is handed to every callback. The first feed, tick or
+ * tls_done asks on_connect and writes the greeting. Returns: OK, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_smtp_server_new(lmail_smtp_server **out,
                                              const lmail_smtp_server_setup *setup, void *user,
                                              lmail_msec now);
+/* As lmail_session_free. */
 LMAIL_API void lmail_smtp_server_free(lmail_smtp_server *s);
 
 /* The handle for libmail/session.h, and its pump under this type's name. */
@@ -498,10 +518,14 @@ LMAIL_API lmail_status lmail_smtp_server_tls_done(lmail_smtp_server *s,
 LMAIL_API lmail_status lmail_smtp_server_filter_done(lmail_smtp_server *s, lmail_msec now);
 LMAIL_API lmail_status lmail_smtp_server_stop(lmail_smtp_server *s, lmail_msec now);
 
-/* Late answers, once a ticket. answer() is for every question with an lmail_smtp_reply.
- * Returns OK; ERR_STALE (cancelled, answered before, unknown: nothing happens); ERR_ARG (another
- * kind of question, or a reply that cannot be written: the ticket stays out); ERR_SIZE; ERR_NOMEM;
- * ERR_REENTRANT. A NULL answer is the default. */
+/* Late answers: hand a ticket back, exactly once, cancelled or not. Slices in the answer are
+ * borrowed for the call; a NULL answer is the default. From a callback: no.
+ *   answer           every question with an lmail_smtp_reply
+ *   answer_connect   on_connect
+ *   answer_auth      on_auth
+ * Returns: OK, ERR_STALE (cancelled or answered before, or unknown: harmless, the event is
+ * released), ERR_ARG (another kind of question, or an answer that cannot be written: the ticket is
+ * still out), ERR_SIZE, ERR_NOMEM, ERR_REENTRANT. */
 LMAIL_API lmail_status lmail_smtp_server_answer(lmail_smtp_server *s, lmail_ticket t,
                                                 const lmail_smtp_reply *reply, lmail_msec now);
 LMAIL_API lmail_status lmail_smtp_server_answer_connect(lmail_smtp_server *s, lmail_ticket t,
@@ -513,18 +537,23 @@ LMAIL_API lmail_status lmail_smtp_server_answer_auth(lmail_smtp_server *s, lmail
 
 /* ---- What a session knows -------------------------------------------------------------------- */
 
-/* Slices are valid until the next call on the session that is not const. */
+/* Allowed in callbacks. Slices are valid until the next call on the session that is not const. */
+
+/* The `user` of lmail_smtp_server_new. */
 LMAIL_API void *lmail_smtp_server_user(const lmail_smtp_server *s);
+/* How the client greeted, and the name that it gave. */
 LMAIL_API lmail_smtp_hello lmail_smtp_server_hello(const lmail_smtp_server *s);
 LMAIL_API lmail_str lmail_smtp_server_helo_name(const lmail_smtp_server *s);
-LMAIL_API const lmail_tls_facts *lmail_smtp_server_tls(const lmail_smtp_server *s); /* NULL: none */
-LMAIL_API lmail_str
-lmail_smtp_server_identity(const lmail_smtp_server *s); /* empty: not logged in */
-LMAIL_API lmail_str
-lmail_smtp_server_mechanism(const lmail_smtp_server *s); /* it came by this one */
+/* NULL without TLS. */
+LMAIL_API const lmail_tls_facts *lmail_smtp_server_tls(const lmail_smtp_server *s);
+/* Who logged in, and by which mechanism; empty before. */
+LMAIL_API lmail_str lmail_smtp_server_identity(const lmail_smtp_server *s);
+LMAIL_API lmail_str lmail_smtp_server_mechanism(const lmail_smtp_server *s);
+/* 1 from an accepted MAIL to the transaction's end; recipients accepted in it so far. */
 LMAIL_API int lmail_smtp_server_in_transaction(const lmail_smtp_server *s);
-LMAIL_API uint32_t lmail_smtp_server_recipients(const lmail_smtp_server *s); /* accepted in it */
+LMAIL_API uint32_t lmail_smtp_server_recipients(const lmail_smtp_server *s);
 
+/* For a log line at the end. */
 typedef struct lmail_smtp_counters {
     uint64_t commands;     /* lines taken as commands */
     uint64_t bad_commands; /* of them unknown, malformed or out of order */
