@@ -170,7 +170,7 @@ typedef struct lmail_imap_namespace_answer {
 
 /* What LIST chooses and returns (RFC 5258 §3, RFC 6154 §2). */
 enum {
-    LMAIL_IMAP_LIST_SUBSCRIBED = 1, /* choose: subscribed names, also of mailboxes that are gone */
+    LMAIL_IMAP_LIST_SUBSCRIBED = 1, /* choose: subscribed names, also of what is gone */
     LMAIL_IMAP_LIST_REMOTE = 2,
     LMAIL_IMAP_LIST_RECURSIVEMATCH = 4,
     LMAIL_IMAP_LIST_SPECIAL_USE = 8,
@@ -261,8 +261,8 @@ typedef struct lmail_imap_status_answer {
     }
 
 typedef struct lmail_imap_create_event {
-    lmail_str mailbox; /* without a separator at its end */
-    unsigned holder;   /* the client wrote one: it means to create names below (RFC 3501 §6.3.3) */
+    lmail_str mailbox;    /* without a separator at its end */
+    unsigned holder;      /* the client wrote one: it will create names below (RFC 3501 §6.3.3) */
     unsigned special_use; /* LMAIL_IMAP_ATTR_*, RFC 6154 §3 */
 } lmail_imap_create_event;
 
@@ -322,8 +322,7 @@ typedef struct lmail_imap_select_answer {
 
 /* CLOSE, UNSELECT, or SELECT of another mailbox: the handle will not be used again, whatever the
  * answer. A session that ends does not ask this.
- *   expunge   1: first expunge what is \Deleted, silently (CLOSE of a mailbox opened for writing)
- */
+ *   expunge   1: first expunge what is \Deleted, silently (CLOSE of one opened for writing) */
 typedef struct lmail_imap_close_event {
     void *mailbox;
     unsigned expunge;
@@ -331,12 +330,12 @@ typedef struct lmail_imap_close_event {
 
 /* Something happened in the selected mailbox. */
 typedef enum lmail_imap_change_kind {
-    LMAIL_IMAP_CHANGE_NEW = 1, /* uids arrived (all above those known); recent: those of them that
-                                * this session is the first to be told of */
-    LMAIL_IMAP_CHANGE_FLAGS, /* flags of uids changed; the session asks on_fetch for them in time */
+    LMAIL_IMAP_CHANGE_NEW = 1,  /* uids arrived (all above those known); recent: those of them that
+                                 * this session is the first to be told of */
+    LMAIL_IMAP_CHANGE_FLAGS,    /* flags of uids changed; the session asks on_fetch for them */
     LMAIL_IMAP_CHANGE_VANISHED, /* uids are gone */
     LMAIL_IMAP_CHANGE_KEYWORDS, /* keywords is the longer table that now holds */
-    LMAIL_IMAP_CHANGE_GONE /* the mailbox was deleted or has a new UIDVALIDITY: the session ends */
+    LMAIL_IMAP_CHANGE_GONE      /* it was deleted or has a new UIDVALIDITY: the session ends */
 } lmail_imap_change_kind;
 
 struct lmail_imap_change {
@@ -396,8 +395,8 @@ typedef struct lmail_imap_fetch_row {
     lmail_str envelope;      /* lmail_mime_summary.envelope */
     lmail_str bodystructure; /* lmail_mime_summary.bodystructure; BODY is made of it too */
     lmail_str parts;         /* lmail_mime_summary.parts */
-    lmail_str fields; /* octets of the fields asked for, in the order of the header, each with its
-                       * CRLF; more fields do no harm */
+    lmail_str fields;        /* octets of the fields asked for, in the order of the header, each
+                              * with its CRLF; more fields do no harm */
     lmail_str emailid, threadid, preview;
     int64_t savedate; /* 0: unknown */
 } lmail_imap_fetch_row;
@@ -429,8 +428,8 @@ typedef struct lmail_imap_octets_event {
 } lmail_imap_octets_event;
 
 /*   octets   1..length octets from offset on; they stay where they are until on_released(ticket).
- *            None with success: the message ends before offset. NO: the message cannot be
- *            read; when octets of it are promised to the client already, the session ends */
+ *            None with success: the message ends before offset. NO: the message cannot be read;
+ *            when octets of it are promised to the client already, the session ends */
 typedef struct lmail_imap_octets_answer {
     size_t size;
     lmail_imap_result result;
@@ -726,62 +725,69 @@ enum {
     LMAIL_IMAP_CAP_CHILDREN = 512,     /* RFC 3348 */
     LMAIL_IMAP_CAP_SPECIAL_USE = 1024, /* RFC 6154 */
     LMAIL_IMAP_CAP_STARTTLS = 2048,
-    LMAIL_IMAP_CAP_CREATE_SPECIAL_USE =
-        4096 /* RFC 6154: on_create honours special_use or says NO [USEATTR] */
+    /* RFC 6154: on_create honours special_use or says NO [USEATTR]. */
+    LMAIL_IMAP_CAP_CREATE_SPECIAL_USE = 4096
 };
 #define LMAIL_IMAP_CAPS_ALL (~(uint64_t)0)
 
-/* lmail_imap_server_config_init fills in the defaults that stand here. 0 in a limit means its
- * default, but where it says "0: no limit". Strings are copied into the setup. */
+/* 0 or empty means the default in [brackets]; but capabilities are those that are set:
+ * lmail_imap_server_config_init sets them all. */
 typedef struct lmail_imap_server_config {
     size_t size;
-    lmail_alloc alloc; /* of the setup and its sessions; zeroed: the C library's */
+    lmail_alloc alloc; /* for the setup and its sessions; zeroed: the C library's */
     lmail_env env;     /* `random`, `nfc` and the charset functions are used if given; copied */
 
-    lmail_str greeting;            /* text of "* OK"; "IMAP server ready" */
-    char separator;                /* between levels of hierarchy; '/' */
-    uint64_t capabilities;         /* LMAIL_IMAP_CAP_*; LMAIL_IMAP_CAPS_ALL */
-    unsigned plaintext;            /* 1: LOGIN, PLAIN and LOGIN's mechanism without TLS too; 0 */
-    unsigned trace_secrets;        /* 1: trace events show passwords; 0 */
-    const lmail_imap_id_field *id; /* what ID answers; none: NIL */
+    lmail_str greeting;            /* text of "* OK" ["IMAP server ready"] */
+    char separator;                /* between levels of hierarchy ['/'] */
+    uint64_t capabilities;         /* LMAIL_IMAP_CAP_* */
+    unsigned plaintext;            /* not 0: LOGIN and the mechanisms PLAIN and LOGIN without TLS */
+    unsigned trace_secrets;        /* not 0: passwords are shown in the trace */
+    const lmail_imap_id_field *id; /* what ID answers; copied [NIL] */
     size_t id_count;
 
-    size_t line_max;            /* octets of a command without its literals; 64 KiB */
-    size_t literal_max;         /* octets of one literal that is not a message; 64 KiB */
-    uint64_t append_max;        /* octets of a message in APPEND; 50 MiB */
-    size_t name_max;            /* octets of a mailbox name, on the wire and decoded; 1000 */
-    size_t command_memory;      /* octets of one command with its literals; 256 KiB */
-    size_t question_memory;     /* octets of one event; 256 KiB */
-    size_t output_mark;         /* no more is asked or read while so much is unsent; 64 KiB */
-    size_t view_memory;         /* octets for the UIDs of the selected mailbox; 64 MiB */
-    unsigned max_pending;       /* tickets out at a time; 16 */
-    unsigned max_bad_commands;  /* BAD answers in a row before BYE; 20 */
-    unsigned max_auth_failures; /* failed LOGIN and AUTHENTICATE before BYE; 5 */
-    lmail_msec auth_timeout;    /* from the greeting to a successful login; 3 minutes */
-    lmail_msec idle_timeout;    /* without a command, IDLE included; 30 minutes (RFC 3501 §5.4) */
-    lmail_msec keepalive;       /* in IDLE, "* OK Still here" after this long silence; 2 minutes.
-                                   LMAIL_NEVER: off */
+    size_t line_max;            /* octets of a command without its literals [65536] */
+    size_t literal_max;         /* octets of one literal that is not a message [65536] */
+    uint64_t append_max;        /* octets of a message in APPEND [52428800] */
+    size_t name_max;            /* octets of a mailbox name, on the wire and decoded [1000] */
+    size_t command_memory;      /* octets of one command with its literals [262144] */
+    size_t question_memory;     /* octets of one event [262144] */
+    size_t output_mark;         /* octets unsent at which nothing more is asked or read [65536] */
+    size_t view_memory;         /* octets for the UIDs of the selected mailbox [67108864] */
+    unsigned max_pending;       /* tickets out, cancelled ones included [16] */
+    unsigned max_bad_commands;  /* BAD answers in a row before BYE [20] */
+    unsigned max_auth_failures; /* failed LOGIN and AUTHENTICATE before BYE [5] */
+    lmail_msec auth_timeout;    /* from the greeting until the client is in [180000] */
+    lmail_msec idle_timeout;    /* milliseconds without a command, IDLE included; RFC 3501 §5.4: 30
+                                 * minutes at least [1800000] */
+    lmail_msec keepalive;       /* in IDLE, "* OK Still here" after this long silence; LMAIL_NEVER:
+                                 * off [120000] */
 } lmail_imap_server_config;
 
+/* Zero the struct, set its size and switch every capability on. */
 LMAIL_API void lmail_imap_server_config_init(lmail_imap_server_config *config);
 
-/* Make the immutable setup that any number of sessions share, also on different threads. It must
- * outlive them. Returns OK, ERR_NOMEM, ERR_SIZE (a size that is not known), ERR_ARG (a text with
- * CR, LF or NUL, a separator that is not printable ASCII or one of "*%&\"\\"). */
+/* Make the immutable setup that any number of sessions share, also on different threads. It copies
+ * all it needs of both structs and must outlive its sessions.
+ * Returns: OK, ERR_NOMEM, ERR_SIZE (a size member is larger than this library knows), ERR_ARG (a
+ * text with CR, LF or NUL, a separator that is not printable ASCII or one of "*%&\"\\"). */
 LMAIL_API lmail_status lmail_imap_server_setup_new(lmail_imap_server_setup **out,
                                                    const lmail_imap_server_config *config,
                                                    const lmail_imap_server_handler *handler);
+
+/* After the last session that uses it. NULL is allowed. */
 LMAIL_API void lmail_imap_server_setup_free(lmail_imap_server_setup *setup);
 
 /* ---- The session ----------------------------------------------------------------------------- */
 
-/* A session. user is handed to every callback. Returns OK or ERR_NOMEM. */
+/* A session for one connection. `user` is handed to every callback. The first feed, tick or
+ * tls_done writes the greeting. Returns: OK, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_imap_server_new(lmail_imap_server **out,
                                              const lmail_imap_server_setup *setup, void *user,
                                              lmail_msec now);
+/* As lmail_session_free. */
 LMAIL_API void lmail_imap_server_free(lmail_imap_server *s);
 
-/* The pump, as in libmail/session.h. */
+/* The handle for libmail/session.h, and its pump under this type's name. */
 LMAIL_API lmail_session *lmail_imap_server_session(lmail_imap_server *s);
 LMAIL_API lmail_status lmail_imap_server_feed(lmail_imap_server *s, lmail_str in, size_t *used,
                                               lmail_msec now);
@@ -798,10 +804,16 @@ LMAIL_API lmail_status lmail_imap_server_tls_done(lmail_imap_server *s,
 LMAIL_API lmail_status lmail_imap_server_filter_done(lmail_imap_server *s, lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_stop(lmail_imap_server *s, lmail_msec now);
 
-/* Late answers. Each returns OK; ERR_STALE (cancelled or answered before: the event is released);
- * ERR_ARG (a ticket of another kind of question); ERR_SIZE; ERR_NOMEM; ERR_REENTRANT.
- * ..._answer is for on_create, on_delete, on_rename, on_subscribe, on_close, on_append_begin,
- * on_append_message, on_append_octets and on_poll; ..._answer_auth for on_login and on_auth. */
+/* Late answers: hand a ticket back, exactly once, cancelled or not. Slices in the answer are
+ * borrowed for the call, but for lmail_imap_octets_answer.octets. From a callback: no.
+ *   answer          on_create, on_delete, on_rename, on_subscribe, on_close, on_append_begin,
+ *                   on_append_message, on_append_octets and on_poll
+ *   answer_auth     on_login and on_auth
+ *   answer_append   on_append_commit
+ *   answer_X        on_X
+ * Returns: OK, ERR_STALE (cancelled or answered before, or unknown: harmless, the event is
+ * released), ERR_ARG (another kind of question, or an answer that breaks a rule above: the ticket
+ * is still out), ERR_SIZE, ERR_NOMEM, ERR_REENTRANT. */
 LMAIL_API lmail_status lmail_imap_server_answer(lmail_imap_server *s, lmail_ticket t,
                                                 const lmail_imap_answer *a, lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_auth(lmail_imap_server *s, lmail_ticket t,
@@ -841,11 +853,11 @@ LMAIL_API lmail_status lmail_imap_server_answer_expunge(lmail_imap_server *s, lm
                                                         lmail_msec now);
 
 /* Something happened to the selected mailbox. Call it in the order of events, at any time but from
- * a callback; the session tells the client when it may hear (RFC 9051 §5.2, §5.5, §7.5.1). Changes
- * are merged, so that a client that does not listen costs little. Slices are copied. UIDs that the
- * session does not know (vanished, flags) or knows already (new) are ignored, so telling twice does
- * no harm. Returns OK; ERR_STATE (no mailbox is selected); ERR_SIZE; ERR_NOMEM; ERR_REENTRANT;
- * ERR_CLOSED. */
+ * a callback; the session tells the client when it may hear. Changes are merged, so that a client
+ * that does not listen costs little. Slices are copied. UIDs that the session does not know
+ * (vanished, flags) or knows already (new) are ignored, so telling twice does no harm.
+ * Returns: OK, ERR_STATE (no mailbox is selected), ERR_SIZE, ERR_NOMEM, ERR_REENTRANT, ERR_CLOSED.
+ * Source: RFC 9051 §5.2, §5.5, §7.5.1. */
 LMAIL_API lmail_status lmail_imap_server_notify(lmail_imap_server *s,
                                                 const lmail_imap_change *change, lmail_msec now);
 

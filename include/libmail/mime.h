@@ -69,10 +69,9 @@ typedef struct lmail_mime_parts {
 
 typedef enum lmail_mime_section {
     LMAIL_MIME_WHOLE = 0, /* BODY[] and BODY[1.2] */
-    LMAIL_MIME_HEADER, /* BODY[HEADER], BODY[1.2.HEADER]: of the message, or of the message inside
-                        */
-    LMAIL_MIME_TEXT,   /* BODY[TEXT], BODY[1.2.TEXT] */
-    LMAIL_MIME_MIME    /* BODY[1.2.MIME] */
+    LMAIL_MIME_HEADER,    /* BODY[HEADER], BODY[1.2.HEADER]: of the message, or of the one inside */
+    LMAIL_MIME_TEXT,      /* BODY[TEXT], BODY[1.2.TEXT] */
+    LMAIL_MIME_MIME       /* BODY[1.2.MIME] */
 } lmail_mime_section;
 
 /* Octets begin..end of the message, end not counted. */
@@ -81,20 +80,23 @@ typedef struct lmail_mime_range {
     uint32_t part; /* index of the entity the octets belong to */
 } lmail_mime_range;
 
-/* Resolve an IMAP section. numbers: the part numbers, count 0 for the message as a whole.
+/* Resolve an IMAP section.
+ *   numbers   the part numbers; count 0 for the message as a whole
  * `1` of a message that is no multipart is its body. HEADER and TEXT below a number exist only for
  * a part that is a message. For HEADER.FIELDS resolve HEADER and filter (lmail_mime_fields_filter).
- * Returns OK; ERR_NOTFOUND when there is no such section.
+ * Returns: OK, ERR_NOTFOUND (there is no such section).
  * Source: RFC 9051 §6.4.5, RFC 3501 §6.4.5. */
 LMAIL_API lmail_status lmail_mime_part_find(const lmail_mime_parts *parts, const uint32_t *numbers,
                                             size_t count, lmail_mime_section what,
                                             lmail_mime_range *out);
 
 /* Parts as a compact blob, to be kept in a store's row: the blob is ours alone, its first octet is
- * a version. write: *made is the size of the blob; ERR_LIMIT when cap is too small (*made is still
- * right). count: parts in the blob; 0 when it is damaged or of an unknown version. read: fills
- * part[0..cap); ERR_LIMIT when cap is too small; ERR_CORRUPT when the blob is damaged - whatever
- * octets it holds, indexes, order and nesting of offsets are checked. */
+ * a version.
+ *   write   *made is the size of the blob. OK, or ERR_LIMIT when cap is too small (*made is still
+ *           right)
+ *   count   parts in the blob; 0 when it is damaged or of an unknown version
+ *   read    fills part[0..cap). OK; ERR_LIMIT when cap is too small; ERR_CORRUPT when the blob is
+ *           damaged: whatever octets it holds, indexes, order and nesting of offsets are checked */
 LMAIL_API lmail_status lmail_mime_parts_write(const lmail_mime_parts *parts, char *out, size_t cap,
                                               size_t *made);
 LMAIL_API size_t lmail_mime_parts_count(lmail_str blob);
@@ -209,8 +211,11 @@ LMAIL_API int lmail_mime_field_find(lmail_str block, lmail_str name, lmail_mime_
 LMAIL_API size_t lmail_mime_unfold(lmail_str in, char *out);
 
 /* What BODY[HEADER.FIELDS (names)] sends, or with `exclude` HEADER.FIELDS.NOT: the fields' own
- * octets in their order, then an empty line. *made is the size needed; ERR_LIMIT when cap is too
- * small: block.len + 4 is always enough. Source: RFC 9051 §6.4.5. */
+ * octets in their order, then an empty line.
+ *   cap    block.len + 4 octets are always enough
+ *   made   out: the size needed
+ * Returns: OK, ERR_LIMIT (cap is too small).
+ * Source: RFC 9051 §6.4.5. */
 LMAIL_API lmail_status lmail_mime_fields_filter(lmail_str block, const lmail_str *names,
                                                 size_t count, int exclude, char *out, size_t cap,
                                                 size_t *made);
@@ -240,8 +245,9 @@ typedef struct lmail_mime_address_reader {
     unsigned in_group;
 } lmail_mime_address_reader;
 
-/* value: a field's value, folded or not. scratch: 2 * value.len + 16 octets for the slices of the
- * address last read; with less, long parts are cut. */
+/*   value     a field's value, folded or not; borrowed while it is read
+ *   scratch   2 * value.len + 16 octets for the slices of the address last read; with less, long
+ *             parts are cut */
 LMAIL_API void lmail_mime_address_reader_init(lmail_mime_address_reader *r, lmail_str value,
                                               char *scratch, size_t cap);
 
@@ -273,8 +279,9 @@ typedef struct lmail_mime_content {
     size_t count;            /* parameters */
 } lmail_mime_content;
 
-/* Parse a structured value into out and param[0..max); later parameters are dropped. scratch: 4 *
- * value.len + 16 octets, all slices point into it. The first of two parameters with one name counts.
+/* Parse a structured value into out and param[0..max); later parameters are dropped. The first of
+ * two parameters with one name counts.
+ *   scratch   4 * value.len + 16 octets; all slices point into it
  * Source: RFC 2045 §5.1, RFC 2231 §3 and §4, RFC 2183. */
 LMAIL_API void lmail_mime_content_parse(lmail_str value, lmail_mime_content *out,
                                         lmail_mime_param *param, size_t max, char *scratch,
@@ -292,8 +299,8 @@ LMAIL_API lmail_status lmail_mime_param_decode(const lmail_env *env, const lmail
 LMAIL_API lmail_status lmail_mime_date_parse(lmail_str value, int64_t *seconds, int32_t *day,
                                              int32_t *zone);
 
-/* The next message id of a value such as References, without < and >; takes it off *value. 1 or 0.
- */
+/* The next message id of a value such as References, without < and >; takes it off *value.
+ * 1: *id is one; 0: no more. */
 LMAIL_API int lmail_mime_msgid_next(lmail_str *value, lmail_str *id);
 
 /* Base subject of a decoded subject: a slice of `subject`, white space runs not folded; *is_reply
@@ -314,9 +321,9 @@ LMAIL_API lmail_status lmail_mime_decoder_new(lmail_mime_decoder **out, const lm
 LMAIL_API void lmail_mime_decoder_free(lmail_mime_decoder *d);
 
 /* Take *used octets of the encoded body, make *made of text (valid UTF-8 unless DECODE_OCTETS; what
- * cannot be read becomes U+FFFD). `end` not 0: `in` is the last. cap is at least 16.
- * Returns OK (all taken, and with `end` all made) or MORE (out is full: call again with the rest).
- */
+ * cannot be read becomes U+FFFD). `end` not 0: `in` is the last.
+ *   cap   at least 16
+ * Returns: OK (all taken, and with `end` all made), MORE (out is full: go on with the rest). */
 LMAIL_API lmail_status lmail_mime_decoder_feed(lmail_mime_decoder *d, lmail_str in, int end,
                                                size_t *used, char *out, size_t cap, size_t *made);
 
@@ -326,8 +333,9 @@ LMAIL_API lmail_status lmail_mime_decoder_feed(lmail_mime_decoder *d, lmail_str 
  * in one pass. Both sides are decoded to UTF-8 and folded (env.fold; NULL: ASCII). */
 typedef struct lmail_mime_matcher lmail_mime_matcher;
 
-/* search: the tree; it outlives the matcher. Other keys are passed over. config: alloc, env,
- * limits. Returns OK, ERR_NOMEM, ERR_SIZE. */
+/*   search   the tree; it outlives the matcher. Other keys are passed over
+ *   config   alloc, env and limits of the parser inside
+ * Returns: OK, ERR_NOMEM, ERR_SIZE. */
 LMAIL_API lmail_status lmail_mime_matcher_new(lmail_mime_matcher **out,
                                               const lmail_mime_config *config,
                                               const lmail_search *search);

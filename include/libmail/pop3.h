@@ -34,9 +34,11 @@ typedef struct lmail_pop3_server_setup lmail_pop3_server_setup;
 /* ---- Words ----------------------------------------------------------------------------------- */
 
 /* Every text of the machine, with its default. Status indicator, response code and whatever the
- * RFCs define behind them (numbers of STAT, LIST, UIDL, LANG) are written by the machine itself. %n
- * messages, or the message's number       %o  octets       %h  the configured host name A "%"
- * before anything else stands for itself. */
+ * RFCs define behind them (numbers of STAT, LIST, UIDL, LANG) are written by the machine itself.
+ *   %n   messages, or the message's number
+ *   %o   octets
+ *   %h   the configured host name
+ * A "%" before anything else stands for itself. */
 #define LMAIL_POP3_TEXT_MAP(XX)                                                                    \
     XX(READY, "POP3 server ready")                                                                 \
     XX(SIGN_OFF, "%h POP3 server signing off")                                                     \
@@ -102,8 +104,8 @@ LMAIL_API const char *lmail_pop3_text_default(lmail_pop3_text text);
 typedef struct lmail_pop3_language {
     lmail_str tag;  /* RFC 5646: "de" */
     lmail_str name; /* in the language itself: "Deutsch"; may be empty */
-    const lmail_str
-        *texts; /* by lmail_pop3_text; an empty one, or one beyond count, is the default */
+    /* By lmail_pop3_text; an empty one, or one beyond count, is the default. */
+    const lmail_str *texts;
     size_t count;
 } lmail_pop3_language;
 
@@ -118,11 +120,11 @@ enum {
     LMAIL_POP3_NO_UTF8 = 16,   /* no UTF8 command */
     LMAIL_POP3_NO_LANG = 32,   /* no LANG command */
     LMAIL_POP3_UTF8_USER = 64, /* UTF-8 in names and passwords (RFC 6856 §2.2); the host prepares
-                                  them (SASLprep) */
+                                * them (SASLprep) */
     LMAIL_POP3_DELETE_READ = 128, /* what RETR sent whole counts as deleted at QUIT (RFC 2449 §6.7,
-                                     EXPIRE 0) */
+                                   * EXPIRE 0) */
     LMAIL_POP3_AUTH_LIST = 256,   /* tolerance: AUTH without arguments lists the mechanisms, for
-                                     clients   older than CAPA */
+                                   * clients older than CAPA */
     LMAIL_POP3_TRACE_SECRETS = 512 /* show passwords to on_trace */
 };
 
@@ -132,20 +134,21 @@ typedef enum lmail_pop3_expire {
     LMAIL_POP3_EXPIRE_DAYS
 } lmail_pop3_expire;
 
-/* 0 or empty means the default in brackets. */
+/* 0 or empty means the default in [brackets]. */
 typedef struct lmail_pop3_server_config {
     size_t size;
     unsigned flags;
-    lmail_alloc alloc;        /* for the setup and its sessions */
+    lmail_alloc alloc;        /* for the setup and its sessions; zeroed: the C library's */
     const lmail_env *env;     /* random and wall_clock for APOP's timestamp; copied */
     lmail_str host_name;      /* in APOP's timestamp and %h ["localhost"] */
     lmail_str implementation; /* IMPLEMENTATION in CAPA; one token or more [not announced] */
-    const lmail_pop3_language *languages; /* the first is in force at first and for "LANG *"; its
-                                             texts must be ASCII [English with the default texts] */
+    /* The first is in force at first and for "LANG *"; its texts must be ASCII [English with the
+     * default texts]. */
+    const lmail_pop3_language *languages;
     size_t language_count;
 
-    uint32_t
-        login_delay; /* seconds, announced as LOGIN-DELAY; the host enforces it [not announced] */
+    uint32_t login_delay;         /* seconds, announced as LOGIN-DELAY; the host enforces it
+                                   * [not announced] */
     unsigned login_delay_differs; /* the value may differ once the user is known */
     lmail_pop3_expire expire;     /* announced as EXPIRE [not announced] */
     uint32_t expire_days;
@@ -158,9 +161,9 @@ typedef struct lmail_pop3_server_config {
     uint32_t max_messages;      /* the rest of a larger maildrop is not shown [1000000] */
     size_t out_mark;            /* octets unsent at which nothing more is written [65536] */
     size_t octets_want;         /* largest want of on_octets [262144] */
-    lmail_msec
-        idle_timeout; /* without a command or progress; RFC 1939 §3: 10 minutes at least [600000] */
-    lmail_msec login_timeout; /* from the greeting until the client is in [600000] */
+    lmail_msec idle_timeout;    /* milliseconds without a command or progress; RFC 1939 §3: 10
+                                 * minutes at least [600000] */
+    lmail_msec login_timeout;   /* from the greeting until the client is in [600000] */
 } lmail_pop3_server_config;
 
 LMAIL_API void lmail_pop3_server_config_init(lmail_pop3_server_config *config);
@@ -190,8 +193,8 @@ typedef struct lmail_pop3_connect_answer {
     size_t size;
     lmail_pop3_failure failure; /* not DONE: -ERR and the end */
     lmail_str text;             /* of the refusal, or of the greeting (then without "<") */
-    unsigned cleartext; /* not 0: USER and PASS without TLS for this client, as when it is on this
-                           machine */
+    unsigned cleartext;         /* not 0: USER and PASS without TLS for this client, as when it is
+                                 * on this machine */
 } lmail_pop3_connect_answer;
 
 /* USER and PASS. Wiped when the ticket is home. */
@@ -220,7 +223,7 @@ typedef struct lmail_pop3_maildrop_answer {
     lmail_pop3_failure failure;
     lmail_str text;
     const uint64_t *sizes; /* octets of messages first, first + 1, ...; copied. Exactly what RETR
-                              will give, line ends as CRLF */
+                            * will give, line ends as CRLF */
     uint32_t count;        /* 0..max */
     unsigned more;         /* not 0: ask again from first + count (count must not be 0) */
     /* Read from the last answer, when the configuration says that they differ by user. */
@@ -239,7 +242,7 @@ typedef struct lmail_pop3_uidl_answer {
     lmail_pop3_failure failure;
     lmail_str text;
     const lmail_str *ids; /* copied; each 1..70 octets 0x21..0x7E (RFC 1939 §7), else ERR_ARG. An
-                             empty one leaves its message out of the list */
+                           * empty one leaves its message out of the list */
     uint32_t count;       /* 1..the count asked for; the session asks again for the rest */
 } lmail_pop3_uidl_answer;
 
@@ -248,15 +251,16 @@ typedef struct lmail_pop3_octets_event {
     uint32_t number;
     unsigned top;    /* TOP, not RETR */
     unsigned utf8;   /* the client asked for UTF-8 mode; otherwise a message that needs it may be
-                        refused with NEEDS_UTF8, or a surrogate of the same size served (RFC 6856 §4) */
+                      * refused with NEEDS_UTF8, or a surrogate of the same size served (RFC 6856
+                      * §4) */
     uint64_t offset; /* 0 begins */
     size_t want;     /* at most so many; 0 for an empty message */
 } lmail_pop3_octets_event;
 
 typedef struct lmail_pop3_octets_answer {
     size_t size;
-    lmail_pop3_failure
-        failure; /* behind offset 0 the connection is closed: the client sees it cut */
+    lmail_pop3_failure failure; /* behind offset 0 the connection is closed: the client sees it
+                                 * cut */
     lmail_str text;
     lmail_str data; /* 0..want octets, not copied: valid until on_release(t) */
     unsigned end;   /* not 0: nothing follows; implied when no octet came or the size is reached */
@@ -279,8 +283,8 @@ typedef struct lmail_pop3_update_answer {
     lmail_str text;
 } lmail_pop3_update_answer;
 
-/* The host's side. on_maildrop and on_octets must be there; at least one way to log in should be.
- */
+/* The host's side. on_maildrop and on_octets must be there; at least one way to log in should be
+ * too. */
 typedef struct lmail_pop3_server_handler {
     size_t size;
 
@@ -327,14 +331,16 @@ LMAIL_API void lmail_pop3_server_handler_init(lmail_pop3_server_handler *handler
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-/* Check and copy a configuration and a table of callbacks. Sessions of any thread share the result.
- * Returns: OK, ERR_NOMEM, ERR_SIZE (made for a newer library), ERR_ARG (a callback is missing, a
- * text is not one printable line of at most 400 octets, max_line is under 255). */
+/* Make the immutable setup that any number of sessions share, also on different threads. It copies
+ * all it needs of both structs and must outlive its sessions.
+ * Returns: OK, ERR_NOMEM, ERR_SIZE (a size member is larger than this library knows), ERR_ARG (a
+ * callback is missing, a text is not one printable line of at most 400 octets, max_line is under
+ * 255). */
 LMAIL_API lmail_status lmail_pop3_server_setup_new(lmail_pop3_server_setup **out,
                                                    const lmail_pop3_server_config *config,
                                                    const lmail_pop3_server_handler *handler);
 
-/* After its last session. NULL is allowed. */
+/* After the last session that uses it. NULL is allowed. */
 LMAIL_API void lmail_pop3_server_setup_free(lmail_pop3_server_setup *setup);
 
 /* A session for one connection. `user` is handed to every callback. The first feed, tick or
@@ -342,10 +348,10 @@ LMAIL_API void lmail_pop3_server_setup_free(lmail_pop3_server_setup *setup);
 LMAIL_API lmail_status lmail_pop3_server_new(lmail_pop3_server **out,
                                              const lmail_pop3_server_setup *setup, void *user,
                                              lmail_msec now);
+/* As lmail_session_free. */
 LMAIL_API void lmail_pop3_server_free(lmail_pop3_server *s);
 
-/* ---- The pump, as libmail/session.h describes it --------------------------------------------- */
-
+/* The handle for libmail/session.h, and its pump under this type's name. */
 LMAIL_API lmail_session *lmail_pop3_server_session(lmail_pop3_server *s);
 LMAIL_API lmail_status lmail_pop3_server_feed(lmail_pop3_server *s, lmail_str in, size_t *used,
                                               lmail_msec now);
@@ -364,11 +370,12 @@ LMAIL_API lmail_status lmail_pop3_server_stop(lmail_pop3_server *s, lmail_msec n
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-/* Hand a ticket back, exactly once, cancelled or not. Slices in the answer are borrowed for the
- * call, but for octets_answer.data. From a callback: no. Returns: OK, ERR_STALE (cancelled or
- * answered before: harmless; data is not taken and on_release does not follow), ERR_ARG (another
- * kind of question, or an answer that breaks a rule above: the ticket is still out), ERR_SIZE,
- * ERR_REENTRANT, ERR_NOMEM (the session is over). */
+/* Late answers: hand a ticket back, exactly once, cancelled or not. Slices in the answer are
+ * borrowed for the call, but for lmail_pop3_octets_answer.data. From a callback: no.
+ * Returns: OK, ERR_STALE (cancelled or answered before, or unknown: harmless, the event is
+ * released; data is not taken and on_release does not follow), ERR_ARG (another kind of question,
+ * or an answer that breaks a rule above: the ticket is still out), ERR_SIZE, ERR_NOMEM (the session
+ * is over), ERR_REENTRANT. */
 LMAIL_API lmail_status lmail_pop3_server_answer_connect(lmail_pop3_server *s, lmail_ticket t,
                                                         const lmail_pop3_connect_answer *answer,
                                                         lmail_msec now);
@@ -411,12 +418,14 @@ typedef struct lmail_pop3_totals {
     uint64_t topped_octets;
 } lmail_pop3_totals;
 
+/* All of these are allowed in callbacks. */
 LMAIL_API lmail_pop3_state lmail_pop3_server_state(const lmail_pop3_server *s);
 LMAIL_API void lmail_pop3_server_totals(const lmail_pop3_server *s, lmail_pop3_totals *totals);
-/* Empty before the client is authenticated. Valid until free. */
+/* Who logged in; empty before. Valid until free. */
 LMAIL_API lmail_str lmail_pop3_server_identity(const lmail_pop3_server *s);
 /* NULL without TLS. Valid until free. */
 LMAIL_API const lmail_tls_facts *lmail_pop3_server_tls(const lmail_pop3_server *s);
+/* The `user` of lmail_pop3_server_new. */
 LMAIL_API void *lmail_pop3_server_user(const lmail_pop3_server *s);
 
 #ifdef __cplusplus
