@@ -12,7 +12,8 @@
  *            nothing is in braces), SHA512-CRYPT, SHA256-CRYPT, MD5-CRYPT, DES-CRYPT, BLF-CRYPT,
  *            YESCRYPT, PLAIN, CLEARTEXT, SCRAM-SHA-1, SCRAM-SHA-256, SHA, SSHA, SHA256, SSHA256,
  *            SHA512, SSHA512, PLAIN-MD5. An empty field, "!" or "*" in front: no password fits.
- *   uid gid gecos home   as in passwd; may be empty or missing. The seventh field is not used.
+ *   uid gid gecos home
+ *            as in passwd; may be empty or missing. The seventh field is not used.
  *   extra    words NAME=VALUE with blanks between. Ours, each optional:
  *              scram_sha_1=ITERATIONS,SALT,STOREDKEY,SERVERKEY     base64, RFC 5802 §3
  *              scram_sha_256=ITERATIONS,SALT,STOREDKEY,SERVERKEY   RFC 7677
@@ -85,7 +86,8 @@ typedef struct lmail_account {
  *   release  end of *out from find or verify; may be NULL
  *   verify   OK and *out when the password is right and the account may log in; ERR_DENIED for a
  *            wrong password, an unknown name or a disabled account, after the same work in each
- * case each     calls fn for every account until it returns not 0; NULL when they cannot be listed
+ *            case
+ *   each     calls fn for every account until it returns not 0; NULL when they cannot be listed
  *   close    the last call; may be NULL
  * All may be called from several threads at once, close only alone. */
 typedef struct lmail_accounts_source {
@@ -137,7 +139,7 @@ LMAIL_API lmail_status lmail_accounts_open(lmail_accounts **out, lmail_str path,
                                            const lmail_accounts_config *cfg);
 
 /* The same from text in memory, for tests and embedders; copied. It never changes.
- * The faults name the file "-". */
+ * The faults name the file "-". Returns: OK (faults in lines included), ERR_SIZE, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_accounts_from_text(lmail_accounts **out, lmail_str text,
                                                 const lmail_accounts_config *cfg);
 
@@ -146,8 +148,8 @@ LMAIL_API void lmail_accounts_free(lmail_accounts *a);
 
 /* Does this account exist (for RCPT, for PLAIN's authorization identity, for deliveries)?
  * Returns: OK and *out, to be given back with lmail_accounts_release; ERR_NOTFOUND (no such
- * account, or a name that none can have); ERR_IO, ERR_CORRUPT, ERR_NOMEM: unknown now, answer 4xx.
- */
+ * account, or a name that none can have); ERR_IO, ERR_CORRUPT, ERR_NOMEM (not known now: the peer
+ * should try again). */
 LMAIL_API lmail_status lmail_accounts_find(lmail_accounts *a, lmail_str name, lmail_account *out);
 
 /* Is this the account's password? Unknown names cost as much as wrong passwords.
@@ -156,6 +158,7 @@ LMAIL_API lmail_status lmail_accounts_find(lmail_accounts *a, lmail_str name, lm
 LMAIL_API lmail_status lmail_accounts_verify(lmail_accounts *a, lmail_str name, lmail_str password,
                                              lmail_account *out);
 
+/* Give back what find or verify filled: its slices are gone. */
 LMAIL_API void lmail_accounts_release(lmail_accounts *a, lmail_account *account);
 
 /* Call fn for every account, in the order of the file, until it returns not 0. fn calls nothing
@@ -165,9 +168,10 @@ LMAIL_API lmail_status lmail_accounts_each(lmail_accounts *a,
                                            void *user);
 
 /* Fold a name as all functions here do: lower case, NFC, checked.
- *   out   cap octets, LMAIL_MAX_ACCOUNT_NAME are always enough
- * Returns: OK; ERR_SYNTAX: empty, not UTF-8, has blanks, control octets, any of : / or a leading
- * dot, dash or @, an empty domain, or two @; ERR_LIMIT: longer than LMAIL_MAX_ACCOUNT_NAME. */
+ *   out    cap octets, LMAIL_MAX_ACCOUNT_NAME are always enough
+ *   made   out: its length
+ * Returns: OK, ERR_SYNTAX (empty, not UTF-8, has blanks, control octets, any of : / or a leading
+ * dot, dash or @, an empty domain, or two @), ERR_LIMIT (longer than LMAIL_MAX_ACCOUNT_NAME). */
 LMAIL_API lmail_status lmail_account_name_fold(lmail_str name, char *out, size_t cap, size_t *made);
 
 /* ---- Changing the file ----------------------------------------------------------------------- */
@@ -196,9 +200,9 @@ LMAIL_API lmail_status lmail_accounts_edit_add(lmail_accounts_edit *e, lmail_str
 LMAIL_API lmail_status lmail_accounts_edit_remove(lmail_accounts_edit *e, lmail_str name);
 
 /* Step one: the one-way hash for PLAIN, LOGIN and USER/PASS (crypt(3)'s preferred method,
- * yescrypt). An empty password takes the hash away: no password fits any more. Returns: OK,
- * ERR_NOTFOUND, ERR_ARG (NUL, CR or LF in it, or longer than LMAIL_MAX_PASSWORD), ERR_IO (no random
- * octets), ERR_UNSUPPORTED (crypt has no such method), ERR_NOMEM. */
+ * yescrypt). An empty password takes the hash away: no password fits any more.
+ * Returns: OK, ERR_NOTFOUND, ERR_ARG (NUL, CR or LF in it, or longer than LMAIL_MAX_PASSWORD),
+ * ERR_IO (no random octets), ERR_UNSUPPORTED (crypt has no such method), ERR_NOMEM. */
 LMAIL_API lmail_status lmail_accounts_edit_password(lmail_accounts_edit *e, lmail_str name,
                                                     lmail_str password);
 

@@ -39,8 +39,8 @@ typedef struct lmail_auth_facts {
     size_t size;
     unsigned secure;    /* not 0: nobody can listen in: TLS, or a path the administrator trusts */
     lmail_str exporter; /* tls-exporter octets of this TLS 1.3 connection, label
-                         * "EXPORTER-Channel-Binding", 32 octets (RFC 9266 §4.2); empty otherwise:
-                         * no -PLUS is offered */
+                         * "EXPORTER-Channel-Binding", 32 octets (RFC 9266 §4.2); empty
+                         * otherwise: no -PLUS is offered */
     unsigned peer_verified; /* not 0: the client's certificate was verified */
     lmail_str peer_name;    /* the identity in it; EXTERNAL needs both */
     lmail_str address;      /* the client's address as text, for the delays; may be empty */
@@ -82,7 +82,7 @@ typedef struct lmail_auth_result {
     lmail_auth_reason reason; /* FAIL: why */
     lmail_str tried;          /* FAIL: the name that was tried, folded, for the log; or empty */
     unsigned anonymous;       /* OK by ANONYMOUS: identity is "anonymous", there is no account */
-    uint32_t delay; /* FAIL: milliseconds after the question before the reply may go out */
+    uint32_t delay;           /* FAIL: milliseconds from the question until the reply may go out */
 } lmail_auth_result;
 
 /* ---- The context ----------------------------------------------------------------------------- */
@@ -135,10 +135,10 @@ typedef struct lmail_auth_config {
 
     lmail_auth_token_fn *on_token; /* NULL: OAUTHBEARER and XOAUTH2 are not offered */
     void *user;
-    lmail_str
-        salt_key; /* what salts of names that do not exist are made from: octets that nobody else
-                         * knows, the same in all daemons of a server and after a restart, because a
-                         * salt that changes tells. Empty: random, for this context alone */
+    lmail_str salt_key;    /* what salts of names that do not exist are made from: octets that
+                            * nobody else knows, the same in all daemons of a server and after a
+                            * restart, because a salt that changes tells. Empty: random, for this
+                            * context alone */
     lmail_str oauth_error; /* JSON for a refused token (RFC 7628 §3.2.2); empty:
                             * {"status":"invalid_token","schemes":"bearer"} */
 } lmail_auth_config;
@@ -206,14 +206,15 @@ LMAIL_API void lmail_auth_apop(lmail_auth *auth, const lmail_auth_facts *facts, 
 
 /* ---- The price of failing -------------------------------------------------------------------- */
 
-/* What failures cost, by client address: a fixed table without a clock. lmail_auth
- * keeps one; a host that checks elsewhere may use its own. Any thread may call. */
+/* What failures cost, by client address: a fixed table without a clock. lmail_auth keeps one; a
+ * host that checks elsewhere may use its own. Any thread may call. */
 typedef struct lmail_auth_delays lmail_auth_delays;
 
 /* base and max in milliseconds; about `slots` addresses are remembered (0: 4,096).
  * Returns: OK, ERR_NOMEM, ERR_IO (no random octets). */
 LMAIL_API lmail_status lmail_auth_delays_new(lmail_auth_delays **out, uint32_t base, uint32_t max,
                                              size_t slots);
+/* NULL is allowed. */
 LMAIL_API void lmail_auth_delays_free(lmail_auth_delays *d);
 
 /* A login from this address failed: the delay to apply, base for the first failure, doubled with

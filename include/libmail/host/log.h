@@ -1,6 +1,6 @@
 /* libmail/host/log.h - log lines: one event a line, in logfmt.
  *
- *     time=2026-01-31T12:00:00.123Z level=info event=accepted queue=6C0A from=a@example.net size=812
+ *     time=2026-01-31T12:00:00.123Z level=info event=accepted queue=6C0A from=a@example.net size=81
  *
  * A value with blanks, quotes or control characters is quoted and escaped, so that nothing a peer
  * sends can forge a line. A line is written at once, whole, and at most LMAIL_LOG_MAX octets long.
@@ -42,9 +42,10 @@ typedef struct lmail_log_config {
     }
 LMAIL_API void lmail_log_config_init(lmail_log_config *config);
 
-/* Returns: OK, ERR_SIZE, ERR_NOMEM. */
+/* Open a log. Returns: OK, ERR_SIZE, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_log_open(lmail_log **out, const lmail_log_config *config);
-LMAIL_API void lmail_log_close(lmail_log *log); /* NULL is allowed */
+/* No line may be under way. NULL is allowed. */
+LMAIL_API void lmail_log_close(lmail_log *log);
 
 /* One line being put together; lives on the stack. A field that does not fit is left out and the
  * line ends in cut=yes. */

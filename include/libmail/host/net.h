@@ -16,11 +16,17 @@
  * loop 0), unless marked.
  *
  * A question that a session asked and a worker answers:
- *     on_rcpt(s, ..., ticket)           lmail_pool_submit(pool, lmail_conn_loop(conn), work, done,
- * job, key) work(job)                         on a worker: never touches the session done(job) on
- * the loop: lmail_smtp_server_answer(s, ticket, ...); lmail_conn_wake(conn); Connection and session
- * stay valid until the last ticket has come home, so a done callback may always answer; it must
- * answer also when the question was cancelled, and wake after every answer. */
+ *
+ *     on_rcpt(s, ..., ticket)
+ *         lmail_pool_submit(pool, lmail_conn_loop(conn), work, done, job, key), LMAIL_PENDING
+ *     work(job)
+ *         on a worker: never touches the session
+ *     done(job)
+ *         on the loop: lmail_smtp_server_answer(s, ticket, ...), then lmail_conn_wake(conn)
+ *
+ * Connection and session stay valid until the last ticket has come home, so a done callback may
+ * always answer; it must answer also when the question was cancelled, and wake after every answer.
+ */
 #ifndef LIBMAIL_HOST_NET_H
 #define LIBMAIL_HOST_NET_H
 
@@ -47,14 +53,15 @@ typedef void lmail_call_fn(void *arg);
 
 typedef struct lmail_net_config {
     size_t size;
-    unsigned loops;       /* threads that drive connections; 0: one a core */
-    struct uv_loop_s *uv; /* the embedder's own uv_loop_t becomes loop 0. Then `loops` 0 means 1,
-                           * and lmail_net_start is used in place of lmail_net_run */
-    unsigned max_connections; /* of all listeners together; 0: 10000. When reached, listeners close,
-                               * so that clients see "connection refused" and try elsewhere */
-    unsigned max_per_address; /* an IPv4 address or an IPv6 /64; 0: 100 */
-    unsigned
-        handshake_threads; /* workers that take TLS handshakes when many arrive; 0: one a core */
+    unsigned loops;             /* threads that drive connections; 0: one a core */
+    struct uv_loop_s *uv;       /* the embedder's own uv_loop_t becomes loop 0. Then `loops` 0 means
+                                 * 1, and lmail_net_start is used in place of lmail_net_run */
+    unsigned max_connections;   /* of all listeners together; 0: 10000. When reached, listeners
+                                 * close, so that clients see "connection refused" and try
+                                 * elsewhere */
+    unsigned max_per_address;   /* an IPv4 address or an IPv6 /64; 0: 100 */
+    unsigned handshake_threads; /* workers that take TLS handshakes when many arrive; 0: one a
+                                 * core */
 } lmail_net_config;
 
 #define LMAIL_NET_CONFIG_INIT                                                                      \
@@ -81,13 +88,13 @@ LMAIL_API lmail_status lmail_net_start(lmail_net *net, lmail_call_fn *stopped, v
 
 /* Stop gracefully: listeners close, every session is told (lmail_session_stop), and whoever has not
  * gone after `grace` milliseconds is cut off. When all connections are gone and all tickets have
- * come home the pools are drained, and run returns. A second call shortens the grace. Any thread.
- */
+ * come home the pools are drained, and run returns. A second call shortens the grace. Any
+ * thread. */
 LMAIL_API void lmail_net_stop(lmail_net *net, lmail_msec grace);
-#define LMAIL_NET_GRACE 5000
+#define LMAIL_NET_GRACE 5000 /* a grace that suits most, milliseconds */
 
-/* Free a net that never ran or has stopped, with its listeners, pools and loops. NULL is allowed.
- */
+/* Free a net that never ran or has stopped, with its listeners, pools and loops. NULL is
+ * allowed. */
 LMAIL_API void lmail_net_free(lmail_net *net);
 
 /* Other limits, for connections from now on; 0 keeps one as it is. Any thread. */
@@ -116,8 +123,9 @@ LMAIL_API lmail_status lmail_net_get_stats(lmail_net *net, lmail_net_stats *stat
 
 /* ---- Loops and timers ------------------------------------------------------------------------ */
 
+/* How many loops there are, and loop number index, 0-based; NULL: no such loop. */
 LMAIL_API unsigned lmail_net_loops(const lmail_net *net);
-LMAIL_API lmail_loop *lmail_net_loop(lmail_net *net, unsigned index); /* NULL: no such loop */
+LMAIL_API lmail_loop *lmail_net_loop(lmail_net *net, unsigned index);
 
 /* The steady clock as of this turn of the loop: the `now` of every session that it drives. */
 LMAIL_API lmail_msec lmail_loop_now(const lmail_loop *loop);
@@ -129,7 +137,8 @@ LMAIL_API struct uv_loop_s *lmail_loop_uv(lmail_loop *loop);
  * Returns: OK, ERR_NOMEM, ERR_CLOSED (the loop has ended; fn will not be called). */
 LMAIL_API lmail_status lmail_loop_post(lmail_loop *loop, lmail_call_fn *fn, void *arg);
 
-/* A timer calls fn(arg) once when its time has come. It holds no loop open. */
+/* A timer calls fn(arg) once when its time has come. It holds no loop open.
+ * Returns: OK, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_timer_new(lmail_timer **out, lmail_loop *loop, lmail_call_fn *fn,
                                        void *arg);
 LMAIL_API void lmail_timer_set(lmail_timer *timer, lmail_msec when); /* LMAIL_NEVER: off */
@@ -178,12 +187,13 @@ typedef struct lmail_conn_facts {
     unsigned peer_port;
     lmail_str local_address;
     unsigned local_port;
-    unsigned unix_socket;                  /* the peer is a process of this machine: */
-    unsigned peer_pid, peer_uid, peer_gid; /* of a unix socket's peer */
-    lmail_str proxy_address; /* who sent the PROXY header that gave the addresses above, or empty */
+    unsigned unix_socket;                  /* not 0: the peer is a process of this machine, and */
+    unsigned peer_pid, peer_uid, peer_gid; /* this is who it is */
+    lmail_str proxy_address;     /* who sent the PROXY header that gave the addresses above, or
+                                  * empty */
     lmail_str proxy_server_name; /* PP2_TYPE_AUTHORITY: the host the client named to the proxy */
-    unsigned proxy_tls; /* the client's connection to the proxy is under TLS (PP2_TYPE_SSL) */
-    unsigned tls;       /* the listener has implicit TLS: tls_done comes before the first feed */
+    unsigned proxy_tls;          /* not 0: the client speaks TLS with the proxy (PP2_TYPE_SSL) */
+    unsigned tls;                /* not 0: implicit TLS: tls_done comes before the first feed */
 } lmail_conn_facts;
 
 typedef enum lmail_close_reason {
@@ -197,7 +207,8 @@ typedef enum lmail_close_reason {
     LMAIL_CLOSE_MEMORY
 } lmail_close_reason;
 
-LMAIL_API const char *lmail_close_reason_name(lmail_close_reason reason); /* "peer" */
+/* "peer"; a static string for the log. */
+LMAIL_API const char *lmail_close_reason_name(lmail_close_reason reason);
 
 /* Make the session for a new connection, on its loop's thread. NULL closes the connection.
  * The connection owns the session and frees it with lmail_session_free.
@@ -220,9 +231,9 @@ typedef struct lmail_listener_config {
     lmail_tls *tls; /* for STARTTLS or implicit TLS; NULL: a session that wants TLS is closed */
     unsigned implicit_tls;  /* not 0: TLS from the first octet */
     const char *proxy_from; /* networks that must send a PROXY header, "10.0.0.0/8 ::1 unix"; NULL:
-                             * no PROXY. Others may not connect then. */
-    lmail_str refusal; /* sent to whom the per-address limit turns away, "421 ...\r\n". Copied. Not
-                        * sent under implicit TLS */
+                             * no PROXY. Others may not connect then */
+    lmail_str refusal;      /* sent to whom the per-address limit turns away, "421 ...\r\n"; copied.
+                             * Not sent under implicit TLS */
     lmail_msec proxy_timeout;     /* 0: 5 s */
     lmail_msec handshake_timeout; /* 0: 30 s */
     lmail_msec write_timeout;     /* without any octet taken by the peer; 0: 120 s */
@@ -246,6 +257,7 @@ LMAIL_API void lmail_listener_config_init(lmail_listener_config *config);
 
 /* Bind and listen at once, so that faults are told here and privileges may be dropped afterwards;
  * connections are accepted when the net runs.
+ *   error   filled with a terminated text for people when it fails (may be NULL, cap 0)
  * Returns: OK, ERR_SIZE, ERR_ARG (address, networks, no on_open), ERR_BUSY (address in use),
  * ERR_DENIED, ERR_IO, ERR_NOMEM, ERR_STATE (the net stops). After an error on_released is not
  * called. */
@@ -283,8 +295,9 @@ LMAIL_API void lmail_conn_wake(lmail_conn *conn);
 /* Cut the connection off: the session gets eof(), unsent output is lost. */
 LMAIL_API void lmail_conn_close(lmail_conn *conn);
 
+/* The loop it belongs to; its session, NULL while there is none; what was known when it came. */
 LMAIL_API lmail_loop *lmail_conn_loop(lmail_conn *conn);
-LMAIL_API lmail_session *lmail_conn_session(lmail_conn *conn); /* NULL while there is none */
+LMAIL_API lmail_session *lmail_conn_session(lmail_conn *conn);
 LMAIL_API const lmail_conn_facts *lmail_conn_get_facts(const lmail_conn *conn);
 
 /* Not 0; the same for all of an IPv4 address or an IPv6 /64. For max_per_key of a pool. */

@@ -1,4 +1,4 @@
-/* libmail/host/service.h - a whole mail server: sessions, accounts, store and delivery tied together.
+/* libmail/host/service.h - a whole mail server: sessions, accounts, store and delivery in one.
  *
  * The daemons are thin programs on this header, and so is a mail server inside another program:
  *
@@ -9,14 +9,14 @@
  *     lmail_service_run(service);                 until lmail_service_stop, from any thread
  *     lmail_service_free(service);
  *
- * What it does: SMTP takes mail for the configured domains' accounts and refuses all other mail with
- * 550 5.7.1; submission takes mail from users who have logged in; LMTP is SMTP with one answer a
- * recipient; IMAP and POP3 serve the accounts' mailboxes. A message is answered 250 when it is safe
- * on disk in every recipient's mailbox.
+ * What it does: SMTP takes mail for the configured domains' accounts and refuses all other mail
+ * with 550 5.7.1; submission takes mail from users who have logged in; LMTP is SMTP with one answer
+ * a recipient; IMAP and POP3 serve the accounts' mailboxes. A message is answered 250 when it is
+ * safe on disk in every recipient's mailbox.
  *
- * Threads: one service may be run by one thread (it starts more); stop and reload may be called from
- * any. Several services may exist in a process. Pure functions of the configuration, such as limits
- * and texts, follow lmail_settings; see libmail/config.h for each.
+ * Threads: one service may be run by one thread (it starts more); stop may be called from any.
+ * Several services may exist in a process. Limits, texts and the like follow lmail_settings; see
+ * libmail/config.h for each.
  */
 #ifndef LIBMAIL_HOST_SERVICE_H
 #define LIBMAIL_HOST_SERVICE_H
@@ -68,7 +68,7 @@ LMAIL_API lmail_status lmail_config_load_file(lmail_config **out, const char *pa
 
 /* Open store and accounts, load or make the certificate, bind every listener. Connections are
  * served once it runs; privileges may be dropped in between.
- *   error   filled with a terminated text for people when it fails
+ *   error   filled with a terminated text for people when it fails (may be NULL, cap 0)
  * Returns: OK, ERR_SIZE, ERR_ARG (a setting that only now proves wrong), ERR_BUSY (address in use),
  * ERR_DENIED, ERR_IO, ERR_NOMEM. After an error config.config is still the caller's. */
 LMAIL_API lmail_status lmail_service_new(lmail_service **out, const lmail_service_config *config,
@@ -81,20 +81,22 @@ LMAIL_API lmail_status lmail_service_run(lmail_service *service);
  * the protocol's farewell. A second call stops at once. Any thread. */
 LMAIL_API void lmail_service_stop(lmail_service *service);
 
-/* On these signals (0: not) stop or reload. reload_path: the file to read again, NULL: defaults.
- * Returns: OK, ERR_NOMEM, ERR_IO. Before run. */
+/* On these signals (0: not) stop or reload. Before run.
+ *   reload_path   the file to read again; NULL: all defaults
+ * Returns: OK, ERR_NOMEM, ERR_IO. */
 LMAIL_API lmail_status lmail_service_signals(lmail_service *service, int stop_signal,
                                              int reload_signal, const char *reload_path);
 
 /* New rules for new connections and everything that is asked from now on; sessions keep theirs.
  * Listeners, directories, user and workers stay as they are until a restart.
  *   config   the service's from success on
- * Returns: OK, ERR_ARG (the old rules stay in force; *error says why), ERR_IO, ERR_NOMEM. From the
+ *   error    filled as by lmail_service_new; not NULL
+ * Returns: OK, ERR_ARG, ERR_IO, ERR_NOMEM; after an error the old rules stay in force. From the
  * thread that runs, or before it runs. */
 LMAIL_API lmail_status lmail_service_reload(lmail_service *service, lmail_config *config,
                                             char *error, size_t cap);
 
-/* The port of a listener by its name in the configuration (useful with port 0 in tests); 0: none. */
+/* The port that a listener has bound, by its name in the configuration; 0: there is none. */
 LMAIL_API unsigned lmail_service_port(const lmail_service *service, lmail_str listener);
 
 /* Free a service that never ran or has stopped. NULL is allowed. */

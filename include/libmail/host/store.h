@@ -3,8 +3,7 @@
  * A store is a table of functions, lmail_store, with a context. Two come with libmail-host:
  *
  *     lmail_store_memory_new    everything in memory; the reference for what this interface means
- *     lmail_store_maildir_new   Maildir++ on disk, one SQLite index beside each account (the
- * default)
+ *     lmail_store_maildir_new   the default: Maildir++ on disk, a SQLite index beside each account
  *
  * and an embedder may fill a table of his own. All functions are synchronous: they may wait for the
  * disk, so a server calls them from a worker thread.
@@ -76,6 +75,7 @@ typedef struct lmail_snapshot_rows {
 LMAIL_API const lmail_snapshot *lmail_snapshot_ref(const lmail_snapshot *s);
 LMAIL_API void lmail_snapshot_unref(const lmail_snapshot *s);
 
+/* As long as the snapshot. */
 LMAIL_API const lmail_mailbox_facts *lmail_snapshot_facts(const lmail_snapshot *s);
 
 /* The UIDs as ranges, as long as the snapshot: a session's view may share them. */
@@ -110,13 +110,14 @@ LMAIL_API lmail_status lmail_snapshot_diff(const lmail_snapshot *before,
                                            lmail_snapshot_changes *out);
 LMAIL_API void lmail_snapshot_changes_free(lmail_snapshot_changes *changes);
 
-/* UIDs whose modseq is above `since` (CHANGEDSINCE, RFC 7162 §3.1.4.1). Zeroes and fills *out. */
+/* UIDs whose modseq is above `since` (CHANGEDSINCE, RFC 7162 §3.1.4.1). Zeroes and fills *out.
+ * Returns OK or ERR_NOMEM. */
 LMAIL_API lmail_status lmail_snapshot_changed_since(const lmail_snapshot *s, lmail_modseq since,
                                                     lmail_uid_list *out);
 
 /* For those who write a store: make the next version. begin(NULL) starts from an empty mailbox.
  * The calls must come in rising order of UID; each costs O(log n) and copies a leaf once.
- * end() consumes the edit and gives a snapshot with one reference. */
+ * end() consumes the edit and gives a snapshot with one reference; abort() throws it away. */
 typedef struct lmail_snapshot_edit lmail_snapshot_edit;
 
 LMAIL_API lmail_status lmail_snapshot_edit_begin(const lmail_snapshot *base,
@@ -195,9 +196,8 @@ typedef struct lmail_mailbox_status {
 } lmail_mailbox_status;
 
 /* mailbox_open flags. */
-#define LMAIL_OPEN_READ_ONLY 1u /* EXAMINE: recent is told, not claimed; changes are refused */
-#define LMAIL_OPEN_NO_RECENT                                                                       \
-    2u /* the session never shows \Recent (IMAP4rev2): not told, not claimed */
+#define LMAIL_OPEN_READ_ONLY 1u /* EXAMINE: \Recent is told, not claimed; changes are refused */
+#define LMAIL_OPEN_NO_RECENT 2u /* \Recent is neither told nor claimed (IMAP4rev2) */
 
 /* What refresh hands out. */
 typedef struct lmail_mailbox_view {
@@ -207,13 +207,12 @@ typedef struct lmail_mailbox_view {
     lmail_uid recent_first, recent_last;
 } lmail_mailbox_view;
 
-/* refresh flags. */
-#define LMAIL_REFRESH_CACHED                                                                       \
-    1u /* only what this process knows already: no disk, no
-                                  * waiting; PENDING when another thread is at it */
-#define LMAIL_REFRESH_SCAN                                                                         \
-    2u /* look for changes by other programs even if nothing suggests any \
-                                 */
+/* refresh flags.
+ *   CACHED   only what this process knows already: no disk, no waiting; PENDING when another thread
+ *            is at it
+ *   SCAN     look for changes by other programs even if nothing suggests any */
+#define LMAIL_REFRESH_CACHED 1u
+#define LMAIL_REFRESH_SCAN 2u
 
 typedef enum lmail_store_mode {
     LMAIL_STORE_ADD = 1,
@@ -236,10 +235,9 @@ typedef struct lmail_set_flags_args {
     }
 
 typedef struct lmail_set_flags_result {
-    lmail_uid_list
-        changed;           /* messages whose flags are now others than before; refresh shows them */
-    lmail_uid_list failed; /* messages whose modseq was above unchanged_since */
-    lmail_modseq modseq;   /* of the change; 0 when there was none */
+    lmail_uid_list changed; /* messages whose flags are now others; refresh shows them */
+    lmail_uid_list failed;  /* messages whose modseq was above unchanged_since */
+    lmail_modseq modseq;    /* of the change; 0 when there was none */
 } lmail_set_flags_result;
 
 typedef struct lmail_uid_pair {
@@ -357,14 +355,14 @@ typedef struct lmail_delivery_target {
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
-#define LMAIL_STORE_KEEPS_FIELDS                                                                   \
-    1u /* capability: rows carry envelope, bodystructure, parts, fields */
+/* lmail_store.capabilities */
+#define LMAIL_STORE_KEEPS_FIELDS 1u /* rows carry envelope, bodystructure, parts, fields */
 
 typedef struct lmail_store {
     size_t size;
     void *ctx;
     const char *name;      /* "maildir" */
-    unsigned capabilities; /* LMAIL_STORE_KEEPS_* */
+    unsigned capabilities; /* LMAIL_STORE_KEEPS_*, a bit set */
 
     /* ---- accounts */
 
@@ -387,8 +385,8 @@ typedef struct lmail_store {
      * shows them as not existing. */
     lmail_status (*create)(lmail_store_account *a, lmail_str name, lmail_special_use use);
 
-    /* ERR_DENIED for INBOX; ERR_NOTFOUND. Children stay. The subscription stays (RFC 9051 §6.3.8).
-     */
+    /* ERR_DENIED for INBOX; ERR_NOTFOUND. Children stay. The subscription stays (RFC 9051
+     * §6.3.8). */
     lmail_status (*remove)(lmail_store_account *a, lmail_str name);
 
     /* With all children; to INBOX: ERR_EXISTS. From INBOX: its messages move into the new mailbox
@@ -537,8 +535,7 @@ LMAIL_API lmail_status lmail_notice_take(lmail_notice *n, unsigned *slot);
 
 typedef struct lmail_store_memory_config {
     size_t size;
-    const lmail_env
-        *env; /* fold, nfc, charsets, wall clock; NULL: ASCII only. Must outlive the store */
+    const lmail_env *env; /* fold, nfc, charsets, clock; NULL: ASCII alone. Outlives the store */
     lmail_notice *notice; /* or NULL */
 } lmail_store_memory_config;
 #define LMAIL_STORE_MEMORY_CONFIG_INIT                                                             \
@@ -546,7 +543,7 @@ typedef struct lmail_store_memory_config {
         sizeof(lmail_store_memory_config), NULL, NULL                                              \
     }
 
-/* An empty store. config may be NULL. */
+/* An empty store. config may be NULL. Returns OK, ERR_NOMEM, ERR_SIZE. */
 LMAIL_API lmail_status lmail_store_memory_new(const lmail_store_memory_config *config,
                                               lmail_store **out);
 
@@ -562,10 +559,10 @@ typedef struct lmail_store_maildir_config {
     uint64_t reserve;      /* octets that deliveries leave free; 0: 32 MiB; UINT64_MAX: none */
     unsigned file_mode;    /* of files, 0: 0600; directories get the x bits for each r */
     unsigned scan_seconds; /* full scan at open when the last is older; 0: 600 */
-    const char
-        *boot_id; /* names this run of the machine; NULL: the kernel's boot id. When it is not the
-                            * one an index was written under, the machine may have stopped uncleanly */
-    unsigned no_sync; /* for tests and benchmarks: never wait for the disk */
+    const char *boot_id;   /* names this run of the machine; NULL: the kernel's boot id. When it is
+                            * not the one an index was written under, the machine may have stopped
+                            * uncleanly */
+    unsigned no_sync;      /* for tests and benchmarks: never wait for the disk */
 } lmail_store_maildir_config;
 #define LMAIL_STORE_MAILDIR_CONFIG_INIT                                                            \
     {                                                                                              \

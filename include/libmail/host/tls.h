@@ -5,8 +5,10 @@
  * and hand it to lmail_listener_update: running connections keep the old one.
  *
  * Fixed: TLS 1.2 and 1.3, cipher suites with ECDHE and an AEAD only, no renegotiation, no early
- * data. Sources: RFC 8446, RFC 5246, RFC 9325 (recommendations), RFC 6066 §3 (SNI), RFC 7301
- * (ALPN). */
+ * data.
+ *
+ * Sources: RFC 8446, RFC 5246, RFC 9325 (recommendations), RFC 6066 §3 (SNI), RFC 7301 (ALPN).
+ */
 #ifndef LIBMAIL_HOST_TLS_H
 #define LIBMAIL_HOST_TLS_H
 
@@ -35,9 +37,9 @@ typedef struct lmail_tls_config {
     size_t size;
     const lmail_tls_cert *certs; /* the first serves clients that name none or an unknown host */
     size_t certs_n;
-    const char *const
-        *alpn; /* protocols that are spoken, best first ("imap"); NULL: ALPN is ignored.
-                * A client that offers only others is refused (RFC 7301 §3.2) */
+    /* Protocols that are spoken, best first ("imap"); NULL: ALPN is ignored. A client that offers
+     * only others is refused (RFC 7301 §3.2). */
+    const char *const *alpn;
     size_t alpn_n;
     lmail_tls_verify verify;
     lmail_str client_ca; /* PEM: who may sign client certificates. Needed unless verify is NONE */
@@ -68,6 +70,7 @@ LMAIL_API void lmail_tls_release(lmail_tls *tls);
 
 /* Make a self-signed P-256 certificate for `host` (and localhost), valid ten years, unless both
  * files exist already. Each file appears whole or not at all; the key has mode 0600.
+ *   error   as for lmail_tls_new
  * Returns: OK (made), ERR_EXISTS (both are there, untouched), ERR_ARG, ERR_IO, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_tls_self_signed(const char *cert_path, const char *key_path,
                                              const char *host, char *error, size_t cap);
