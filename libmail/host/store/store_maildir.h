@@ -52,6 +52,7 @@
     XX(BOX_DROP, "DELETE FROM mailbox WHERE id=?")                                                 \
     XX(BOX_DROP_FLAGS, "DELETE FROM flag WHERE key BETWEEN ? AND ?")                               \
     XX(BOX_DROP_MESSAGES, "DELETE FROM message WHERE key BETWEEN ? AND ?")                         \
+    XX(BOX_DROP_TEXTS, "DELETE FROM summary WHERE key BETWEEN ? AND ?")                            \
     XX(BOX_DROP_GONE, "DELETE FROM gone WHERE mailbox=?")                                          \
     XX(BOX_DROP_LATE, "DELETE FROM late WHERE mailbox=?")                                          \
     XX(BOX_DROP_VANISHED, "DELETE FROM vanished WHERE mailbox=?")                                  \
@@ -67,17 +68,20 @@
     XX(OCTETS, "SELECT sum(size) FROM message WHERE key BETWEEN ? AND ?")                          \
     XX(BARE, "SELECT key FROM message WHERE key BETWEEN ? AND ? AND summary=0 ORDER BY key"        \
              " LIMIT ?")                                                                           \
-    XX(MESSAGE_ADD, "INSERT INTO message VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")             \
-    XX(MESSAGE_COPY, "INSERT INTO message SELECT ?,?,?,?,?,?,size,lf,date,zone,?,?,summary,"       \
-                     "envelope,bodystructure,parts,preview,fields FROM message WHERE key=?")       \
-    XX(MESSAGE_ALL, "SELECT size,lf,date,zone,summary,envelope,bodystructure,parts,preview,fields" \
-                    " FROM message WHERE key=?")                                                   \
+    XX(MESSAGE_ADD, "INSERT INTO message VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)")                       \
+    XX(MESSAGE_COPY, "INSERT INTO message SELECT ?,?,?,?,?,?,size,lf,date,zone,?,?,summary"        \
+                     " FROM message WHERE key=?")                                                  \
+    XX(TEXT_ADD, "INSERT OR REPLACE INTO summary VALUES(?,?,?,?,?,?)")                             \
+    XX(TEXT_COPY, "INSERT OR REPLACE INTO summary SELECT ?,envelope,bodystructure,parts,preview,"  \
+                  "fields FROM summary WHERE key=?")                                               \
+    XX(TEXT_DROP, "DELETE FROM summary WHERE key=?")                                               \
+    XX(TEXT_ALL, "SELECT envelope,bodystructure,parts,preview,fields FROM summary WHERE key=?")    \
+    XX(MESSAGE_ALL, "SELECT size,lf,date,zone,summary FROM message WHERE key=?")                   \
     XX(MESSAGE_BY_BASE, "SELECT key,summary FROM message WHERE mailbox=? AND base=?")              \
     XX(MESSAGE_NAME, "SELECT base,place,suffix,size,lf,summary,emailid,seen FROM message"          \
                      " WHERE key=?")                                                               \
     XX(MESSAGE_MOVED, "UPDATE message SET place=?,suffix=?,seen=? WHERE key=?")                    \
-    XX(MESSAGE_SUMMARY, "UPDATE message SET size=?,lf=?,summary=?,envelope=?,bodystructure=?,"     \
-                        "parts=?,preview=?,fields=? WHERE key=?")                                  \
+    XX(MESSAGE_SUMMARY, "UPDATE message SET size=?,lf=?,summary=1 WHERE key=?")                    \
     XX(MESSAGE_DROP, "DELETE FROM message WHERE key=?")                                            \
     XX(SCAN, "SELECT m.key,m.base,m.place,m.suffix,m.seen,f.flags FROM message m"                  \
              " JOIN flag f ON f.key=m.key WHERE m.key BETWEEN ? AND ? ORDER BY m.key")             \
@@ -367,6 +371,7 @@ void lmi_md_fill_flags(lmail_store *table);
 
 lmail_status lmi_md_summarise(md_box *b, lmail_uid_set uids);
 /* Rows of these UIDs get a summary now, those that have none. */
+lmail_status lmi_md_text_add(md_account *a, int64_t key, const md_summary *s);
 md_summary *lmi_md_summary_keep(const lmail_mime_summary *s);
 void lmi_md_fill_message(lmail_store *table);
 

@@ -193,6 +193,8 @@ lmail_status lmi_md_drop_box(md_account *a, int64_t id)
     if (!st)
         st = lmi_md_run(a, MD_BOX_DROP_MESSAGES, "ii", first, last);
     if (!st)
+        st = lmi_md_run(a, MD_BOX_DROP_TEXTS, "ii", first, last);
+    if (!st)
         st = lmi_md_run(a, MD_BOX_DROP_GONE, "i", id);
     if (!st)
         st = lmi_md_run(a, MD_BOX_DROP_LATE, "i", id);

@@ -49,13 +49,35 @@ static lmail_status link_file(copying *c, const md_file_row *row, const char *na
     return lmi_md_link(c->to->account->store, from, -1, to, temporary);
 }
 
+static lmail_status text_other_account(copying *c, lmail_uid uid, int64_t key)
+{
+    sqlite3_stmt *q;
+    md_account *a = c->from->account;
+    lmail_status st = lmi_md_sql(a, MD_TEXT_ALL, &q, "i", lmi_md_key(c->from->id, uid));
+    if (st)
+        return st;
+    int code = sqlite3_step(q);
+    if (code == SQLITE_ROW) {
+        md_summary s = {.envelope = lmi_md_text(q, 0),
+                        .bodystructure = lmi_md_text(q, 1),
+                        .parts = lmi_md_text(q, 2),
+                        .preview = lmi_md_text(q, 3),
+                        .fields = lmi_md_text(q, 4)};
+        st = lmi_md_text_add(c->to->account, key, &s);
+    }
+    sqlite3_reset(q);
+    return st ? st : lmi_md_db_status(a, code);
+}
+
 static lmail_status row_same_account(copying *c, lmail_uid uid, int64_t key, lmail_str base,
                                      int place, lmail_str suffix, lmail_flags seen,
                                      lmail_str email_id, int64_t now)
 {
-    return lmi_md_run(c->to->account, MD_MESSAGE_COPY, "iititiiti", key, c->to->id, base,
-                      (int64_t)place, suffix, (int64_t)seen, now, email_id,
-                      lmi_md_key(c->from->id, uid));
+    lmail_status st = lmi_md_run(c->to->account, MD_MESSAGE_COPY, "iititiiti", key, c->to->id, base,
+                                 (int64_t)place, suffix, (int64_t)seen, now, email_id,
+                                 lmi_md_key(c->from->id, uid));
+    return st ? st
+              : lmi_md_run(c->to->account, MD_TEXT_COPY, "ii", key, lmi_md_key(c->from->id, uid));
 }
 
 static lmail_status row_other_account(copying *c, lmail_uid uid, int64_t key, lmail_str base,
@@ -69,16 +91,16 @@ static lmail_status row_other_account(copying *c, lmail_uid uid, int64_t key, lm
         return st;
     int code = sqlite3_step(q);
     if (code == SQLITE_ROW)
-        st = lmi_md_run(c->to->account, MD_MESSAGE_ADD, "iititiiiiiitibbbbb", key, c->to->id, base,
+        st = lmi_md_run(c->to->account, MD_MESSAGE_ADD, "iititiiiiiiti", key, c->to->id, base,
                         (int64_t)place, suffix, (int64_t)seen, sqlite3_column_int64(q, 0),
                         sqlite3_column_int64(q, 1), sqlite3_column_int64(q, 2),
-                        sqlite3_column_int64(q, 3), now, email_id, sqlite3_column_int64(q, 4),
-                        lmi_md_text(q, 5), lmi_md_text(q, 6), lmi_md_text(q, 7), lmi_md_text(q, 8),
-                        lmi_md_text(q, 9));
+                        sqlite3_column_int64(q, 3), now, email_id, sqlite3_column_int64(q, 4));
     sqlite3_reset(q);
     if (!st)
         st = lmi_md_db_status(a, code);
-    return st ? st : code == SQLITE_ROW ? LMAIL_OK : LMAIL_ERR_NOTFOUND;
+    if (st || code != SQLITE_ROW)
+        return st ? st : LMAIL_ERR_NOTFOUND;
+    return text_other_account(c, uid, key);
 }
 
 static lmail_status copy_one(copying *c, lmail_uid uid, int64_t now)

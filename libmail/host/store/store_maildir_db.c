@@ -28,8 +28,10 @@ static const char schema[] =
     "CREATE TABLE flag(key INTEGER PRIMARY KEY,modseq INTEGER,flags INTEGER);"
     "CREATE TABLE message(key INTEGER PRIMARY KEY,mailbox INTEGER,base TEXT,place INTEGER,"
     "suffix TEXT,seen INTEGER,size INTEGER,lf INTEGER,date INTEGER,zone INTEGER,saved INTEGER,"
-    "emailid TEXT,summary INTEGER,envelope BLOB,bodystructure BLOB,parts BLOB,preview BLOB,"
-    "fields BLOB);"
+    "emailid TEXT,summary INTEGER);"
+    /* apart from message, so that what asks for names, sizes and dates reads few pages */
+    "CREATE TABLE summary(key INTEGER PRIMARY KEY,envelope BLOB,bodystructure BLOB,parts BLOB,"
+    "preview BLOB,fields BLOB);"
     "CREATE UNIQUE INDEX message_base ON message(mailbox,base);"
     /* files to unlink, names to follow their flags, UIDs that went */
     "CREATE TABLE gone(id INTEGER PRIMARY KEY,mailbox INTEGER,base TEXT,name TEXT);"

@@ -154,25 +154,22 @@ static lmail_status sync_messages(lmail_delivery *d)
 static lmail_status add_row(md_job *j, lmail_uid uid, lmail_flags seen, int64_t now)
 {
     const md_summary *s = j->message->summary;
-    static const md_summary none = {0};
-    int64_t size = s ? (int64_t)s->size : -1, done = s != NULL;
-    if (!s)
-        s = &none;
-    return lmi_md_run(j->account, MD_MESSAGE_ADD, "iititiiiiiitibbbbb", lmi_md_key(j->box->id, uid),
-                      j->box->id, lmi_str(j->base, j->base_len), (int64_t)j->place,
-                      lmi_str(j->suffix, j->suffix_len), (int64_t)seen, size, (int64_t)0, j->date,
-                      (int64_t)j->zone, now, lmi_str("", 0), done, s->envelope, s->bodystructure,
-                      s->parts, s->preview, s->fields);
+    int64_t key = lmi_md_key(j->box->id, uid), size = s ? (int64_t)s->size : -1, done = s != NULL;
+    lmail_status st = lmi_md_run(j->account, MD_MESSAGE_ADD, "iititiiiiiiti", key, j->box->id,
+                                 lmi_str(j->base, j->base_len), (int64_t)j->place,
+                                 lmi_str(j->suffix, j->suffix_len), (int64_t)seen, size, (int64_t)0,
+                                 j->date, (int64_t)j->zone, now, lmi_str("", 0), done);
+    return st || !s ? st : lmi_md_text_add(j->account, key, s);
 }
 
 /* A scan came first and made the row: only the summary is missing. */
 static lmail_status complete_row(md_job *j, int64_t key)
 {
     const md_summary *s = j->message->summary;
-    return !s ? LMAIL_OK
-              : lmi_md_run(j->account, MD_MESSAGE_SUMMARY, "iiibbbbbi", (int64_t)s->size,
-                           (int64_t)0, (int64_t)1, s->envelope, s->bodystructure, s->parts,
-                           s->preview, s->fields, key);
+    lmail_status st = s ? lmi_md_text_add(j->account, key, s) : LMAIL_OK;
+    if (!st && s)
+        st = lmi_md_run(j->account, MD_MESSAGE_SUMMARY, "iii", (int64_t)s->size, (int64_t)0, key);
+    return st;
 }
 
 static lmail_status insert_one(md_job *j, lmail_snapshot_edit *edit, lmail_modseq modseq,

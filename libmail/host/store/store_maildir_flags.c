@@ -132,6 +132,8 @@ lmail_status lmi_md_drop_rows(md_box *b, lmail_uid_set uids, lmail_snapshot_edit
             if (!st)
                 st = lmi_md_run(a, MD_MESSAGE_DROP, "i", key);
             if (!st)
+                st = lmi_md_run(a, MD_TEXT_DROP, "i", key);
+            if (!st)
                 st = lmi_md_run(a, MD_FLAG_DROP, "i", key);
             if (!st)
                 st = lmail_snapshot_edit_remove(edit, (lmail_uid)uid);

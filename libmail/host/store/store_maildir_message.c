@@ -83,15 +83,21 @@ static lmail_status parse_file(md_store *s, int fd, char *piece, lmail_mime_pars
     return LMAIL_OK;
 }
 
+lmail_status lmi_md_text_add(md_account *a, int64_t key, const md_summary *s)
+{
+    return lmi_md_run(a, MD_TEXT_ADD, "ibbbbb", key, s->envelope, s->bodystructure, s->parts,
+                      s->preview, s->fields);
+}
+
 static lmail_status write_summary(md_account *a, int64_t key, const lmail_mime_summary *m,
                                   unsigned lf)
 {
     md_summary *s = lmi_md_summary_keep(m);
     if (!s)
         return LMAIL_ERR_NOMEM;
-    lmail_status st =
-        lmi_md_run(a, MD_MESSAGE_SUMMARY, "iiibbbbbi", (int64_t)s->size, (int64_t)lf, (int64_t)1,
-                   s->envelope, s->bodystructure, s->parts, s->preview, s->fields, key);
+    lmail_status st = lmi_md_text_add(a, key, s);
+    if (!st)
+        st = lmi_md_run(a, MD_MESSAGE_SUMMARY, "iii", (int64_t)s->size, (int64_t)lf, key);
     free(s);
     return st;
 }
@@ -186,6 +192,10 @@ lmail_status lmi_md_summarise(md_box *b, lmail_uid_set uids)
 static const char *const columns[] = {"size",  "date,zone", "envelope", "bodystructure",
                                       "parts", "preview",   "emailid",  "NULL",
                                       "base",  "saved",     "fields"};
+#define NEEDS_TEXT                                                                                 \
+    (LMAIL_ROW_ENVELOPE | LMAIL_ROW_BODYSTRUCTURE | LMAIL_ROW_PARTS | LMAIL_ROW_PREVIEW |          \
+     LMAIL_ROW_FIELDS)
+#define NEEDS_SUMMARY (LMAIL_ROW_SIZE | NEEDS_TEXT)
 #define COLUMNS (sizeof columns / sizeof *columns)
 
 static lmail_status fetch_statement(md_account *a, unsigned items, sqlite3_stmt **out)
@@ -196,14 +206,17 @@ static lmail_status fetch_statement(md_account *a, unsigned items, sqlite3_stmt 
             return LMAIL_OK;
         }
     }
-    char text[256] = "SELECT key,summary";
+    char text[320] = "SELECT m.key,m.summary";
     for (unsigned i = 0; i < COLUMNS; i++) {
         if (items >> i & 1) {
             strcat(text, ",");
             strcat(text, columns[i]);
         }
     }
-    strcat(text, " FROM message WHERE key BETWEEN ? AND ? ORDER BY key");
+    strcat(text, " FROM message m");
+    if (items & NEEDS_TEXT)
+        strcat(text, " LEFT JOIN summary t ON t.key=m.key");
+    strcat(text, " WHERE m.key BETWEEN ? AND ? ORDER BY m.key");
     unsigned k = a->fetch_next++ % MD_FETCHES;
     sqlite3_finalize(a->fetches[k]);
     a->fetches[k] = NULL;
@@ -260,10 +273,6 @@ static void fill_row(sqlite3_stmt *q, unsigned items, made_texts *made, lmail_ma
     if (items & LMAIL_ROW_FIELDS)
         out->fields = lmi_md_text(q, c++);
 }
-
-#define NEEDS_SUMMARY                                                                              \
-    (LMAIL_ROW_SIZE | LMAIL_ROW_ENVELOPE | LMAIL_ROW_BODYSTRUCTURE | LMAIL_ROW_PARTS |             \
-     LMAIL_ROW_PREVIEW | LMAIL_ROW_FIELDS)
 
 typedef struct fetching {
     const lmail_fetch_args *args;

@@ -344,7 +344,7 @@ static lmail_status add_file(scan *s, found *f)
     int zone;
     lmi_wall_clock(a->store->env, &zone);
     status =
-        lmi_md_run(a, MD_MESSAGE_ADD, "iititiiiiiitinnnnn", key, b->id, base, (int64_t)f->place,
+        lmi_md_run(a, MD_MESSAGE_ADD, "iititiiiiiiti", key, b->id, base, (int64_t)f->place,
                    suffix_of(s, f), (int64_t)flags, (int64_t)-1, (int64_t)0, (int64_t)st.st_mtime,
                    (int64_t)zone, (int64_t)st.st_ctime, lmi_str("", 0), (int64_t)0);
     if (!status)
