@@ -12,8 +12,7 @@
 #define BATCH 64      /* connections of one listener in one turn */
 #define BACK_OFF 100u /* milliseconds without a descriptor */
 
-/* ---- Binding -----------------------------------------------------------------------------------
- */
+/* ---- Binding --------------------------------------------------------------------------------- */
 
 static lmail_status bind_failed(const char *address, char *error, size_t cap)
 {
@@ -163,8 +162,7 @@ lmail_status lmi_listener_bind(lmail_listener *l, const lmail_listener_config *c
     return LMAIL_OK;
 }
 
-/* ---- Accepting ---------------------------------------------------------------------------------
- */
+/* ---- Accepting ------------------------------------------------------------------------------- */
 
 static lmail_loop *least_loaded(lmail_net *net)
 {
@@ -283,8 +281,7 @@ void lmi_accept(uv_poll_t *poll, int status, int events)
             lmi_listener_apply(each);
 }
 
-/* ---- Socket activation -------------------------------------------------------------------------
- */
+/* ---- Socket activation ----------------------------------------------------------------------- */
 
 int lmail_listen_fds(int *first)
 {

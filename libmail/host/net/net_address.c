@@ -118,8 +118,7 @@ lmail_status lmi_address_parse(const char *text, lmi_address *out, int *any)
     return LMAIL_OK;
 }
 
-/* ---- Networks ----------------------------------------------------------------------------------
- */
+/* ---- Networks -------------------------------------------------------------------------------- */
 
 static int is_separator(char c)
 {

@@ -41,8 +41,7 @@ lmail_status lmi_networks_parse(lmi_networks *out, const char *text);
 int lmi_networks_hold(const lmi_networks *n, const lmi_address *a);
 void lmi_networks_done(lmi_networks *n);
 
-/* ---- The PROXY header --------------------------------------------------------------------------
- */
+/* ---- The PROXY header ------------------------------------------------------------------------ */
 
 #define LMI_PROXY_MAX 4096u /* of version 2; version 1 has 107 */
 

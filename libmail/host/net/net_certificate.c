@@ -36,8 +36,7 @@ static lmail_status fail(lmail_status st, char *error, size_t cap, const char *f
     return st;
 }
 
-/* ---- Files -------------------------------------------------------------------------------------
- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 static int write_all(int fd, const char *text, size_t len)
 {
@@ -88,8 +87,7 @@ static int lock_directory(const char *path)
     return fd;
 }
 
-/* ---- Key and certificate -----------------------------------------------------------------------
- */
+/* ---- Key and certificate --------------------------------------------------------------------- */
 
 static int make_key(mbedtls_pk_context *key, const char *path)
 {

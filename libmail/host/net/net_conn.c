@@ -20,8 +20,7 @@ void lmi_conn_state_set(lmail_conn *c, lmi_conn_state state)
     c->state = (uint8_t)state;
 }
 
-/* ---- Beginning ---------------------------------------------------------------------------------
- */
+/* ---- Beginning ------------------------------------------------------------------------------- */
 
 lmail_conn *lmi_conn_new(lmail_net *net, lmi_setup *setup, int fd, int is_unix)
 {
@@ -165,8 +164,7 @@ void lmi_conn_begin(lmail_conn *c)
     lmi_conn_pump(c);
 }
 
-/* ---- Time --------------------------------------------------------------------------------------
- */
+/* ---- Time ------------------------------------------------------------------------------------ */
 
 void lmi_conn_arm(lmail_conn *c)
 {
@@ -231,8 +229,7 @@ static void fire(lmi_timer *timer)
     lmi_conn_arm(c);
 }
 
-/* ---- Ending ------------------------------------------------------------------------------------
- */
+/* ---- Ending ---------------------------------------------------------------------------------- */
 
 void lmi_conn_stop(lmail_conn *c)
 {
@@ -305,8 +302,7 @@ void lmi_conn_finish(lmail_conn *c)
     lmi_loop_check_empty(loop);
 }
 
-/* ---- For the host ------------------------------------------------------------------------------
- */
+/* ---- For the host ---------------------------------------------------------------------------- */
 
 void lmail_conn_wake(lmail_conn *conn)
 {

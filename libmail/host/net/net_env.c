@@ -12,8 +12,7 @@
 
 static const char REPLACEMENT[3] = "\xef\xbf\xbd"; /* U+FFFD */
 
-/* ---- Charsets ----------------------------------------------------------------------------------
- */
+/* ---- Charsets -------------------------------------------------------------------------------- */
 
 /* Registered charset names (RFC 2978 §2.3) less what iconv reads as a path or an option. */
 static int is_charset(lmail_str name)
@@ -80,8 +79,7 @@ static void charset_close(void *ctx, void *converter)
     iconv_close(converter);
 }
 
-/* ---- Unicode -----------------------------------------------------------------------------------
- */
+/* ---- Unicode --------------------------------------------------------------------------------- */
 
 /* One code point to i;unicode-casemap (RFC 5051 §2): title case, then its full decomposition. Where
  * that takes more than four times the octets, the title-cased character itself stays, so that the
@@ -186,8 +184,7 @@ static lmail_status idna(void *ctx, lmail_str in, char *out, size_t cap, size_t 
     return st;
 }
 
-/* ---- The machine -------------------------------------------------------------------------------
- */
+/* ---- The machine ----------------------------------------------------------------------------- */
 
 static lmail_status random_octets(void *ctx, void *out, size_t n)
 {

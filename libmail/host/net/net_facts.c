@@ -75,8 +75,7 @@ lmail_status lmi_conn_proxied(lmail_conn *c, const lmi_proxy *proxy)
     return keep(c, &proxy->source, &proxy->destination, by, proxy->server_name);
 }
 
-/* ---- The header's arrival ----------------------------------------------------------------------
- */
+/* ---- The header's arrival -------------------------------------------------------------------- */
 
 static void refuse(lmail_conn *c, lmail_close_reason reason)
 {

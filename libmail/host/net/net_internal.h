@@ -20,8 +20,7 @@
 lmail_status lmi_net_fail(lmail_status st, char *error, size_t cap, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* ---- Tasks: calls that cross threads, without an allocation ------------------------------------
- */
+/* ---- Tasks: calls that cross threads, without an allocation ---------------------------------- */
 
 typedef struct lmi_task lmi_task;
 struct lmi_task {
@@ -33,8 +32,7 @@ struct lmi_task {
 /* Queue it unless it is queued already. 0: the loop has ended, it will not run. Any thread. */
 int lmi_loop_post_task(lmail_loop *loop, lmi_task *task);
 
-/* ---- Timers: one heap and one uv_timer a loop --------------------------------------------------
- */
+/* ---- Timers: one heap and one uv_timer a loop ------------------------------------------------ */
 
 typedef struct lmi_timer lmi_timer;
 struct lmi_timer {
@@ -58,8 +56,7 @@ void lmi_heap_done(lmi_heap *h);
 
 void lmi_loop_timer_set(lmail_loop *loop, lmi_timer *t, lmail_msec when);
 
-/* ---- Buffers -----------------------------------------------------------------------------------
- */
+/* ---- Buffers --------------------------------------------------------------------------------- */
 
 #define LMI_READ_SMALL (16u * 1024) /* a connection in its command phase */
 #define LMI_READ_LARGE (256u * 1024)
@@ -85,8 +82,7 @@ void lmi_buf_put(lmi_buf_pool *p, lmi_buf *b);    /* NULL is allowed */
 lmi_buf *lmi_buf_shrink(lmi_buf_pool *p, lmi_buf *b);
 void lmi_buf_pool_done(lmi_buf_pool *p);
 
-/* ---- Loops -------------------------------------------------------------------------------------
- */
+/* ---- Loops ----------------------------------------------------------------------------------- */
 
 struct lmail_loop {
     lmail_net *net;
@@ -127,11 +123,10 @@ void lmi_loop_run_posts(lmail_loop *loop);
 void lmi_loop_check_empty(lmail_loop *loop); /* stopping: tell loop 0 when no connection is left */
 void lmi_loop_ready(lmail_conn *c);          /* pump it before the loop next waits */
 
-/* ---- Pools -------------------------------------------------------------------------------------
- */
+/* ---- Pools ----------------------------------------------------------------------------------- */
 
-/* No more submits; its threads finish the queue, then the pool counts down net's pools on loop 0.
- */
+/* No more submits; its threads finish the queue, then the pool counts down net's pools on loop
+ * 0. */
 void lmi_pool_end(lmail_pool *pool);
 void lmi_pool_free(lmail_pool *pool);
 lmail_pool *lmi_pool_next(const lmail_pool *pool);
@@ -150,8 +145,7 @@ struct lmi_job {
 };
 lmail_status lmi_pool_submit_job(lmail_pool *pool, lmi_job *job);
 
-/* ---- Limits by address -------------------------------------------------------------------------
- */
+/* ---- Limits by address ----------------------------------------------------------------------- */
 
 /* How many connections each key has. Not thread-safe: under the net's lock. */
 typedef struct lmi_counts {
@@ -168,8 +162,7 @@ lmail_status lmi_counts_take(lmi_counts *t, uint64_t key,
 void lmi_counts_give(lmi_counts *t, uint64_t key);
 void lmi_counts_done(lmi_counts *t);
 
-/* ---- The net -----------------------------------------------------------------------------------
- */
+/* ---- The net --------------------------------------------------------------------------------- */
 
 struct lmail_net {
     unsigned loops_n;
@@ -206,8 +199,7 @@ void lmi_net_give_key(lmail_net *net, uint64_t key);
 void lmi_net_pool_ended(lmail_net *net);
 void lmi_net_ended(lmail_net *net);
 
-/* ---- Listeners ---------------------------------------------------------------------------------
- */
+/* ---- Listeners ------------------------------------------------------------------------------- */
 
 /* The rules that a connection was accepted under: immutable, counted. */
 typedef struct lmi_setup {
@@ -251,8 +243,7 @@ void lmi_listener_apply(lmail_listener *l); /* on loop 0: bring the socket to it
 void lmi_listener_free(lmail_listener *l);
 void lmi_accept(uv_poll_t *poll, int status, int events);
 
-/* ---- Connections -------------------------------------------------------------------------------
- */
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 typedef enum lmi_conn_state {
     LMI_CONN_PROXY = 1, /* the PROXY header is awaited */

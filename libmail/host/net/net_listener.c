@@ -23,8 +23,7 @@ void lmail_listener_config_init(lmail_listener_config *config)
     *config = (lmail_listener_config)LMAIL_LISTENER_CONFIG_INIT;
 }
 
-/* ---- Setups ------------------------------------------------------------------------------------
- */
+/* ---- Setups ---------------------------------------------------------------------------------- */
 
 static lmail_msec or_default(lmail_msec given, lmail_msec standard)
 {
@@ -97,8 +96,7 @@ void lmi_setup_release(lmi_setup *setup)
     free(setup);
 }
 
-/* ---- Listeners ---------------------------------------------------------------------------------
- */
+/* ---- Listeners ------------------------------------------------------------------------------- */
 
 lmail_status lmail_listener_new(lmail_listener **out, lmail_net *net,
                                 const lmail_listener_config *config, char *error, size_t cap)

@@ -24,8 +24,7 @@ struct uv_loop_s *lmail_loop_uv(lmail_loop *loop)
     return loop->uv;
 }
 
-/* ---- Posts -------------------------------------------------------------------------------------
- */
+/* ---- Posts ----------------------------------------------------------------------------------- */
 
 int lmi_loop_post_task(lmail_loop *loop, lmi_task *task)
 {
@@ -88,8 +87,7 @@ lmail_status lmail_loop_post(lmail_loop *loop, lmail_call_fn *fn, void *arg)
     return LMAIL_ERR_CLOSED;
 }
 
-/* ---- Timers ------------------------------------------------------------------------------------
- */
+/* ---- Timers ---------------------------------------------------------------------------------- */
 
 static void run_timers(uv_timer_t *timer);
 
@@ -161,8 +159,7 @@ void lmail_timer_free(lmail_timer *timer)
     free(timer);
 }
 
-/* ---- Connections to be pumped ------------------------------------------------------------------
- */
+/* ---- Connections to be pumped ---------------------------------------------------------------- */
 
 static void stay_awake(uv_idle_t *idle)
 {
@@ -202,8 +199,7 @@ static void run_ready(uv_prepare_t *prepare)
         uv_idle_stop(&loop->idle);
 }
 
-/* ---- Life --------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* Close callbacks of a loop that never ran are still to come. */
 static void run_out(lmail_loop *loop)

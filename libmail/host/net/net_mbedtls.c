@@ -132,8 +132,7 @@ void lmi_mbed_close_notify(lmi_tls *base)
     mbedtls_ssl_close_notify(&((mbed_filter *)base)->ssl);
 }
 
-/* ---- Facts -------------------------------------------------------------------------------------
- */
+/* ---- Facts ----------------------------------------------------------------------------------- */
 
 static char *copy_name(const unsigned char *text, size_t len)
 {

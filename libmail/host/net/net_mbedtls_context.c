@@ -58,8 +58,7 @@ static lmail_status refuse(char *error, size_t cap, const char *what, size_t ind
                : LMAIL_ERR_ARG;
 }
 
-/* ---- Certificates ------------------------------------------------------------------------------
- */
+/* ---- Certificates ---------------------------------------------------------------------------- */
 
 /* mbedTLS takes PEM only with a terminator counted in; DER goes as it is. *copy is to be wiped. */
 static int terminated(lmail_str in, unsigned char **copy, size_t *len)
@@ -168,8 +167,7 @@ static int name_asked(void *arg, mbedtls_ssl_context *ssl, const unsigned char *
     return 0;
 }
 
-/* ---- Rules -------------------------------------------------------------------------------------
- */
+/* ---- Rules ----------------------------------------------------------------------------------- */
 
 static int ticket_parse(void *arg, mbedtls_ssl_session *session, unsigned char *buf, size_t len)
 {
@@ -235,8 +233,7 @@ static int use_rules(mbed_context *c, const lmail_tls_config *config)
     return rc ? rc : use_tickets(c, config);
 }
 
-/* ---- Life --------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static lmail_status fill(mbed_context *c, const lmail_tls_config *config, char *error, size_t cap)
 {

@@ -53,8 +53,7 @@ void lmail_net_config_init(lmail_net_config *config)
     *config = (lmail_net_config)LMAIL_NET_CONFIG_INIT;
 }
 
-/* ---- Making and freeing ------------------------------------------------------------------------
- */
+/* ---- Making and freeing ---------------------------------------------------------------------- */
 
 static lmail_status make_loops(lmail_net *net, uv_loop_t *uv)
 {
@@ -161,8 +160,7 @@ lmail_loop *lmail_net_loop(lmail_net *net, unsigned index)
     return index < net->loops_n ? &net->loops[index] : NULL;
 }
 
-/* ---- Running -----------------------------------------------------------------------------------
- */
+/* ---- Running --------------------------------------------------------------------------------- */
 
 static void *run_loop(void *arg)
 {
@@ -226,8 +224,7 @@ lmail_status lmail_net_start(lmail_net *net, lmail_call_fn *stopped, void *arg)
     return start(net);
 }
 
-/* ---- Stopping ----------------------------------------------------------------------------------
- */
+/* ---- Stopping -------------------------------------------------------------------------------- */
 
 void lmail_net_stop(lmail_net *net, lmail_msec grace)
 {
@@ -347,8 +344,7 @@ void lmi_net_ended(lmail_net *net)
         net->stopped(net->stopped_arg);
 }
 
-/* ---- Limits ------------------------------------------------------------------------------------
- */
+/* ---- Limits ---------------------------------------------------------------------------------- */
 
 void lmail_net_limits(lmail_net *net, unsigned max_connections, unsigned max_per_address)
 {
@@ -449,8 +445,7 @@ lmail_status lmail_net_get_stats(lmail_net *net, lmail_net_stats *stats)
     return LMAIL_OK;
 }
 
-/* ---- Signals -----------------------------------------------------------------------------------
- */
+/* ---- Signals --------------------------------------------------------------------------------- */
 
 static void signal_came(uv_signal_t *handle, int signum)
 {

@@ -76,8 +76,7 @@ lmail_status lmail_pool_new(lmail_pool **out, lmail_net *net, const lmail_pool_c
     return LMAIL_OK;
 }
 
-/* ---- Workers -----------------------------------------------------------------------------------
- */
+/* ---- Workers --------------------------------------------------------------------------------- */
 
 static void job_home(lmi_task *task)
 {
@@ -151,8 +150,7 @@ static int start_thread(lmail_pool *pool)
     return 1;
 }
 
-/* ---- Jobs --------------------------------------------------------------------------------------
- */
+/* ---- Jobs ------------------------------------------------------------------------------------ */
 
 static lmail_status admit(lmail_pool *pool, lmi_job *job)
 {
@@ -210,8 +208,7 @@ size_t lmail_pool_load(lmail_pool *pool)
     return n;
 }
 
-/* ---- The end -----------------------------------------------------------------------------------
- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 void lmi_pool_end(lmail_pool *pool)
 {

@@ -12,8 +12,7 @@
 
 static const char SIGNATURE[12] = "\r\n\r\n\0\r\nQUIT\n";
 
-/* ---- Version 1 ---------------------------------------------------------------------------------
- */
+/* ---- Version 1 ------------------------------------------------------------------------------- */
 
 /* The next word of *line up to one space or the end. 0: there is none or it is empty. */
 static int next_word(lmail_str *line, lmail_str *word)
@@ -98,8 +97,7 @@ static lmail_status v1_parse(lmail_str in, lmi_proxy *out, size_t *used)
     return LMAIL_OK;
 }
 
-/* ---- Version 2 ---------------------------------------------------------------------------------
- */
+/* ---- Version 2 ------------------------------------------------------------------------------- */
 
 static unsigned be16(const char *p)
 {

@@ -16,8 +16,7 @@
 #define RECORDS (64u * 1024) /* ciphertext made before it is written */
 #define LINGER_MAX (256u * 1024)
 
-/* ---- Reading -----------------------------------------------------------------------------------
- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static void give_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
@@ -125,8 +124,7 @@ static int feed(lmail_conn *c, lmail_msec now)
     return moved;
 }
 
-/* ---- Writing -----------------------------------------------------------------------------------
- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 static void written(uv_write_t *write, int status)
 {
@@ -261,8 +259,7 @@ static size_t flush(lmail_conn *c, lmail_msec now)
     return c->secured ? flush_secured(c, now) : flush_plain(c, now);
 }
 
-/* ---- The pump ----------------------------------------------------------------------------------
- */
+/* ---- The pump -------------------------------------------------------------------------------- */
 
 static size_t unread(const lmail_conn *c)
 {
@@ -315,7 +312,8 @@ static int turn(lmail_conn *c, lmail_msec now, size_t *budget)
         lmi_conn_abort(c, LMAIL_CLOSE_HOST); /* no such filter here: it must not be offered */
         return 0;
     }
-    /* A client may end its side behind its last command: what is being worked on is answered still. */
+    /* A client may end its side behind its last command: what is being worked on is answered
+     * still. */
     if (c->eof && !unread(c) && !c->eof_told && !lmail_session_tickets(c->session)) {
         c->eof_told = 1;
         c->reason = LMAIL_CLOSE_PEER;

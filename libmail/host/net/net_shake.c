@@ -68,8 +68,7 @@ static void stepped(lmail_conn *c, lmi_buf *b, lmi_tls_result result)
     lmi_conn_abort(c, LMAIL_CLOSE_TLS);
 }
 
-/* ---- On a worker -------------------------------------------------------------------------------
- */
+/* ---- On a worker ----------------------------------------------------------------------------- */
 
 static void work(void *arg)
 {
@@ -120,8 +119,7 @@ void lmi_conn_shake_input(lmail_conn *c, lmi_buf *b)
     stepped(c, b, lmi_tls_handshake(c->tls));
 }
 
-/* ---- Afterwards --------------------------------------------------------------------------------
- */
+/* ---- Afterwards ------------------------------------------------------------------------------ */
 
 void lmi_conn_decrypt(lmail_conn *c, lmi_buf *b)
 {

@@ -45,8 +45,7 @@ void lmail_tls_release(lmail_tls *tls)
     free(tls);
 }
 
-/* ---- Filters -----------------------------------------------------------------------------------
- */
+/* ---- Filters --------------------------------------------------------------------------------- */
 
 lmail_status lmi_tls_new(lmi_tls **out, lmail_tls *context)
 {
@@ -110,8 +109,7 @@ lmail_status lmi_tls_binding(lmi_tls *f, unsigned char out[32])
     return f->context->engine->binding(f, out);
 }
 
-/* ---- Output ------------------------------------------------------------------------------------
- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 lmail_str lmi_tls_peek(const lmi_tls *f)
 {
