@@ -1,6 +1,7 @@
 /* store_common.c - small things that every store needs (libmail/host/store.h).
  *
- * Special-use names (RFC 6154 §2, RFC 8457), freeing of results, flag arithmetic, digests for ids. */
+ * Special-use names (RFC 6154 §2, RFC 8457), freeing of results, flag arithmetic, digests for
+ * ids. */
 #include "host/store/store_internal.h"
 
 #include <stdlib.h>

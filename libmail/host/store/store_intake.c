@@ -1,8 +1,8 @@
 /* store_intake.c - octets on their way into a message.
  *
- * A bare LF becomes CRLF unless the message is to be kept octet for octet (literal8, RFC 9051 §4.3);
- * the same octets go to the sink (file or memory) and through the parser, so that a message is
- * touched once. Used by deliveries of every backend. */
+ * A bare LF becomes CRLF unless the message is to be kept octet for octet (literal8, RFC 9051
+ * §4.3); the same octets go to the sink (file or memory) and through the parser, so that a message
+ * is touched once. Used by deliveries of every backend. */
 #include "host/store/store_internal.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* store_internal.h - what the files of the store room share.
  *
- * Names (checking, case of INBOX, NFC), the intake of octets (line ends, summary), decoded fields as
- * one blob, and the evaluation of search trees: all of it is the same for every backend. */
+ * Names (checking, case of INBOX, NFC), the intake of octets (line ends, summary), decoded fields
+ * as one blob, and the evaluation of search trees: all of it is the same for every backend. */
 #ifndef LMI_STORE_INTERNAL_H
 #define LMI_STORE_INTERNAL_H
 
@@ -35,8 +35,8 @@ typedef struct lmi_intake {
     void *user;
 } lmi_intake;
 
-/* Gives octets to sink and parser, a bare LF as CRLF unless exact. Whatever the sink says ends it. A
- * parser out of memory only loses the summary. */
+/* Gives octets to sink and parser, a bare LF as CRLF unless exact. Whatever the sink says ends it.
+ * A parser out of memory only loses the summary. */
 lmail_status lmi_intake_write(lmi_intake *in, lmail_str octets);
 /* The message is whole: its summary, or NULL. */
 const lmail_mime_summary *lmi_intake_end(lmi_intake *in);
@@ -48,8 +48,8 @@ void lmi_fields_write(const lmail_mime_summary *s, char *out);
 
 /* ---- store_search.c */
 
-/* Evaluate through the table's own fetch and read: snapshot first, rows for what is left open, octets
- * for what is still open. */
+/* Evaluate through the table's own fetch and read: snapshot first, rows for what is left open,
+ * octets for what is still open. */
 lmail_status lmi_store_search(const lmail_store *store, lmail_store_mailbox *m,
                               const lmail_env *env, const lmail_snapshot *snapshot,
                               const lmail_search *tree, lmail_uid_set recent, lmail_uid_list *out);

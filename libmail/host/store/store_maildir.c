@@ -146,7 +146,8 @@ void lmi_md_parser_rest(md_store *s, lmail_mime_parser *p)
 
 /* ---- Accounts -------------------------------------------------------------------------------- */
 
-/* The directory of an account without a location. A name is no path: what could lead out is refused. */
+/* The directory of an account without a location. A name is no path: what could lead out is
+ * refused. */
 static lmail_status default_dir(const md_store *s, lmail_str name, char out[MD_PATH])
 {
     size_t root = s->root ? strlen(s->root) : 0;

@@ -1,8 +1,8 @@
 /* store_maildir.h - the Maildir store's own structures.
  *
- * md_account is one account in this process: its directory, its index, its mailboxes (md_box), under
- * one mutex. Handles point to it. Everything that touches the index runs between lmi_md_enter and
- * lmi_md_leave. File octets are read outside. Lock order: account, then store. Two accounts: by
+ * md_account is one account in this process: its directory, its index, its mailboxes (md_box),
+ * under one mutex. Handles point to it. Everything that touches the index runs between lmi_md_enter
+ * and lmi_md_leave. File octets are read outside. Lock order: account, then store. Two accounts: by
  * address. */
 #ifndef LMI_STORE_MAILDIR_H
 #define LMI_STORE_MAILDIR_H
@@ -231,15 +231,15 @@ int lmi_md_db_current(const md_account *a);
 /* The index is damaged: put it aside. */
 void lmi_md_db_discard(md_account *a);
 lmail_status lmi_md_db_status(md_account *a, int code);
-/* A statement, reset, or NULL with a->... the error reported by lmi_md_db_status. fmt, one letter an argument:
- * i int64_t, t lmail_str as text, b lmail_str as blob, n nothing (NULL). */
+/* A statement, reset, or NULL with a->... the error reported by lmi_md_db_status. fmt, one letter
+ * an argument: i int64_t, t lmail_str as text, b lmail_str as blob, n nothing (NULL). */
 lmail_status lmi_md_sql(md_account *a, md_sql which, sqlite3_stmt **out, const char *fmt, ...);
 /* Bind, run to its end, reset. */
 lmail_status lmi_md_run(md_account *a, md_sql which, const char *fmt, ...);
 lmail_status lmi_md_int(md_account *a, md_sql which, int64_t *out, const char *fmt, ...);
 lmail_str lmi_md_text(sqlite3_stmt *st, int column);
-/* A write transaction in which every box can give out uids[i] UIDs and one modseq: rows are loaded, numbers are under their
- * ceilings. ERR_STALE: a box is no more. */
+/* A write transaction in which every box can give out uids[i] UIDs and one modseq: rows are loaded,
+ * numbers are under their ceilings. ERR_STALE: a box is no more. */
 lmail_status lmi_md_begin(md_account *a, md_box *const *boxes, const uint64_t *uids, size_t count);
 lmail_status lmi_md_begin_plain(md_account *a, int full);
 lmail_status lmi_md_commit(md_account *a);
@@ -273,7 +273,8 @@ void lmi_md_uidl(lmail_str base, char *out, size_t *len); /* out has 72 */
 
 /* Read a whole small file (up to 8 MiB). ERR_NOTFOUND. Free *out. */
 lmail_status lmi_md_text_read(const char *path, char **out, size_t *len);
-/* Replace a file as a whole. lock: its name + ".lock" is the temporary file, as Dovecot's dotlock. */
+/* Replace a file as a whole. lock: its name + ".lock" is the temporary file, as Dovecot's
+ * dotlock. */
 lmail_status lmi_md_text_write(md_store *s, const char *path, lmail_str text, int lock, int sync);
 /* Take the next line off *text. 1 or 0. */
 int lmi_md_text_line(lmail_str *text, lmail_str *line);
@@ -384,8 +385,9 @@ void lmi_md_fill_copy(lmail_store *table);
 /* ---- store_maildir_spool.c */
 
 void lmi_md_fill_delivery(lmail_store *table);
-/* Give a file the name `to`: from the path `from`, or when that is NULL from fd. Where no link can be made the octets
- * are copied through `temporary` (same directory tree as `to`) and synced. ERR_NOTFOUND: no such file or directory. */
+/* Give a file the name `to`: from the path `from`, or when that is NULL from fd. Where no link can
+ * be made the octets are copied through `temporary` (same directory tree as `to`) and synced.
+ * ERR_NOTFOUND: no such file or directory. */
 lmail_status lmi_md_link(md_store *s, const char *from, int fd, const char *to,
                          const char *temporary);
 /* Is there room above the reserve? */

@@ -1,9 +1,10 @@
 /* store_maildir_db.c - the index: one SQLite file beside each account (WAL).
  *
- * Opening, schema, prepared statements, transactions, the ceilings of UIDs and modseqs. Everything is
- * synchronous=NORMAL but the raising of a ceiling, which is FULL: a number is given out only below a
- * ceiling that is on the disk. An index that is lost or damaged is made anew from the Maildir. Every
- * writing transaction begins IMMEDIATE; no statement stays open when the account is left. */
+ * Opening, schema, prepared statements, transactions, the ceilings of UIDs and modseqs. Everything
+ * is synchronous=NORMAL but the raising of a ceiling, which is FULL: a number is given out only
+ * below a ceiling that is on the disk. An index that is lost or damaged is made anew from the
+ * Maildir. Every writing transaction begins IMMEDIATE; no statement stays open when the account is
+ * left. */
 #include "host/store/store_maildir.h"
 
 #include <errno.h>

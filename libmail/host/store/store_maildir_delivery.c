@@ -1,9 +1,9 @@
 /* store_maildir_delivery.c - the commit of a delivery: links, one sync, rows.
  *
  * The order is the promise: octets into a spool file without a name; links into every Maildir; one
- * sync after the last link (on ext4 it covers data and links, elsewhere directories are synced too);
- * index rows; then the result. Rows that cannot be written never fail a delivery: the next scan makes
- * them. Threads that deliver to one account put their rows into one transaction. */
+ * sync after the last link (on ext4 it covers data and links, elsewhere directories are synced
+ * too); index rows; then the result. Rows that cannot be written never fail a delivery: the next
+ * scan makes them. Threads that deliver to one account put their rows into one transaction. */
 #include "host/store/store_maildir_delivery.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* store_maildir_delivery.h - a delivery between its spool files (store_maildir_spool.c) and its commit
- * (store_maildir_delivery.c). */
+/* store_maildir_delivery.h - a delivery between its spool files (store_maildir_spool.c) and its
+ * commit (store_maildir_delivery.c). */
 #ifndef LMI_STORE_MAILDIR_DELIVERY_H
 #define LMI_STORE_MAILDIR_DELIVERY_H
 

@@ -1,8 +1,8 @@
 /* store_maildir_flags.c - flags, expunge, and the work that follows them.
  *
  * The index is the truth: STORE and EXPUNGE are done when it has committed. Names on disk follow
- * (table late), files are unlinked (table gone) by tidy: when the service is idle, and when a mailbox
- * is closed. A crash in between loses nothing, the tables are in the index. */
+ * (table late), files are unlinked (table gone) by tidy: when the service is idle, and when a
+ * mailbox is closed. A crash in between loses nothing, the tables are in the index. */
 #include "host/store/store_maildir.h"
 
 #include <dirent.h>

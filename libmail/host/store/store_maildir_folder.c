@@ -1,8 +1,8 @@
 /* store_maildir_folder.c - the Maildir store: mailboxes by name.
  *
  * A folder is a directory of the account; what exists on disk exists, whoever made it. Rows follow.
- * Order of every change: directories first, then the index; the next look takes in what a crash left
- * in between (a directory whose libmail-mailbox names a known id was renamed). */
+ * Order of every change: directories first, then the index; the next look takes in what a crash
+ * left in between (a directory whose libmail-mailbox names a known id was renamed). */
 #include "host/store/store_maildir.h"
 
 #include <dirent.h>

@@ -1,8 +1,8 @@
 /* store_maildir_message.c - what the index keeps of messages, and their octets.
  *
  * fetch gives rows straight out of the index, in slices; nothing stays open behind it. A message
- * that came by another program has no summary yet: it is read and its row filled when somebody first
- * asks. Octets come from the file; a file with bare LF line ends is served as CRLF. */
+ * that came by another program has no summary yet: it is read and its row filled when somebody
+ * first asks. Octets come from the file; a file with bare LF line ends is served as CRLF. */
 #include "host/store/store_maildir.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* store_maildir_open.c - open mailboxes: snapshots, flags by name, files, refresh, recent.
  *
- * A box's snapshot follows the index. What another process wrote is read again only as far as needed:
- * arrivals alone from the last UID on. */
+ * A box's snapshot follows the index. What another process wrote is read again only as far as
+ * needed: arrivals alone from the last UID on. */
 #include "host/store/store_maildir.h"
 
 #include <errno.h>

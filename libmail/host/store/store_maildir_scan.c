@@ -2,8 +2,8 @@
  *
  * A scan reads new/ and cur/ and compares them with the rows. Beside a program that renames, one
  * reading of a directory misses files; so a message is gone only when two readings agree. The
- * directories' times tell when a scan is needed; steps of our own are followed (lmi_md_step) so that
- * they cause none. An index made anew is filled the same way. */
+ * directories' times tell when a scan is needed; steps of our own are followed (lmi_md_step) so
+ * that they cause none. An index made anew is filled the same way. */
 #include "host/store/store_maildir.h"
 
 #include <dirent.h>
@@ -207,8 +207,8 @@ static int exists(const md_box *b, int place, lmail_str base, lmail_str suffix)
            lstat(path, &st) == 0;
 }
 
-/* What another program changed in the name goes into the flags; what we changed and have not written
- * to the name yet stays. */
+/* What another program changed in the name goes into the flags; what we changed and have not
+ * written to the name yet stays. */
 static lmail_status compare(scan *s, sqlite3_stmt *q, found *f)
 {
     md_box *b = s->box;

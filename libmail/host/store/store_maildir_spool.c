@@ -1,7 +1,7 @@
 /* store_maildir_spool.c - messages that come in: octets into a spool file, links to it.
  *
- * The spool file has no name (O_TMPFILE) until it is linked; where the file system cannot do that it
- * lies in a tmp directory. Octets are parsed on their way. What is done with whole messages:
+ * The spool file has no name (O_TMPFILE) until it is linked; where the file system cannot do that
+ * it lies in a tmp directory. Octets are parsed on their way. What is done with whole messages:
  * store_maildir_delivery.c. */
 #include "host/store/store_maildir_delivery.h"
 

@@ -1,7 +1,7 @@
 /* store_memory_mailbox.c - the memory store: open mailboxes and their messages.
  *
- * Flags and modseqs live in the snapshot alone; rows hold the rest. A change makes the next snapshot
- * and replaces the old one under the account's lock. */
+ * Flags and modseqs live in the snapshot alone; rows hold the rest. A change makes the next
+ * snapshot and replaces the old one under the account's lock. */
 #include "host/store/store_memory.h"
 
 #include <stdio.h>

@@ -1,8 +1,9 @@
 /* store_notice.c - telling other processes that an account changed (libmail/host/store.h).
  *
  * RUN/notice is a mapped file: counters, then the ids of the processes that listen, each with a
- * datagram socket RUN/notice.ID. The counter is the truth. A datagram only wakes, and Linux drops it
- * when eleven wait; that is no error. Called by stores after each commit; read by the service. */
+ * datagram socket RUN/notice.ID. The counter is the truth. A datagram only wakes, and Linux drops
+ * it when eleven wait; that is no error. Called by stores after each commit; read by the
+ * service. */
 #include "host/store/store_internal.h"
 
 #include <errno.h>

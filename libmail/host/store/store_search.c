@@ -1,9 +1,9 @@
 /* store_search.c - SEARCH over any store (RFC 9051 §6.4.4).
  *
- * A tree is judged in three values: yes, no, not known yet. Every message is judged first by what the
- * snapshot says; those left open by their row (dates, size, common header fields); those still open
- * by their octets, read once for all text keys together. Works through the table's own fetch and
- * read, so every backend gives the same results. */
+ * A tree is judged in three values: yes, no, not known yet. Every message is judged first by what
+ * the snapshot says; those left open by their row (dates, size, common header fields); those still
+ * open by their octets, read once for all text keys together. Works through the table's own fetch
+ * and read, so every backend gives the same results. */
 #include "host/store/store_internal.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* store_snapshot.c - immutable versions of a mailbox (libmail/host/store.h, "Snapshot").
  *
  * A snapshot is an array of pointers to leaves; versions share leaves, and both carry atomic
- * reference counts, so that any thread may read and drop one. Made by store_snapshot_edit.c, read by
- * sessions; nothing here touches a disk or takes a lock. */
+ * reference counts, so that any thread may read and drop one. Made by store_snapshot_edit.c, read
+ * by sessions; nothing here touches a disk or takes a lock. */
 #include "host/store/store_snapshot.h"
 
 #include <stdlib.h>
