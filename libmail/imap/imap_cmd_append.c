@@ -1,8 +1,8 @@
 /* imap_cmd_append.c - APPEND: a message streams from the literal to the host.
  *
- * RFC 3501 §6.3.11, RFC 4315 §3 (APPENDUID), RFC 7889 §4 (TOOBIG). The host is asked for the mailbox
- * before the client is told to send, so a refused message is never sent at all (unless the client does
- * not wait: then its octets are consumed). Memory does not depend on the message. */
+ * RFC 3501 §6.3.11, RFC 4315 §3 (APPENDUID), RFC 7889 §4 (TOOBIG). The host is asked for the
+ * mailbox before the client is told to send, so a refused message is never sent at all (unless the
+ * client does not wait: then its octets are consumed). Memory does not depend on the message. */
 #include "imap/imap_internal.h"
 
 typedef struct append_data {
@@ -158,8 +158,8 @@ static lmail_status ask_commit(lmi_imap *s)
 
 /* ---- The command ----------------------------------------------------------------------------- */
 
-/* SP mailbox SP [flag-list SP] [date-time SP], and then the literal. *other: it is not the message, but
- * the mailbox's name. */
+/* SP mailbox SP [flag-list SP] [date-time SP], and then the literal. *other: it is not the message,
+ * but the mailbox's name. */
 static lmail_status parse(lmi_imap *s, lmi_imap_args *a, append_data *d, size_t literal_at,
                           int *other)
 {

@@ -1,7 +1,7 @@
 /* imap_cmd_auth.c - STARTTLS, AUTHENTICATE, LOGIN.
  *
- * RFC 3501 §6.2, RFC 4959 (initial response), RFC 5530 (codes). The framing of a SASL exchange is that
- * of sasl_internal.h; what the octets mean is the host's. Whatever held a secret is wiped: the
+ * RFC 3501 §6.2, RFC 4959 (initial response), RFC 5530 (codes). The framing of a SASL exchange is
+ * that of sasl_internal.h; what the octets mean is the host's. Whatever held a secret is wiped: the
  * command's text and line buffers by LMI_ROW_SECRET, the event by the question. */
 #include "imap/imap_internal.h"
 

@@ -1,7 +1,7 @@
 /* imap_cmd_copy.c - COPY, MOVE and their UID forms.
  *
- * RFC 3501 §6.4.7, RFC 4315 §3 (COPYUID), RFC 6851 (MOVE: COPYUID comes first, in an untagged OK, then
- * the EXPUNGE lines, then the tagged line). */
+ * RFC 3501 §6.4.7, RFC 4315 §3 (COPYUID), RFC 6851 (MOVE: COPYUID comes first, in an untagged OK,
+ * then the EXPUNGE lines, then the tagged line). */
 #include "imap/imap_internal.h"
 
 static void put_copyuid(lmi_imap *s)

@@ -1,7 +1,7 @@
 /* imap_cmd_expunge.c - EXPUNGE and UID EXPUNGE.
  *
- * RFC 3501 §6.4.3, RFC 4315 §2.1. What the host removed joins the news; the lines are written as the
- * command ends (imap_update.c). */
+ * RFC 3501 §6.4.3, RFC 4315 §2.1. What the host removed joins the news; the lines are written as
+ * the command ends (imap_update.c). */
 #include "imap/imap_internal.h"
 
 static lmail_status expunged(lmi_imap *s, const void *answer, const lmail_imap_result *r)

@@ -1,10 +1,11 @@
 /* imap_cmd_fetch.c - FETCH and UID FETCH (RFC 3501 §6.4.5, §6.4.8).
  *
- * Rows are pulled in slices. Of a plain plan they become responses while the host's answer is at hand;
- * of one with message octets they are kept, \Seen is set for those that need it, and
- * imap_fetch_stream.c writes them. How many rows a slice has follows from how long they are, and rows
- * beyond twice the output mark are asked for again, so that memory does not depend on what a mailbox
- * holds. A message that is gone is left out and the command ends NO [EXPUNGEISSUED] (RFC 5530 §3). */
+ * Rows are pulled in slices. Of a plain plan they become responses while the host's answer is at
+ * hand; of one with message octets they are kept, \Seen is set for those that need it, and
+ * imap_fetch_stream.c writes them. How many rows a slice has follows from how long they are, and
+ * rows beyond twice the output mark are asked for again, so that memory does not depend on what a
+ * mailbox holds. A message that is gone is left out and the command ends NO [EXPUNGEISSUED] (RFC
+ * 5530 §3). */
 #include "imap/imap_fetch.h"
 
 #include <string.h>
@@ -27,8 +28,8 @@ static lmail_status end(lmi_fetch *f)
     return lmi_imap_finish_ok(s);
 }
 
-/* A literal is begun and cannot be completed. Whatever were written now would be read as its octets;
- * only the end of the connection is understood. */
+/* A literal is begun and cannot be completed. Whatever were written now would be read as its
+ * octets; only the end of the connection is understood. */
 static lmail_status cut_off(lmi_fetch *f)
 {
     lmi_imap *s = f->s;

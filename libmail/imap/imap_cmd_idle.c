@@ -1,7 +1,8 @@
 /* imap_cmd_idle.c - IDLE: the client waits, and hears news as it comes.
  *
- * RFC 2177. The command runs until a line comes; meanwhile each change that the host notifies is told
- * at once, EXPUNGE included. The keepalive line and the autologout are timers in imap_server.c. */
+ * RFC 2177. The command runs until a line comes; meanwhile each change that the host notifies is
+ * told at once, EXPUNGE included. The keepalive line and the autologout are timers in
+ * imap_server.c. */
 #include "imap/imap_internal.h"
 
 static void tell_host(lmi_imap *s, unsigned on)

@@ -1,8 +1,8 @@
 /* imap_cmd_list.c - LIST, LSUB, NAMESPACE.
  *
- * RFC 3501 §6.3.8 and §6.3.9, RFC 2342, RFC 3348 (CHILDREN), RFC 6154 (SPECIAL-USE, with the part of
- * the syntax of RFC 5258 that it needs). The host tells rows in order; here they are matched, and levels
- * of hierarchy that are no mailboxes but match are added. */
+ * RFC 3501 §6.3.8 and §6.3.9, RFC 2342, RFC 3348 (CHILDREN), RFC 6154 (SPECIAL-USE, with the part
+ * of the syntax of RFC 5258 that it needs). The host tells rows in order; here they are matched,
+ * and levels of hierarchy that are no mailboxes but match are added. */
 #include "imap/imap_internal.h"
 
 #include <string.h>
@@ -293,7 +293,8 @@ static lmail_status begin(lmi_imap *s, unsigned lsub)
     if (!(lmi_imap_config(s)->capabilities & LMAIL_IMAP_CAP_SPECIAL_USE))
         d->options &= ~(unsigned)LMAIL_IMAP_RETURN_SPECIAL_USE;
     if (root && !lsub) {
-        /* RFC 3501 §6.3.8: an empty pattern asks for the separator and the root of the reference. */
+        /* RFC 3501 §6.3.8: an empty pattern asks for the separator and the root of the
+         * reference. */
         put_row(s, d, LMAIL_STR(""), LMAIL_IMAP_ATTR_NOSELECT);
         return lmi_imap_finish_ok(s);
     }

@@ -1,6 +1,7 @@
 /* imap_cmd_mailbox.c - CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, STATUS.
  *
- * RFC 3501 §6.3.3 to §6.3.7 and §6.3.10, RFC 6154 §3. One name (or two), one question, one answer. */
+ * RFC 3501 §6.3.3 to §6.3.7 and §6.3.10, RFC 6154 §3. One name (or two), one question, one
+ * answer. */
 #include "imap/imap_internal.h"
 
 static lmail_status answered(lmi_imap *s, const void *answer, const lmail_imap_result *r)

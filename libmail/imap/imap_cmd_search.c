@@ -1,8 +1,8 @@
 /* imap_cmd_search.c - SEARCH and UID SEARCH (RFC 3501 §6.4.4, §6.4.8, §7.2.5).
  *
- * One question with a tree of criteria and the UIDs to look among. What the host found is cut to those,
- * and written as numbers in slices under the output mark: a search that finds a million messages keeps
- * their ranges, not their digits. */
+ * One question with a tree of criteria and the UIDs to look among. What the host found is cut to
+ * those, and written as numbers in slices under the output mark: a search that finds a million
+ * messages keeps their ranges, not their digits. */
 #include "imap/imap_search.h"
 
 #include <string.h>

@@ -89,7 +89,8 @@ static lmail_status selected(lmi_imap *s, const void *answer, const lmail_imap_r
     if (st == LMAIL_ERR_NOMEM)
         return st;
     if (st) {
-        /* Sets out of order, or more than the view may hold. The host has it open: close it again. */
+        /* Sets out of order, or more than the view may hold. The host has it open: close it
+         * again. */
         ((select_data *)s->cmd.data)->closing = 2;
         s->step = ask_close;
         return LMAIL_OK;

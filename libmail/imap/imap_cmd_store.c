@@ -1,7 +1,7 @@
 /* imap_cmd_store.c - STORE and UID STORE.
  *
- * RFC 3501 §6.4.6. The host changes the flags; what they are then is asked and told in slices, as every
- * other change of flags (imap_update.c). */
+ * RFC 3501 §6.4.6. The host changes the flags; what they are then is asked and told in slices, as
+ * every other change of flags (imap_update.c). */
 #include "imap/imap_internal.h"
 
 typedef struct store_data {

@@ -7,9 +7,10 @@
  *   imap_fetch_stream.c  literals out of a message's octets, pulled under the output mark
  *   imap_fetch_filter.c  header fields that pass, out of a header in any split
  *
- * A plan (the parsed items) is either plain - every row is written while the host's answer is at hand -
- * or streams: then rows of one slice are kept in f->slice and written one after another as their octets
- * come. An item of an extension is a row in the table of imap_fetch_parse.c and a writer. */
+ * A plan (the parsed items) is either plain - every row is written while the host's answer is at
+ * hand - or streams: then rows of one slice are kept in f->slice and written one after another as
+ * their octets come. An item of an extension is a row in the table of imap_fetch_parse.c and a
+ * writer. */
 #ifndef LMI_IMAP_FETCH_H
 #define LMI_IMAP_FETCH_H
 
@@ -70,14 +71,14 @@ typedef struct lmi_fetch_plan {
 #define LMI_FETCH_MAX_FIELDS 256u  /* names in all HEADER.FIELDS lists */
 #define LMI_FETCH_MAX_NUMBERS 100u /* levels in a section */
 
-/* macro, item or "(item ...)"; the rest of the arguments is the caller's. OK, ERR_SYNTAX, ERR_LIMIT,
- * ERR_NOMEM. Source: RFC 3501 §6.4.5 and §9. */
+/* macro, item or "(item ...)"; the rest of the arguments is the caller's. OK, ERR_SYNTAX,
+ * ERR_LIMIT, ERR_NOMEM. Source: RFC 3501 §6.4.5 and §9. */
 lmail_status lmi_fetch_parse(lmi_imap_args *a, lmi_fetch_plan *plan);
 
 /* ---- Header fields --------------------------------------------------------------------------- */
 
-/* A header comes in any split, the octets of the fields that pass go out, clipped to begin..end, then
- * an empty line. Lines that are no field do not pass. */
+/* A header comes in any split, the octets of the fields that pass go out, clipped to begin..end,
+ * then an empty line. Lines that are no field do not pass. */
 typedef struct lmi_fetch_filter {
     const lmi_fetch_item *item;
     uint64_t begin, end; /* window of what passes */

@@ -1,9 +1,9 @@
 /* imap_fetch_filter.c - HEADER.FIELDS and HEADER.FIELDS.NOT: the fields of a header that pass.
  *
- * RFC 3501 §6.4.5. Takes a header in any split and emits slices of it, so that a header of any length
- * is filtered in the memory of one field name. A field is a line "name:" with the lines that begin
- * with a blank behind it; a line that is neither is no field and does not pass. The empty line at the
- * end is always there. Called by imap_fetch_write.c and imap_fetch_stream.c. */
+ * RFC 3501 §6.4.5. Takes a header in any split and emits slices of it, so that a header of any
+ * length is filtered in the memory of one field name. A field is a line "name:" with the lines that
+ * begin with a blank behind it; a line that is neither is no field and does not pass. The empty
+ * line at the end is always there. Called by imap_fetch_write.c and imap_fetch_stream.c. */
 #include "imap/imap_fetch.h"
 
 #include <string.h>
@@ -130,7 +130,8 @@ static void name_octet(lmi_fetch_filter *f, char c)
         f->state = IN_BLANK;
 }
 
-/* A line that begins with a name and a colon, both here: no octet need be held. 0: it is not that. */
+/* A line that begins with a name and a colon, both here: no octet need be held. 0: it is not
+ * that. */
 static int whole_name(lmi_fetch_filter *f, lmail_str in)
 {
     size_t n = 0, max = in.len < sizeof f->hold ? in.len : sizeof f->hold;

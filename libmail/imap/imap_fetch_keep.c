@@ -1,7 +1,7 @@
 /* imap_fetch_keep.c - rows that wait for octets, and where the octets of each section lie.
  *
- * RFC 3501 §6.4.5: part numbers through the parts of the row, partial ranges clipped. Of a row only the
- * texts that will be written are copied; its parts become one range for each item. Called by
+ * RFC 3501 §6.4.5: part numbers through the parts of the row, partial ranges clipped. Of a row only
+ * the texts that will be written are copied; its parts become one range for each item. Called by
  * imap_cmd_fetch.c while the host's answer is at hand. */
 #include "imap/imap_fetch.h"
 

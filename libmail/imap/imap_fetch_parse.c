@@ -1,8 +1,8 @@
 /* imap_fetch_parse.c - what a client wants of messages: items, macros, sections, partial ranges.
  *
- * RFC 3501 §6.4.5 and §9. One table of words; what an item needs of the host's rows, and whether its
- * octets stream, is decided here, once a command. Called by imap_cmd_fetch.c. Writes nothing, asks
- * nothing. */
+ * RFC 3501 §6.4.5 and §9. One table of words; what an item needs of the host's rows, and whether
+ * its octets stream, is decided here, once a command. Called by imap_cmd_fetch.c. Writes nothing,
+ * asks nothing. */
 #include "imap/imap_fetch.h"
 
 #include <string.h>

@@ -1,12 +1,12 @@
 /* imap_fetch_stream.c - literals of a message's octets, pulled from the host under the output mark.
  *
- * RFC 3501 §6.4.5, §7.4.2. Rows of one slice are kept; they are written in order, each literal as its
- * octets come. A bounded number of asks runs ahead of what is written, across items and rows. Octets
- * go out as the host lent them, without a copy, but for a few and for filtered headers.
+ * RFC 3501 §6.4.5, §7.4.2. Rows of one slice are kept; they are written in order, each literal as
+ * its octets come. A bounded number of asks runs ahead of what is written, across items and rows.
+ * Octets go out as the host lent them, without a copy, but for a few and for filtered headers.
  *
- * A literal's length is promised when its first octets are there, so a message that has gone meanwhile
- * is left out, or a later section of it is NIL. What cannot be read after that ends the session, for
- * there is no other way to tell the client that the literal is not whole. */
+ * A literal's length is promised when its first octets are there, so a message that has gone
+ * meanwhile is left out, or a later section of it is NIL. What cannot be read after that ends the
+ * session, for there is no other way to tell the client that the literal is not whole. */
 #include "imap/imap_fetch.h"
 
 #include <string.h>
@@ -24,8 +24,8 @@ static void remove_ask(lmi_fetch *f, size_t i)
     memmove(&f->asks[i], &f->asks[i + 1], (f->ask_count - i) * sizeof *f->asks);
 }
 
-/* Nobody waits for the octets of a row, or of one of its items, any more. Asks behind the one that is
- * being written belong to it or come later. */
+/* Nobody waits for the octets of a row, or of one of its items, any more. Asks behind the one that
+ * is being written belong to it or come later. */
 static void drop_asks(lmi_fetch *f, int all_items)
 {
     for (size_t i = 0; i < f->ask_count;) {
@@ -67,7 +67,8 @@ static int next_piece(lmi_fetch *f, lmi_fetch_ask *out)
             const lmi_fetch_range *r = range_of(f, f->next_row, f->next_item);
             if (!r || r->nil || f->next_offset >= r->end - r->begin)
                 continue;
-            /* A filtered header may have to be read twice: nothing is asked ahead of or behind it. */
+            /* A filtered header may have to be read twice: nothing is asked ahead of or behind
+             * it. */
             if (f->plan.items[f->next_item].fields != LMI_FIELDS_ALL && f->ask_count)
                 return 0;
             uint64_t left = r->end - r->begin - f->next_offset;
@@ -301,8 +302,8 @@ static void put_new_flags(lmi_fetch *f)
     lmi_fetch_write_flags(f, NULL, &row->row);
 }
 
-/* May the row at hand be begun? Not before the first octets it needs are there; if they cannot be had,
- * the message is left out. 0: wait. */
+/* May the row at hand be begun? Not before the first octets it needs are there; if they cannot be
+ * had, the message is left out. 0: wait. */
 static int open_row(lmi_fetch *f)
 {
     for (size_t i = 0; i < f->plan.count; i++) {

@@ -1,9 +1,9 @@
 /* imap_fetch_write.c - rows of a FETCH as untagged responses (RFC 3501 §7.4.2).
  *
  * Short pieces are put together in f->line and go out at once, ready texts of the host (ENVELOPE,
- * BODYSTRUCTURE) straight from its answer: each octet is copied once. The text of flags is kept while
- * they stay the same, for most messages have the flags of their neighbour. Called by imap_cmd_fetch.c
- * and imap_fetch_stream.c; never asks anything. */
+ * BODYSTRUCTURE) straight from its answer: each octet is copied once. The text of flags is kept
+ * while they stay the same, for most messages have the flags of their neighbour. Called by
+ * imap_cmd_fetch.c and imap_fetch_stream.c; never asks anything. */
 #include "imap/imap_fetch.h"
 
 #include <string.h>
@@ -131,7 +131,8 @@ void lmi_fetch_write_size(lmi_fetch *f, const lmi_fetch_item *item, const lmail_
     lmi_fetch_put_u64(f, row->octets);
 }
 
-/* A store that has no such text for a message still gives the client something of the right shape. */
+/* A store that has no such text for a message still gives the client something of the right
+ * shape. */
 void lmi_fetch_write_envelope(lmi_fetch *f, const lmi_fetch_item *item,
                               const lmail_imap_fetch_row *row)
 {

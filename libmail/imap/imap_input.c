@@ -1,9 +1,10 @@
 /* imap_input.c - from octets to commands.
  *
- * A command is lines with literals between them (RFC 9051 §2.2.1, §4.3; RFC 7888). Its text is gathered
- * with the literals in place, up to the limits of the configuration; a row's literal hook may take a
- * literal as a stream instead. A command that is refused is still read to its end, literals included,
- * so that none of its octets is ever taken for a command. Asks the host nothing. */
+ * A command is lines with literals between them (RFC 9051 §2.2.1, §4.3; RFC 7888). Its text is
+ * gathered with the literals in place, up to the limits of the configuration; a row's literal hook
+ * may take a literal as a stream instead. A command that is refused is still read to its end,
+ * literals included, so that none of its octets is ever taken for a command. Asks the host
+ * nothing. */
 #include "imap/imap_internal.h"
 
 #include <string.h>

@@ -179,8 +179,8 @@ void lmi_imap_set_timer(lmi_imap *s);
 
 /* imap_input.c */
 lmail_status lmi_imap_input(lmail_session *base, lmail_str in, size_t *used);
-/* The command is not to be run: read to its end, then finish so. `text` is static or in the arena.
- */
+/* The command is not to be run: read to its end, then finish so. `text` is static or in the
+ * arena. */
 void lmi_imap_refuse(lmi_imap *s, lmi_imap_kind kind, lmail_imap_code code, lmail_str text);
 /* For a literal hook that took over: the announced literal is wanted, or not. want: "+" is written
  * for a synchronising one and its octets go to s->stream_octets, which says PENDING when it asked a
@@ -202,8 +202,8 @@ lmail_status lmi_imap_drive(lmi_imap *s);
 lmail_status lmi_imap_finish(lmi_imap *s, lmi_imap_kind kind, lmail_imap_code code, lmail_str text);
 /* OK with "NAME completed". */
 lmail_status lmi_imap_finish_ok(lmi_imap *s);
-/* As the host's answer says; `usual` is the code of a NO that has none. OK gives "NAME completed".
- */
+/* As the host's answer says; `usual` is the code of a NO that has none. OK gives "NAME
+ * completed". */
 lmail_status lmi_imap_finish_result(lmi_imap *s, const lmail_imap_result *r, lmail_imap_code usual);
 /* BAD with what the reader expected, for ERR_SYNTAX; NO [LIMIT] for ERR_LIMIT; passes ERR_NOMEM on.
  * So `if (st) return lmi_imap_finish_parse(s, st);` */
@@ -303,8 +303,8 @@ lmail_status lmi_imap_number64(lmi_imap_args *a, uint64_t *out);
 /* A mailbox name, decoded and checked. With `pattern`, wildcards may stand in it. */
 lmail_status lmi_imap_mailbox(lmi_imap_args *a, lmail_str *out);
 lmail_status lmi_imap_pattern(lmi_imap_args *a, lmail_str *out);
-/* "(\Seen $word ...)" or without parentheses where `bare` allows it. Keywords in order, once each.
- */
+/* "(\Seen $word ...)" or without parentheses where `bare` allows it. Keywords in order,
+ * once each. */
 typedef struct lmi_imap_flags {
     lmail_flags system;
     lmail_str *names;
@@ -355,8 +355,8 @@ void lmi_imap_put_astring(lmi_imap *s, lmail_str text);
 void lmi_imap_put_mailbox(lmi_imap *s, lmail_str name);
 void lmi_imap_put_prefix(lmi_imap *s, lmail_str name);                /* the same, always quoted */
 void lmi_imap_put_flag_list(lmi_imap *s, lmail_flags flags, int any); /* any: and "\*" */
-/* The text of put_flags into out[0..cap); returns its length, and if that is above cap there is nothing
- * of use in out. */
+/* The text of put_flags into out[0..cap); returns its length, and if that is above cap there is
+ * nothing of use in out. */
 size_t lmi_imap_flags_text(const lmi_imap *s, lmail_flags flags, char *out, size_t cap);
 void lmi_imap_put_flags(lmi_imap *s,
                         lmail_flags flags);            /* "(\Seen $x)", names of the open mailbox */
@@ -378,8 +378,9 @@ lmail_status lmi_imap_update_step(lmi_imap *s, int expunge);
 lmail_status lmi_imap_change(lmi_imap *s, const lmail_imap_change *c);
 /* "* FLAGS ..." and "* OK [PERMANENTFLAGS ...]". */
 void lmi_imap_put_flag_tables(lmi_imap *s);
-/* Ask for the flags of a slice of these messages (a set within the view) and tell them, with their UID
- * if the command has its UID form. A command sets s->told to 0 and calls it as its step until END. */
+/* Ask for the flags of a slice of these messages (a set within the view) and tell them, with their
+ * UID if the command has its UID form. A command sets s->told to 0 and calls it as its step until
+ * END. */
 lmail_status lmi_imap_tell_flags(lmi_imap *s, lmail_uid_set set);
 
 /* ---- Commands -------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* imap_match.c - matching mailbox names against LIST patterns.
  *
- * RFC 3501 §6.3.8: "*" is anything, "%" anything but the hierarchy separator. The set of places in the
- * pattern where the match may stand is carried along the name, so no pattern costs more than its length
- * times the name's. Pure: hosts call it too. */
+ * RFC 3501 §6.3.8: "*" is anything, "%" anything but the hierarchy separator. The set of places in
+ * the pattern where the match may stand is carried along the name, so no pattern costs more than
+ * its length times the name's. Pure: hosts call it too. */
 #include <libmail/imap.h>
 
 #include <string.h>

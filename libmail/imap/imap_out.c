@@ -1,8 +1,9 @@
 /* imap_out.c - writing responses.
  *
- * The one place where text of the host becomes IMAP syntax, so that nothing it says can end a line or
- * begin another response (RFC 9051 §9: string, astring, nstring, flag-list, date-time, sequence-set).
- * A writer that fails leaves the first error in s->failed, where the core looks after each step. */
+ * The one place where text of the host becomes IMAP syntax, so that nothing it says can end a line
+ * or begin another response (RFC 9051 §9: string, astring, nstring, flag-list, date-time,
+ * sequence-set). A writer that fails leaves the first error in s->failed, where the core looks
+ * after each step. */
 #include "imap/imap_internal.h"
 
 #include <libmail/codec.h>

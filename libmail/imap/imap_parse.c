@@ -1,8 +1,8 @@
 /* imap_parse.c - reading a command's arguments: atoms, strings, numbers, lists, sets.
  *
  * RFC 3501 §9 and RFC 9051 §9. The text is one command with its literals in place ("{n}" CRLF and n
- * octets), so a literal is read like any other string and nothing here waits for input. Stops at the
- * first octet that does not fit and says what should stand there. */
+ * octets), so a literal is read like any other string and nothing here waits for input. Stops at
+ * the first octet that does not fit and says what should stand there. */
 #include "imap/imap_internal.h"
 
 #include <libmail/codec.h>

@@ -1,7 +1,8 @@
 /* imap_parse_more.c - arguments with a meaning: mailbox names, flags, dates.
  *
- * RFC 3501 §5.1 and §9. Names arrive in modified UTF-7 and leave as UTF-8 in NFC; what could confuse a
- * host (NUL, control characters, empty levels) is refused here, once. Called by the commands. */
+ * RFC 3501 §5.1 and §9. Names arrive in modified UTF-7 and leave as UTF-8 in NFC; what could
+ * confuse a host (NUL, control characters, empty levels) is refused here, once. Called by the
+ * commands. */
 #include "imap/imap_internal.h"
 
 #include <libmail/codec.h>
@@ -232,7 +233,8 @@ static int day_fits(int year, int month, int day)
     return year >= 1 && day >= 1 && day <= last[month - 1] + leap;
 }
 
-/* RFC 9051 §9: date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE */
+/* RFC 9051 §9: date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone
+ * DQUOTE */
 lmail_status lmi_imap_date_time(lmi_imap_args *a, int64_t *seconds, int *zone)
 {
     size_t from = a->at;

@@ -1,8 +1,9 @@
 /* imap_question.c - asking the host, and taking its answers at once or late by one road.
  *
- * Each question copies its event into the question's own arena, calls the host, and hands the answer to
- * the command's `then`. Changes that an answer brings are taken in first. The public answer functions
- * stand here too. Login and SASL have questions of their own in imap_cmd_auth.c. */
+ * Each question copies its event into the question's own arena, calls the host, and hands the
+ * answer to the command's `then`. Changes that an answer brings are taken in first. The public
+ * answer functions stand here too. Login and SASL have questions of their own in
+ * imap_cmd_auth.c. */
 #include "imap/imap_internal.h"
 
 #include <stddef.h>

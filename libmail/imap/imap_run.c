@@ -1,8 +1,8 @@
 /* imap_run.c - one command from its last octet to its tagged line.
  *
- * Commands run one at a time and in order (RFC 9051 §5.5). A command is finished with a result; before
- * the tagged line the client hears the news that it may hear at this point (§7.5.1). All writes to
- * cmd.running but the first are here. */
+ * Commands run one at a time and in order (RFC 9051 §5.5). A command is finished with a result;
+ * before the tagged line the client hears the news that it may hear at this point (§7.5.1). All
+ * writes to cmd.running but the first are here. */
 #include "imap/imap_internal.h"
 
 #include <stdio.h>

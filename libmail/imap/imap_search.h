@@ -5,8 +5,8 @@
  *   imap_search_text.c   text of keys in whatever charset, to UTF-8
  *   imap_search_tree.c   making the tree: joining, simplifying, what UIDs it can find at all
  *
- * SORT, THREAD and the search parts of other commands read their criteria with the same functions; an
- * extension's key is a row in the table. */
+ * SORT, THREAD and the search parts of other commands read their criteria with the same functions;
+ * an extension's key is a row in the table. */
 #ifndef LMI_IMAP_SEARCH_H
 #define LMI_IMAP_SEARCH_H
 

@@ -1,9 +1,9 @@
 /* imap_search_parse.c - search keys.
  *
  * RFC 3501 §6.4.4 and §9, search-key. One table: word, reader of its arguments, and what it makes.
- * Sequence sets become UID sets, RECENT becomes the UIDs the session knows to be recent, NEW, OLD and
- * the UN-forms become combinations, so that a host has few operators to know. Depth and number of keys
- * are limited. Called by imap_cmd_search.c. */
+ * Sequence sets become UID sets, RECENT becomes the UIDs the session knows to be recent, NEW, OLD
+ * and the UN-forms become combinations, so that a host has few operators to know. Depth and number
+ * of keys are limited. Called by imap_cmd_search.c. */
 #include "imap/imap_search.h"
 
 #include <string.h>
@@ -142,7 +142,8 @@ static lmail_status read_or(lmi_search_reader *r, const word *w, lmail_search **
 
 /* ---- Sets ------------------------------------------------------------------------------------ */
 
-/* Ranges with the smaller end first, in any order, to a UID set, in place: sorted by `first`, joined. */
+/* Ranges with the smaller end first, in any order, to a UID set, in place: sorted by `first`,
+ * joined. */
 static size_t tidy(lmail_uid_range *p, size_t count)
 {
     /* Shell sort: no recursion, no memory; sets come sorted from most clients. */
@@ -166,8 +167,8 @@ static size_t tidy(lmail_uid_range *p, size_t count)
     return made;
 }
 
-/* The UIDs of a range of numbers. 0: there is no such message. The range of UIDs between two messages
- * of the view stands for those of the view between them, for nothing else is searched. */
+/* The UIDs of a range of numbers. 0: there is no such message. The range of UIDs between two
+ * messages of the view stands for those of the view between them, for nothing else is searched. */
 static int span(const lmi_search_reader *r, int uid, lmi_imap_seq seq, lmail_uid_range *out)
 {
     const lmi_imap_view *v = &r->mbox->view;

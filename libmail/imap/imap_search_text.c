@@ -1,8 +1,8 @@
 /* imap_search_text.c - the strings of search keys, in the charset the client named, as UTF-8.
  *
- * RFC 3501 §6.4.4 CHARSET. US-ASCII, UTF-8 and ISO-8859-1 are known without help; everything else is
- * the host's lmail_env. Without CHARSET a string is taken as UTF-8, as RFC 9051 §6.4.4 has it and many
- * clients assume: every US-ASCII text is one. Called by imap_search_parse.c. */
+ * RFC 3501 §6.4.4 CHARSET. US-ASCII, UTF-8 and ISO-8859-1 are known without help; everything else
+ * is the host's lmail_env. Without CHARSET a string is taken as UTF-8, as RFC 9051 §6.4.4 has it
+ * and many clients assume: every US-ASCII text is one. Called by imap_search_parse.c. */
 #include "imap/imap_search.h"
 
 #include <libmail/codec.h>

@@ -1,7 +1,7 @@
 /* imap_server.c - the setup that sessions share, the session, its timers, its getters.
  *
- * What the pump calls (lmi_class) stands here; commands are read in imap_input.c and run in imap_run.c.
- * RFC 9051 §3 (states), §5.4 (autologout). */
+ * What the pump calls (lmi_class) stands here; commands are read in imap_input.c and run in
+ * imap_run.c. RFC 9051 §3 (states), §5.4 (autologout). */
 #include "imap/imap_internal.h"
 
 #include <string.h>

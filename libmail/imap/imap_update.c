@@ -2,8 +2,8 @@
  *
  * RFC 9051 §5.2, §7.4.1, §7.5.1, RFC 3501 §7.4.1. News waits in the sets of lmi_imap_mbox until a
  * command ends (or the client idles); then it is written in slices, so that a million lines need no
- * more memory than the output mark. Flags are asked of the host only now: ten changes to one message
- * are one line. The view changes here and nowhere else. */
+ * more memory than the output mark. Flags are asked of the host only now: ten changes to one
+ * message are one line. The view changes here and nowhere else. */
 #include "imap/imap_internal.h"
 
 #define LINES 256u /* of one slice */
