@@ -1,8 +1,8 @@
 /* mime_address.c - address lists (RFC 5322 §3.4, §4.4; groups RFC 6854).
  *
- * Called for ENVELOPE and for the fields a store keeps. An element of the list is first measured - where
- * it ends, whether it has an angle address or is a group - and then written to the caller's scratch.
- * Each octet is looked at a bounded number of times, whatever stands there. */
+ * Called for ENVELOPE and for the fields a store keeps. An element of the list is first measured -
+ * where it ends, whether it has an angle address or is a group - and then written to the caller's
+ * scratch. Each octet is looked at a bounded number of times, whatever stands there. */
 #include "mime_internal.h"
 
 #include <string.h>
@@ -27,8 +27,8 @@ static size_t skip_comment(lmail_str s, size_t at)
     return s.len;
 }
 
-/* Behind a quoted string or domain literal that begins at `at`; one that is never closed is its first
- * octet alone, so that a stray quote does not swallow the list. */
+/* Behind a quoted string or domain literal that begins at `at`; one that is never closed is its
+ * first octet alone, so that a stray quote does not swallow the list. */
 static size_t skip_quoted(lmail_str s, size_t at, char close)
 {
     for (size_t i = at + 1; i < s.len; i++) {
@@ -138,8 +138,8 @@ static void put_content(writer *w, lmail_str s)
 
 enum { PHRASE, LOCAL };
 
-/* Words without quotes and comments. White space between words becomes one space, in a local part not
- * around dots (RFC 5322 §4.4 obs-local-part). *quoted: there was a quoted string. */
+/* Words without quotes and comments. White space between words becomes one space, in a local part
+ * not around dots (RFC 5322 §4.4 obs-local-part). *quoted: there was a quoted string. */
 static lmail_str put_words(writer *w, lmail_str s, int kind, unsigned *quoted)
 {
     size_t from = w->len;
@@ -170,7 +170,8 @@ static lmail_str put_words(writer *w, lmail_str s, int kind, unsigned *quoted)
     return since(w, from);
 }
 
-/* Without white space and comments; `stop`: end at a word that no dot joins ("b" of "b and more"). */
+/* Without white space and comments; `stop`: end at a word that no dot joins ("b" of "b and
+ * more"). */
 static lmail_str put_domain(writer *w, lmail_str s, int stop)
 {
     size_t from = w->len;

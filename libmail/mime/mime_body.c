@@ -1,7 +1,7 @@
 /* mime_body.c - BODY is BODYSTRUCTURE without its extension data (RFC 9051 §7.5.2).
  *
- * A store keeps one text; this makes the other when a client asks. It reads the text as any client would, so
- * a damaged row is noticed, not sent. */
+ * A store keeps one text; this makes the other when a client asks. It reads the text as any client
+ * would, so a damaged row is noticed, not sent. */
 #include "mime_internal.h"
 
 #define MAX_NESTING (3 * LMI_MIME_MAX_DEPTH) /* lists within lists */

@@ -1,8 +1,8 @@
 /* mime_bodystructure.c - BODYSTRUCTURE (RFC 9051 §7.5.2, RFC 3501 §7.4.2).
  *
- * What a part's header decides is written when the header ends; sizes come at the end of the message, when
- * the pieces are put together. RFC 2231 continuations are joined; a value with a charset keeps
- * RFC 2231's form and has "*" behind its name, as in the field itself. */
+ * What a part's header decides is written when the header ends; sizes come at the end of the
+ * message, when the pieces are put together. RFC 2231 continuations are joined; a value with a
+ * charset keeps RFC 2231's form and has "*" behind its name, as in the field itself. */
 #include "mime_internal.h"
 
 #include <string.h>

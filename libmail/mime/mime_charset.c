@@ -1,7 +1,7 @@
 /* mime_charset.c - charsets to UTF-8 in pieces.
  *
- * UTF-8, ASCII and Latin-1 here; all others through lmail_env. Called by the decoders of header words and
- * bodies. Never fails: what cannot be read becomes U+FFFD. */
+ * UTF-8, ASCII and Latin-1 here; all others through lmail_env. Called by the decoders of header
+ * words and bodies. Never fails: what cannot be read becomes U+FFFD. */
 #include "mime_internal.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
 /* mime_date.c - Date: values (RFC 5322 §3.3, obsolete forms §4.3) and what programs write instead.
  *
- * Called for SORT, SEARCH SENT* and by sessions that show a date. Reads words in any order that makes
- * sense: "Tue, 1 Jul 2003 10:52:37 +0200", "Tue Jul  1 10:52:37 2003", "2003-07-01T10:52:37Z". */
+ * Called for SORT, SEARCH SENT* and by sessions that show a date. Reads words in any order that
+ * makes sense: "Tue, 1 Jul 2003 10:52:37 +0200", "Tue Jul  1 10:52:37 2003",
+ * "2003-07-01T10:52:37Z". */
 #include "mime_internal.h"
 
 typedef struct date {

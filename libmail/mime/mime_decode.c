@@ -1,7 +1,7 @@
 /* mime_decode.c - bodies: transfer encoding (RFC 2045 §6) off, charset to UTF-8, in pieces.
  *
- * Called by the preview and the matcher while a message streams, and by hosts for BINARY and their own
- * text indexes. Memory is one fixed block. */
+ * Called by the preview and the matcher while a message streams, and by hosts for BINARY and their
+ * own text indexes. Memory is one fixed block. */
 #include "mime_internal.h"
 
 #include <string.h>

@@ -1,8 +1,8 @@
 /* mime_entity.c - entities begin, get their header, and end (RFC 2046 §5.1, §5.2.1).
  *
- * Called by the scanner of mime_parser.c, which knows lines and offsets; here the tree of parts grows, what a
- * header decides is written down, and boundaries to look for are kept. Broken nesting is mended here: a
- * multipart always gets a part, a message inside always exists. */
+ * Called by the scanner of mime_parser.c, which knows lines and offsets; here the tree of parts
+ * grows, what a header decides is written down, and boundaries to look for are kept. Broken nesting
+ * is mended here: a multipart always gets a part, a message inside always exists. */
 #include "mime_internal.h"
 
 #include <string.h>
@@ -97,7 +97,8 @@ static void boundary_add(lmail_mime_parser *p, lmail_str boundary)
     find_longest(p);
 }
 
-/* Boundaries leave in the order opposite to their coming, so this one is the first of its length. */
+/* Boundaries leave in the order opposite to their coming, so this one is the first of its
+ * length. */
 void lmi_mime_boundary_drop(lmail_mime_parser *p, unsigned depth)
 {
     lmi_mime_open *open = &p->open[depth];
@@ -243,8 +244,8 @@ void lmi_mime_entity_close(lmail_mime_parser *p, unsigned depth, uint64_t end, u
     while (p->depth > depth && !p->st) {
         lmi_mime_open *open = top(p);
         lmail_mime_part *part = &p->part[open->part];
-        /* An entity that began on the very line that ends it has the line end in front of that line before
-         * it, not behind; so have those around it. */
+        /* An entity that began on the very line that ends it has the line end in front of that line
+         * before it, not behind; so have those around it. */
         if (part->body_begin > end)
             end = part->body_begin;
         if (open->lines_before > lines)

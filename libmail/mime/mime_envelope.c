@@ -1,7 +1,7 @@
 /* mime_envelope.c - ENVELOPE out of a header (RFC 9051 §7.5.2, RFC 3501 §7.4.2).
  *
- * Called for the message and for each message inside it, and by stores without a cache. Strings keep
- * their encoded words; 8-bit ones become literals, so that the text is valid in every mode. */
+ * Called for the message and for each message inside it, and by stores without a cache. Strings
+ * keep their encoded words; 8-bit ones become literals, so that the text is valid in every mode. */
 #include "mime_internal.h"
 
 #include <string.h>
@@ -29,8 +29,8 @@ static void put_nstring(lmi_mime_out *o, lmail_str text, int there)
         lmi_mime_put(o, LMAIL_STR("NIL"));
 }
 
-/* RFC 9051: "a group start has a NIL host, a group end NIL mailbox and host". So an address without a
- * domain has an empty host, not NIL. */
+/* RFC 9051: "a group start has a NIL host, a group end NIL mailbox and host". So an address without
+ * a domain has an empty host, not NIL. */
 static void put_address(lmi_mime_out *o, const lmail_mime_address *a)
 {
     lmi_mime_put_char(o, '(');

@@ -1,7 +1,8 @@
-/* mime_header.c - what a header says about its body: type, encoding, boundary (RFC 2045, 2046, 2183).
+/* mime_header.c - what a header says about its body: type, encoding, boundary (RFC 2045, 2046,
+ * 2183).
  *
- * Called by the parser at the end of each header. Whatever is missing or broken gets RFC 2045 §5.2's
- * default, so that every entity has a type. */
+ * Called by the parser at the end of each header. Whatever is missing or broken gets RFC 2045
+ * §5.2's default, so that every entity has a type. */
 #include "mime_internal.h"
 
 #include <string.h>

@@ -9,8 +9,8 @@
 
 /* ---- A growing or a fixed text (mime_out.c) -------------------------------------------------- */
 
-/* With an allocator it grows up to its ceiling; without, it writes into what it was given and goes on
- * counting what does not fit. */
+/* With an allocator it grows up to its ceiling; without, it writes into what it was given and goes
+ * on counting what does not fit. */
 typedef struct lmi_mime_out {
     const lmail_alloc *alloc; /* NULL: fixed */
     char *ptr;
@@ -44,8 +44,8 @@ typedef struct lmi_charset {
 /* Unknown charsets read as UTF-8. */
 void lmi_charset_open(lmi_charset *c, const lmail_env *env, lmail_str name);
 void lmi_charset_close(lmi_charset *c);
-/* Takes *used octets, makes *made of UTF-8. OK: all taken (a part of a sequence is carried); MORE: out
- * is full. cap is at least 16. */
+/* Takes *used octets, makes *made of UTF-8. OK: all taken (a part of a sequence is carried); MORE:
+ * out is full. cap is at least 16. */
 lmail_status lmi_charset_convert(lmi_charset *c, lmail_str in, int end, size_t *used, char *out,
                                  size_t cap, size_t *made);
 
@@ -96,16 +96,16 @@ typedef struct lmi_mime_header {
     lmail_str encoding_raw, disposition, id, description, md5, language, location;
 } lmi_mime_header;
 
-/* in_digest: the default type is message/rfc822 (RFC 2046 §5.1.5). scratch is emptied first; h's slices
- * point into it and into the block. OK or ERR_NOMEM. */
+/* in_digest: the default type is message/rfc822 (RFC 2046 §5.1.5). scratch is emptied first; h's
+ * slices point into it and into the block. OK or ERR_NOMEM. */
 lmail_status lmi_mime_header_read(lmi_mime_header *h, lmail_str block, unsigned in_digest,
                                   lmi_mime_out *scratch);
 int lmi_mime_is(lmail_str value, const char *lower); /* without case */
 
 /* ---- Texts for IMAP -------------------------------------------------------------------------- */
 
-/* All of these use scratch as they need; what they cannot write for want of memory is left out, and told
- * by o->failed or scratch->failed. */
+/* All of these use scratch as they need; what they cannot write for want of memory is left out, and
+ * told by o->failed or scratch->failed. */
 
 /* A field's value unfolded, as a string; ptr NULL: NIL. */
 void lmi_mime_put_value(lmi_mime_out *o, lmail_str raw, lmi_mime_out *scratch);
@@ -113,8 +113,8 @@ void lmi_mime_put_value(lmi_mime_out *o, lmail_str raw, lmi_mime_out *scratch);
 /* "(...)" of a header block. */
 void lmi_mime_envelope(lmi_mime_out *o, lmail_str block, lmi_mime_out *scratch);
 
-/* A part's share of BODYSTRUCTURE that its header decides: `front` stands before the size, `back` after
- * size, lines and inner parts. For a multipart there is only `back`, from its subtype on. */
+/* A part's share of BODYSTRUCTURE that its header decides: `front` stands before the size, `back`
+ * after size, lines and inner parts. For a multipart there is only `back`, from its subtype on. */
 void lmi_mime_structure_front(lmi_mime_out *o, const lmi_mime_header *h, lmi_mime_out *scratch);
 void lmi_mime_structure_back(lmi_mime_out *o, const lmi_mime_header *h, lmi_mime_out *scratch);
 
@@ -133,8 +133,8 @@ typedef struct lmi_mime_listener {
     void *ctx;
     /* A header is complete. Returns 1 when the body's octets are wanted (leaves only). */
     int (*header)(void *ctx, uint32_t part, lmail_str block, const lmi_mime_header *h);
-    /* Octets of that body, in order. May hold the line end in front of a boundary. Returns 1 when more
-     * are wanted. */
+    /* Octets of that body, in order. May hold the line end in front of a boundary. Returns 1 when
+     * more are wanted. */
     int (*body)(void *ctx, lmail_str octets);
     void (*body_end)(void *ctx);
 } lmi_mime_listener;
@@ -164,8 +164,8 @@ int lmi_mime_preview_begin(lmi_mime_preview *v, const lmi_mime_header *h);
 int lmi_mime_preview_body(lmi_mime_preview *v, lmail_str octets); /* 1: wants more */
 void lmi_mime_preview_end(lmi_mime_preview *v);
 
-/* What a summary takes from the message's header (mime_summary.c). Texts stand in `text`, which moves while
- * it grows: places are offsets until finish. */
+/* What a summary takes from the message's header (mime_summary.c). Texts stand in `text`, which
+ * moves while it grows: places are offsets until finish. */
 typedef struct lmi_mime_gather {
     lmi_mime_out text;
     lmail_mime_summary summary;
@@ -251,7 +251,8 @@ struct lmail_mime_parser {
 #define LMI_MIME_HASH_START UINT64_C(0xcbf29ce484222325)
 uint64_t lmi_mime_hash(uint64_t hash, char c);
 
-/* Entities begin and end here (mime_entity.c); offsets and lines as the scanner (mime_parser.c) has them. */
+/* Entities begin and end here (mime_entity.c); offsets and lines as the scanner (mime_parser.c) has
+ * them. */
 void lmi_mime_entity_begin(lmail_mime_parser *p);      /* a new one inside the innermost open */
 void lmi_mime_entity_header_end(lmail_mime_parser *p); /* its header is complete at p->at */
 /* Entities deeper than `depth` end at offset `end`, behind `lines` line ends. */

@@ -1,8 +1,9 @@
-/* mime_match.c - HEADER, BODY and TEXT keys of a search, against messages that stream by (RFC 9051 §6.4.4).
+/* mime_match.c - HEADER, BODY and TEXT keys of a search, against messages that stream by (RFC 9051
+ * §6.4.4).
  *
- * Stores call it for messages that no index answers for. All keys are looked for in one pass. Text is
- * decoded, folded, and run through one automaton a key (Knuth, Morris, Pratt), so that a match across
- * pieces is found and no pattern makes the search slow. */
+ * Stores call it for messages that no index answers for. All keys are looked for in one pass. Text
+ * is decoded, folded, and run through one automaton a key (Knuth, Morris, Pratt), so that a match
+ * across pieces is found and no pattern makes the search slow. */
 #include "mime_internal.h"
 
 #include <string.h>
@@ -163,8 +164,8 @@ static void begin_text(lmail_mime_matcher *m)
     m->kept = 0;
 }
 
-/* Fold what is complete: up to the last ASCII octet, which no later combining character changes when it
- * waits for it; in text without any, up to the last code point. */
+/* Fold what is complete: up to the last ASCII octet, which no later combining character changes
+ * when it waits for it; in text without any, up to the last code point. */
 static void flush(lmail_mime_matcher *m, const target *t, int end)
 {
     size_t n = m->kept;

@@ -1,7 +1,7 @@
 /* mime_params.c - "type/subtype; name=value" (RFC 2045 §5.1, RFC 2183) and RFC 2231's long forms.
  *
- * Called for Content-Type and Content-Disposition. Everything is written into the caller's scratch: first
- * the raw segments, then the values joined from them. */
+ * Called for Content-Type and Content-Disposition. Everything is written into the caller's scratch:
+ * first the raw segments, then the values joined from them. */
 #include "mime_internal.h"
 
 #include <string.h>

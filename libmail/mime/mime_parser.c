@@ -1,8 +1,8 @@
 /* mime_parser.c - the scanner: one pass over a message's octets in any split (RFC 2046 §5.1.1).
  *
- * Bodies are only searched for line ends with memchr, and each line's first two octets are looked at while
- * boundaries are expected; a line that begins with "--" is hashed once, whatever the number of
- * boundaries. Headers are gathered up to a limit. Nothing of a body is kept. */
+ * Bodies are only searched for line ends with memchr, and each line's first two octets are looked
+ * at while boundaries are expected; a line that begins with "--" is hashed once, whatever the
+ * number of boundaries. Headers are gathered up to a limit. Nothing of a body is kept. */
 #include "mime_internal.h"
 
 #include <string.h>
@@ -156,8 +156,8 @@ void lmi_mime_parser_listen(lmail_mime_parser *p, const lmi_mime_listener *liste
 
 /* ---- Lines ----------------------------------------------------------------------------------- */
 
-/* in[from..] is scanned up to `n`, where a line end may have been passed last. Each bare LF counts for two
- * when the message came with LF. */
+/* in[from..] is scanned up to `n`, where a line end may have been passed last. Each bare LF counts
+ * for two when the message came with LF. */
 static void advance(lmail_mime_parser *p, lmail_str in, size_t n, size_t bare)
 {
     p->at += n;
@@ -260,8 +260,9 @@ static size_t take(lmail_mime_parser *p, lmail_str in)
 
 /* ---- Boundaries ------------------------------------------------------------------------------ */
 
-/* The open entity whose boundary begins `line` (behind its "--"); -1: none. RFC 2046 §5.1.1: it suffices that
- * the boundary appears in its entirety. Of several the longest, since one may begin another. */
+/* The open entity whose boundary begins `line` (behind its "--"); -1: none. RFC 2046 §5.1.1: it
+ * suffices that the boundary appears in its entirety. Of several the longest, since one may begin
+ * another. */
 static int find_boundary(const lmail_mime_parser *p, lmail_str line)
 {
     uint64_t hash = LMI_MIME_HASH_START;

@@ -1,7 +1,7 @@
 /* mime_parts.c - finding a section in the tree of parts (RFC 9051 §6.4.5), and the tree as a blob.
  *
- * Called by sessions and stores. The blob's reader trusts nothing: what it returns is a tree whose offsets
- * nest, whatever the octets were. */
+ * Called by sessions and stores. The blob's reader trusts nothing: what it returns is a tree whose
+ * offsets nest, whatever the octets were. */
 #include "mime_internal.h"
 
 #include <string.h>
@@ -17,8 +17,8 @@ static uint32_t nth_child(const lmail_mime_parts *parts, uint32_t index, uint32_
     return child;
 }
 
-/* One step down. as_message: the entity stands for the message it begins, so that "1" is its own body
- * when it is no multipart. */
+/* One step down. as_message: the entity stands for the message it begins, so that "1" is its own
+ * body when it is no multipart. */
 static uint32_t step(const lmail_mime_parts *parts, uint32_t index, int as_message, uint32_t n)
 {
     if (!n)
@@ -69,9 +69,9 @@ lmail_status lmail_mime_part_find(const lmail_mime_parts *parts, const uint32_t 
 
 /* ---- Blob ------------------------------------------------------------------------------------ */
 
-/* Version, number of parts, then for each part: kind, encoding and is_text in one octet; how many parts back
- * its parent is; header begin behind the header begin of the part before; lengths of header and body; lines.
- * Numbers are little-endian base 128. */
+/* Version, number of parts, then for each part: kind, encoding and is_text in one octet; how many
+ * parts back its parent is; header begin behind the header begin of the part before; lengths of
+ * header and body; lines. Numbers are little-endian base 128. */
 #define BLOB_VERSION 1
 #define BLOB_PART_MIN 6
 

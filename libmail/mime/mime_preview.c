@@ -1,7 +1,7 @@
 /* mime_preview.c - the first words of a message (RFC 8970).
  *
- * Listens to the parser: the first text part that is no attachment and has any text is decoded until 200
- * code points are found. HTML loses its tags, scripts and styles, and keeps its words. */
+ * Listens to the parser: the first text part that is no attachment and has any text is decoded
+ * until 200 code points are found. HTML loses its tags, scripts and styles, and keeps its words. */
 #include "mime_internal.h"
 
 #include <string.h>

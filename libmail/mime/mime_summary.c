@@ -1,4 +1,5 @@
-/* mime_summary.c - what a store keeps of a message's own header for SEARCH, SORT and THREAD (RFC 5256, 5957).
+/* mime_summary.c - what a store keeps of a message's own header for SEARCH, SORT and THREAD (RFC
+ * 5256, 5957).
  *
  * Called by the parser once, when that header is complete. All is decoded to UTF-8 and unfolded. */
 #include "mime_internal.h"
@@ -95,7 +96,8 @@ static void put_display(lmi_mime_gather *g, const lmail_env *env, const lmail_mi
     }
 }
 
-/* The first address's keys; a group counts by its name (RFC 5256 §3 "addr-mailbox of the first address"). */
+/* The first address's keys; a group counts by its name (RFC 5256 §3 "addr-mailbox of the first
+ * address"). */
 static void gather_address(lmi_mime_gather *g, const lmail_env *env, lmail_str block,
                            const char *name, int sort, int display, lmi_mime_out *scratch)
 {

@@ -1,8 +1,8 @@
 /* mime_words.c - encoded words in header text (RFC 2047, RFC 2231 §5), to UTF-8.
  *
- * Called for SEARCH, SORT and whoever shows a header. Tolerant as mail needs it: words without white space
- * around them, longer than 75 octets, with spaces inside. One pass; the search for a word's end is
- * remembered, so that many open words cost no more than one. */
+ * Called for SEARCH, SORT and whoever shows a header. Tolerant as mail needs it: words without
+ * white space around them, longer than 75 octets, with spaces inside. One pass; the search for a
+ * word's end is remembered, so that many open words cost no more than one. */
 #include "mime_internal.h"
 
 #include <string.h>
@@ -166,8 +166,8 @@ static void decode_q(reader *r, lmail_str text)
     convert(r, (lmail_str){octets, n}, 0);
 }
 
-/* A character may be split between adjacent words of one charset (forbidden by RFC 2047 §5, and common):
- * the converter goes on from word to word. */
+/* A character may be split between adjacent words of one charset (forbidden by RFC 2047 §5, and
+ * common): the converter goes on from word to word. */
 static void decode_word(reader *r, const word *w)
 {
     if (!r->charset_open || !lmail_str_equal_nocase(r->charset_name, w->charset)) {
