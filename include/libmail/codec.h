@@ -2,8 +2,8 @@
  *
  * Functions without state or with a small state that the caller owns; no allocation, no I/O. The
  * strict decoders are for protocols, where a second reading of a malformed text is a risk; the
- * streaming ones are for message bodies, where broken input gives the best result and never fails.
- */
+ * streaming ones are for message bodies, where broken input gives the best result and never
+ * fails. */
 #ifndef LIBMAIL_CODEC_H
 #define LIBMAIL_CODEC_H
 

@@ -11,8 +11,8 @@
  * Offsets, sizes and line counts are always those of the CRLF form. A message stored with bare LF
  * is read with `lf_input`: each bare LF then counts as two octets.
  *
- * Source: RFC 5322, 2045-2047, 2183, 2231, 3501 §7.4.2, 9051 §6.4.5 and §7.5.2, 8970, 6532, 6854.
- */
+ * Source: RFC 5322, 2045-2047, 2183, 2231, 3501 §7.4.2, 9051 §6.4.5 and §7.5.2, 8970, 6532,
+ * 6854. */
 #ifndef LIBMAIL_MIME_H
 #define LIBMAIL_MIME_H
 

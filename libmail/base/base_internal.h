@@ -213,8 +213,8 @@ lmail_status lmi_take(lmail_session *s, lmail_ticket t, unsigned kind, lmi_quest
  * once. */
 lmail_status lmi_answer_enter(lmail_session *s, lmail_ticket t, unsigned kind, lmail_msec now,
                               lmi_question **out);
-/* Cancel one question or all that are out: on_cancel, and its late answer is stale. One whose answer is
- * being applied is left alone. */
+/* Cancel one question or all that are out: on_cancel, and its late answer is stale. One whose
+ * answer is being applied is left alone. */
 void lmi_cancel(lmail_session *s, lmi_question *q);
 void lmi_cancel_all(lmail_session *s);
 
@@ -224,8 +224,8 @@ lmail_status lmi_out_str(lmail_session *s, lmail_str text);
 lmail_status lmi_out_u64(lmail_session *s, uint64_t value);
 /* Octets of the host go out without a copy; cls->released(ticket) follows when they are sent. */
 lmail_status lmi_out_borrow(lmail_session *s, lmail_str octets, lmail_ticket ticket);
-/* Call cls->room once when output is under the mark (at once possible at the next sent or answer).
- */
+/* Call cls->room once when output is under the mark (at once possible at the next sent or
+ * answer). */
 void lmi_want_room(lmail_session *s);
 
 /* After the reply that announces it is written: no input is taken until it is done. */

@@ -67,8 +67,8 @@ static void discard(lmi_line *l, lmail_str in, size_t *used)
     *used = in.len;
 }
 
-/* Report once; what is left of the line in `in` (from *used on) is thrown away at once, so that a call
- * with input always takes some. */
+/* Report once; what is left of the line in `in` (from *used on) is thrown away at once, so that a
+ * call with input always takes some. */
 static lmi_line_result refuse(lmi_line *l, lmi_line_result why, int at_cr, lmail_str in,
                               size_t *used)
 {

@@ -1,8 +1,8 @@
 /* base_out.c - a session's output: a list of segments that never move once shown.
  *
  * Writes append to the last segment's free room or to a new one; borrowed octets of the host stand
- * in the list without a copy. So writev, uv_write and completion-based loops need no copy either.
- */
+ * in the list without a copy. So writev, uv_write and completion-based loops need no copy
+ * either. */
 #include "base/base_out.h"
 #include "base/base_internal.h"
 

@@ -2,8 +2,8 @@
  *
  * A ticket is a number that never repeats. Each question has an arena of its own that lives until
  * the ticket comes home, cancelled or not, so that a worker may read the event however late it is.
- * One settled question is kept with its first chunk for the next, so that asking allocates nothing.
- */
+ * One settled question is kept with its first chunk for the next, so that asking allocates
+ * nothing. */
 #include "base/base_question.h"
 #include "base/base_internal.h"
 

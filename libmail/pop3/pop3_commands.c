@@ -1,7 +1,8 @@
 /* pop3_commands.c - the commands whose answer is at hand, and QUIT.
  *
  * RFC 1939 §5 to §7 (STAT, DELE, NOOP, RSET, QUIT), RFC 2449 §5 and §6 (CAPA), RFC 2595 §4 (STLS),
- * RFC 6856 §2 and §3 (UTF8, LANG). Each runs within one call, but for QUIT, which waits for on_update. */
+ * RFC 6856 §2 and §3 (UTF8, LANG). Each runs within one call, but for QUIT, which waits for
+ * on_update. */
 #include "pop3/pop3_internal.h"
 
 #include <string.h>

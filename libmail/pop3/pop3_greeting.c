@@ -1,13 +1,14 @@
-/* pop3_greeting.c - the first words: may this connection be served, and the banner with its timestamp.
+/* pop3_greeting.c - the first words: may this connection be served, and the banner with its
+ * timestamp.
  *
- * RFC 1939 §4 (greeting), §7 (APOP's timestamp), RFC 2449 §3 (its grammar and length). Runs once, at
- * the first feed, tick or tls_done. */
+ * RFC 1939 §4 (greeting), §7 (APOP's timestamp), RFC 2449 §3 (its grammar and length). Runs once,
+ * at the first feed, tick or tls_done. */
 #include "pop3/pop3_internal.h"
 
 #include <string.h>
 
-/* RFC 1939 §7: the timestamp is a msg-id and never comes twice. Without random octets there is none,
- * and no APOP. */
+/* RFC 1939 §7: the timestamp is a msg-id and never comes twice. Without random octets there is
+ * none, and no APOP. */
 static lmail_status make_timestamp(lmail_pop3_server *s)
 {
     const lmail_env *env = &s->setup->env;

@@ -1,7 +1,7 @@
 /* pop3_listing.c - LIST and UIDL, for one message or for all, written while there is room.
  *
- * RFC 1939 §5 (LIST), §7 (UIDL). Sizes are the session's own; unique-ids are asked for in slices when
- * their turn comes, so that nothing of them is kept. */
+ * RFC 1939 §5 (LIST), §7 (UIDL). Sizes are the session's own; unique-ids are asked for in slices
+ * when their turn comes, so that nothing of them is kept. */
 #include "pop3/pop3_internal.h"
 
 #include <string.h>

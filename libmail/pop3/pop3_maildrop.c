@@ -1,7 +1,7 @@
 /* pop3_maildrop.c - what a session remembers of each message: its size, packed, and two bits.
  *
- * RFC 1939 §4 and §5: numbers and sizes are fixed when the maildrop is opened. Sizes lie in blocks of
- * 256 with just as many octets each as the largest needs: a million messages take about 3 MB. */
+ * RFC 1939 §4 and §5: numbers and sizes are fixed when the maildrop is opened. Sizes lie in blocks
+ * of 256 with just as many octets each as the largest needs: a million messages take about 3 MB. */
 #include "pop3/pop3_internal.h"
 
 #include <string.h>

@@ -1,8 +1,8 @@
 /* pop3_retrieve.c - RETR and TOP: octets pulled from the host, dot-stuffed, cut, closed with ".".
  *
  * RFC 1939 §3 (byte-stuffing), §5 (RETR), §7 (TOP). The host's octets go out from where they lie;
- * only short stretches are copied. A message is asked for while output is under its mark, one piece at
- * a time, so a slow reader moves no memory. */
+ * only short stretches are copied. A message is asked for while output is under its mark, one piece
+ * at a time, so a slow reader moves no memory. */
 #include "pop3/pop3_internal.h"
 
 #include <string.h>
@@ -86,8 +86,8 @@ static lmail_status send_stretch(lmail_pop3_server *s, lmail_str octets, lmail_t
     return lmi_out_borrow(&s->base, octets, t | NOT_LAST);
 }
 
-/* RFC 1939 §3: a line that begins with "." gets another one. A bare LF begins a line here too: clients
- * that split at LF would take "LF . CRLF" for the end of the message. */
+/* RFC 1939 §3: a line that begins with "." gets another one. A bare LF begins a line here too:
+ * clients that split at LF would take "LF . CRLF" for the end of the message. */
 static lmail_status stuff(lmail_pop3_server *s, lmail_str data, lmail_ticket t)
 {
     size_t start = 0;

@@ -151,8 +151,8 @@ static void trace_command(lmail_pop3_server *s, lmail_str line, const command *c
     lmi_trace(&s->base, LMAIL_TRACE_IN, 0, 0, line);
 }
 
-/* RFC 2449 §3: param = 1*VCHAR; RFC 6856 §2.2: names and passwords may be UTF-8. Offset of the first
- * octet that does not fit, or the length. */
+/* RFC 2449 §3: param = 1*VCHAR; RFC 6856 §2.2: names and passwords may be UTF-8. Offset of the
+ * first octet that does not fit, or the length. */
 static size_t bad_octet(lmail_str args, int utf8)
 {
     for (size_t i = 0; i < args.len; i++) {

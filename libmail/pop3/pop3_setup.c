@@ -57,8 +57,8 @@ static int token(lmail_str text)
     return text.len && tokens(text) && lmi_str_find(text, ' ') == text.len;
 }
 
-/* RFC 2449 §3: a greeting's text has no "<" but the timestamp's. Before LANG the client has asked for
- * nothing but ASCII. */
+/* RFC 2449 §3: a greeting's text has no "<" but the timestamp's. Before LANG the client has asked
+ * for nothing but ASCII. */
 static int text_valid(lmail_pop3_text id, lmail_str text, int first)
 {
     if (!lmi_pop3_text_fits(text) || (first && !ascii(text)))

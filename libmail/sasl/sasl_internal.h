@@ -46,8 +46,8 @@ typedef enum lmi_sasl_next {
 } lmi_sasl_next;
 
 /* A command named a mechanism. `initial` as it stands in the command ("=" is the empty response,
- * RFC 4954 §4, RFC 5034 §4, RFC 4959 §3), NULL when there was none. `offered` is the host's list.
- */
+ * RFC 4954 §4, RFC 5034 §4, RFC 4959 §3), NULL when there was none. `offered` is the host's
+ * list. */
 lmi_sasl_next lmi_sasl_start(lmi_sasl *x, lmail_str mechanism, const lmail_str *initial,
                              lmail_str offered);
 

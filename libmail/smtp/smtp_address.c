@@ -1,7 +1,8 @@
 /* smtp_address.c - paths, mailboxes, domains and address literals.
  *
- * RFC 5321 §4.1.2 and §4.1.3 to the letter, with the extensions of RFC 6531 §3.3. Called for MAIL, RCPT,
- * HELO, and by the public lmail_smtp_address_parse. Never allocates and never changes its input. */
+ * RFC 5321 §4.1.2 and §4.1.3 to the letter, with the extensions of RFC 6531 §3.3. Called for MAIL,
+ * RCPT, HELO, and by the public lmail_smtp_address_parse. Never allocates and never changes its
+ * input. */
 #include "smtp/smtp_internal.h"
 
 #include <string.h>
@@ -74,8 +75,9 @@ static size_t one(lmail_str in, size_t at, unsigned kind, uint32_t flags)
 
 /* ---- Domains --------------------------------------------------------------------------------- */
 
-/* Octets of a domain at the begin of `in`; *at is where it ends or breaks a rule. 1 when it is good.
- * sub-domain = Let-dig [Ldh-str]; RFC 1035 §2.3.4: a label has 63 octets at most, a name 255. */
+/* Octets of a domain at the begin of `in`; *at is where it ends or breaks a rule. 1 when it is
+ * good. sub-domain = Let-dig [Ldh-str]; RFC 1035 §2.3.4: a label has 63 octets at most, a name
+ * 255. */
 static int scan_domain(lmail_str in, uint32_t flags, size_t *at)
 {
     size_t i = 0;

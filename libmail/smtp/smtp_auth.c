@@ -1,7 +1,8 @@
 /* smtp_auth.c - AUTH and STARTTLS.
  *
- * RFC 4954 §4 and §5, RFC 3207. The exchange is framed by libmail/sasl; this file gives it SMTP's words.
- * No octet of an exchange reaches the trace unless the config says so, and lines are wiped. */
+ * RFC 4954 §4 and §5, RFC 3207. The exchange is framed by libmail/sasl; this file gives it SMTP's
+ * words. No octet of an exchange reaches the trace unless the config says so, and lines are
+ * wiped. */
 #include "smtp/smtp_internal.h"
 
 lmail_str lmi_smtp_mechanisms(lmail_smtp_server *s)

@@ -1,8 +1,8 @@
 /* smtp_data.c - DATA and BDAT: how a message begins, streams to the host, and ends.
  *
- * RFC 5321 §4.1.1.4, RFC 3030 §2, RFC 2033 §4.2. Octets go to the host where they lie in feed's input. A
- * message that breaks a rule is received to its real end and refused there; the octets of a BDAT that
- * is out of order are consumed before the refusal. */
+ * RFC 5321 §4.1.1.4, RFC 3030 §2, RFC 2033 §4.2. Octets go to the host where they lie in feed's
+ * input. A message that breaks a rule is received to its real end and refused there; the octets of
+ * a BDAT that is out of order are consumed before the refusal. */
 #include "smtp/smtp_internal.h"
 
 /* ---- Begin ----------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* smtp_hello.c - HELO, EHLO and LHLO, and the list of what is on offer.
  *
- * RFC 5321 §4.1.1.1, RFC 2033 §4.1. A hello that is accepted also resets the transaction (§4.1.4). */
+ * RFC 5321 §4.1.1.1, RFC 2033 §4.1. A hello that is accepted also resets the transaction
+ * (§4.1.4). */
 #include "smtp/smtp_internal.h"
 
 #include <string.h>

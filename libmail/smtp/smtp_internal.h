@@ -212,10 +212,11 @@ void lmi_smtp_abandon(lmail_smtp_server *s, lmail_smtp_abandon why);
 /* The transaction is over, the host knows it already. */
 void lmi_smtp_end_transaction(lmail_smtp_server *s);
 
-/* A question whose answer is an lmail_smtp_reply. begin: *q is NULL when no ticket can be had (said to
- * the peer already). After the callback: settle. */
+/* A question whose answer is an lmail_smtp_reply. begin: *q is NULL when no ticket can be had (said
+ * to the peer already). After the callback: settle. */
 lmail_status lmi_smtp_ask(lmail_smtp_server *s, unsigned kind, lmi_question **q);
-/* Memory for the event failed and the host has not seen the ticket: forget it. Returns ERR_NOMEM. */
+/* Memory for the event failed and the host has not seen the ticket: forget it. Returns
+ * ERR_NOMEM. */
 lmail_status lmi_smtp_drop(lmail_smtp_server *s, lmi_question *q);
 /* What stands for a callback's error return: HOST_ERROR of the table. */
 extern const lmail_smtp_reply lmi_smtp_host_error;
@@ -245,11 +246,12 @@ lmail_status lmi_smtp_apply_connect(lmail_smtp_server *s, const lmail_smtp_conne
 
 /* The octets of a message, in states DATA and BDAT. */
 lmail_status lmi_smtp_take_body(lmail_smtp_server *s, lmail_str in, size_t *used);
-/* After an answer: end the BDAT whose last octets were pending, ask the ends that are due (LMTP: one a
- * recipient), while none is out. */
+/* After an answer: end the BDAT whose last octets were pending, ask the ends that are due (LMTP:
+ * one a recipient), while none is out. */
 lmail_status lmi_smtp_go_on(lmail_smtp_server *s);
 
-/* A line in state AUTH; a line too long or malformed there; the exchange is over without outcome. */
+/* A line in state AUTH; a line too long or malformed there; the exchange is over without
+ * outcome. */
 lmail_status lmi_smtp_auth_line(lmail_smtp_server *s, lmail_str line);
 lmail_status lmi_smtp_auth_broken(lmail_smtp_server *s, lmail_smtp_reply_id id);
 lmail_status lmi_smtp_apply_auth(lmail_smtp_server *s, const lmail_auth_answer *a);

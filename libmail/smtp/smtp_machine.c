@@ -1,8 +1,8 @@
 /* smtp_machine.c - the table of states and commands. All writes to s->state are in this file.
  *
- * RFC 5321 §4.1.4 (order of commands) and §4.3.2, RFC 2033 §4, RFC 3030 §2, RFC 3207 §4, RFC 4954 §4. A row
- * says in which states a command may come, what else must hold, who runs it or why it is refused, and
- * the state that follows when its answer is yes. */
+ * RFC 5321 §4.1.4 (order of commands) and §4.3.2, RFC 2033 §4, RFC 3030 §2, RFC 3207 §4, RFC 4954
+ * §4. A row says in which states a command may come, what else must hold, who runs it or why it is
+ * refused, and the state that follows when its answer is yes. */
 #include "smtp/smtp_internal.h"
 
 #include <string.h>
@@ -217,8 +217,8 @@ lmi_smtp_command lmi_smtp_split(lmail_str line, lmail_str *verb, lmail_str *args
     return command_of(*verb);
 }
 
-/* Offset of the first octet that no command may hold, or line.len: controls always, octets above 127
- * unless SMTPUTF8 is on offer (RFC 5321 §2.4, RFC 6531 §3.7). */
+/* Offset of the first octet that no command may hold, or line.len: controls always, octets above
+ * 127 unless SMTPUTF8 is on offer (RFC 5321 §2.4, RFC 6531 §3.7). */
 static size_t bad_octet(const lmail_smtp_server *s, lmail_str line)
 {
     int utf8 = (s->flags & LMAIL_SMTP_SMTPUTF8) != 0;

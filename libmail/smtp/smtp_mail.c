@@ -1,7 +1,7 @@
 /* smtp_mail.c - MAIL, RCPT and RSET: the envelope.
  *
- * RFC 5321 §4.1.1.2, §4.1.1.3, §4.1.1.5. The line is parsed where it lies; only when it is good is it
- * copied into the question's arena and the slices moved there. */
+ * RFC 5321 §4.1.1.2, §4.1.1.3, §4.1.1.5. The line is parsed where it lies; only when it is good is
+ * it copied into the question's arena and the slices moved there. */
 #include "smtp/smtp_internal.h"
 
 static lmi_smtp_rules rules_of(const lmail_smtp_server *s)

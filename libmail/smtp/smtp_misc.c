@@ -1,5 +1,5 @@
-/* smtp_misc.c - NOOP, HELP, QUIT, and the commands that carry one argument to the host: VRFY, EXPN, ETRN,
- * and those that the session does not know.
+/* smtp_misc.c - NOOP, HELP, QUIT, and the commands that carry one argument to the host: VRFY, EXPN,
+ * ETRN, and those that the session does not know.
  *
  * RFC 5321 §4.1.1.6 to §4.1.1.10, §3.5, RFC 1985, RFC 6531 §3.7.4 (SMTPUTF8 with VRFY and EXPN). */
 #include "smtp/smtp_internal.h"

@@ -1,7 +1,7 @@
 /* smtp_params.c - the parameters of MAIL and RCPT.
  *
- * RFC 5321 §4.1.1.11 for the syntax; RFC 1870 SIZE, 6152 and 3030 BODY, 6531 SMTPUTF8, 3461 RET, ENVID,
- * NOTIFY, ORCPT, 4954 AUTH. What is not on offer is not known. Never allocates. */
+ * RFC 5321 §4.1.1.11 for the syntax; RFC 1870 SIZE, 6152 and 3030 BODY, 6531 SMTPUTF8, 3461 RET,
+ * ENVID, NOTIFY, ORCPT, 4954 AUTH. What is not on offer is not known. Never allocates. */
 #include "smtp/smtp_internal.h"
 
 #include <string.h>

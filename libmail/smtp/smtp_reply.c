@@ -1,8 +1,8 @@
 /* smtp_reply.c - the reply table and the one writer of replies.
  *
- * RFC 5321 §4.2 (codes, several lines), §4.5.3.1.5 (512 octets a line), RFC 2034 (enhanced codes; none on
- * 3xx and greetings). Every octet to an SMTP client but SASL challenges passes put_line(), and no text
- * with a control octet reaches it. */
+ * RFC 5321 §4.2 (codes, several lines), §4.5.3.1.5 (512 octets a line), RFC 2034 (enhanced codes;
+ * none on 3xx and greetings). Every octet to an SMTP client but SASL challenges passes put_line(),
+ * and no text with a control octet reaches it. */
 #include "smtp/smtp_internal.h"
 
 #include <string.h>

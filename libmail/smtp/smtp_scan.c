@@ -1,9 +1,9 @@
 /* smtp_scan.c - the octets of a message: where it ends, what is stuffed, what breaks a rule.
  *
  * RFC 5321 §4.5.2 (dots), §2.3.8 and §4.1.1.4 (only CR LF . CR LF ends DATA: a receiver that also
- * takes a bare LF or CR lets messages be smuggled past its neighbours). Offenders are marked and the
- * scan goes on to the real end, so that nothing of a message is ever read as a command. Never copies:
- * it says which octets of the input belong to the message. */
+ * takes a bare LF or CR lets messages be smuggled past its neighbours). Offenders are marked and
+ * the scan goes on to the real end, so that nothing of a message is ever read as a command. Never
+ * copies: it says which octets of the input belong to the message. */
 #include "smtp/smtp_internal.h"
 
 #include <string.h>

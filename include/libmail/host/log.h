@@ -3,8 +3,8 @@
  *     time=2026-01-31T12:00:00.123Z level=info event=accepted queue=6C0A from=a@example.net size=81
  *
  * A value with blanks, quotes or control characters is quoted and escaped, so that nothing a peer
- * sends can forge a line. A line is written at once, whole, and at most LMAIL_LOG_MAX octets long.
- */
+ * sends can forge a line. A line is written at once, whole, and at most LMAIL_LOG_MAX octets
+ * long. */
 #ifndef LIBMAIL_HOST_LOG_H
 #define LIBMAIL_HOST_LOG_H
 

@@ -25,8 +25,8 @@
  *         on the loop: lmail_smtp_server_answer(s, ticket, ...), then lmail_conn_wake(conn)
  *
  * Connection and session stay valid until the last ticket has come home, so a done callback may
- * always answer; it must answer also when the question was cancelled, and wake after every answer.
- */
+ * always answer; it must answer also when the question was cancelled, and wake after every
+ * answer. */
 #ifndef LIBMAIL_HOST_NET_H
 #define LIBMAIL_HOST_NET_H
 

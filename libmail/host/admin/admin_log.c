@@ -1,7 +1,8 @@
 /* admin_log.c - the log sink: logfmt lines to standard error, syslog or a function of the host.
  *
- * Under journald (JOURNAL_STREAM) the time is left out and the level becomes its "<6>" prefix. A line
- * is one write(2), so that lines of several threads and processes do not mix (PIPE_BUF is larger). */
+ * Under journald (JOURNAL_STREAM) the time is left out and the level becomes its "<6>" prefix. A
+ * line is one write(2), so that lines of several threads and processes do not mix (PIPE_BUF is
+ * larger). */
 #include <libmail/host/log.h>
 
 #include <stdio.h>
@@ -49,7 +50,7 @@ void lmail_log_close(lmail_log *log)
     free(log);
 }
 
-/* ---- Putting a line together ------------------------------------------------------------------ */
+/* ---- Putting a line together ----------------------------------------------------------------- */
 
 static int append(lmail_log_line *l, const char *ptr, size_t len)
 {

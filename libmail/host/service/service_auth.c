@@ -69,7 +69,7 @@ int lmi_auth_cleartext(lmi_peer *peer, const lmail_tls_facts *tls)
     return lmail_auth_cleartext(auth_of(peer), &f);
 }
 
-/* ---- The answer -------------------------------------------------------------------------------- */
+/* ---- The answer ------------------------------------------------------------------------------ */
 
 static void log_login(const auth_job *job, const lmail_auth_result *r)
 {
@@ -157,7 +157,7 @@ static void checked(void *arg)
     answer(job);
 }
 
-/* ---- The questions ------------------------------------------------------------------------------ */
+/* ---- The questions --------------------------------------------------------------------------- */
 
 static lmail_status submit(auth_job *job, void (*work)(void *), lmail_auth_answer *answer_now)
 {

@@ -18,7 +18,7 @@ void lmail_service_config_init(lmail_service_config *config)
     *config = (lmail_service_config)LMAIL_SERVICE_CONFIG_INIT;
 }
 
-/* ---- Doors and listeners ----------------------------------------------------------------------- */
+/* ---- Doors and listeners --------------------------------------------------------------------- */
 
 static const lmi_protocol *protocol_of(const lmail_listener_settings *l)
 {
@@ -154,7 +154,7 @@ unsigned lmail_service_port(const lmail_service *s, lmail_str listener)
     return 0;
 }
 
-/* ---- What exists once -------------------------------------------------------------------------- */
+/* ---- What exists once ------------------------------------------------------------------------ */
 
 static lmail_status make_directory(lmail_str name, mode_t mode, char *path, size_t path_cap,
                                    char *error, size_t cap)
@@ -341,7 +341,7 @@ void lmail_service_free(lmail_service *s)
     free(s);
 }
 
-/* ---- Running ------------------------------------------------------------------------------------ */
+/* ---- Running --------------------------------------------------------------------------------- */
 
 lmail_status lmail_service_run(lmail_service *s)
 {
@@ -360,7 +360,7 @@ void lmail_service_stop(lmail_service *s)
     lmail_loop_post(lmail_net_loop(s->net, 0), stop_here, s);
 }
 
-/* ---- Reload ------------------------------------------------------------------------------------- */
+/* ---- Reload ---------------------------------------------------------------------------------- */
 
 /* The listener of that name in a new configuration, or NULL. */
 static const lmail_listener_settings *find_listener(const lmail_settings *v, lmail_str name)

@@ -66,7 +66,7 @@ char *lmi_imap_name(const lmi_imap_peer *p, lmail_str name)
     return copy;
 }
 
-/* ---- News that nobody asked for ------------------------------------------------------------------ */
+/* ---- News that nobody asked for -------------------------------------------------------------- */
 
 typedef struct catch_job {
     lmi_job base;
@@ -108,7 +108,7 @@ static void changed(lmi_peer *peer)
     lmi_peer_submit(peer, &job->base);
 }
 
-/* ---- Names follow flags -------------------------------------------------------------------------- */
+/* ---- Names follow flags ---------------------------------------------------------------------- */
 
 typedef struct tidy_job {
     lmi_job base;
@@ -148,7 +148,7 @@ void lmi_imap_changed(lmi_imap_peer *p)
     }
 }
 
-/* ---- Waiting for news ------------------------------------------------------------------------------ */
+/* ---- Waiting for news ------------------------------------------------------------------------ */
 
 static void on_idle(lmail_imap_server *s, void *user, unsigned on)
 {
@@ -163,7 +163,7 @@ static void on_idle(lmail_imap_server *s, void *user, unsigned on)
         changed(&p->base);
 }
 
-/* ---- Logging in ------------------------------------------------------------------------------------ */
+/* ---- Logging in ------------------------------------------------------------------------------ */
 
 static lmail_str mechanisms(const lmail_imap_server *s, void *user)
 {
@@ -201,7 +201,7 @@ static lmail_status answer_auth(lmi_peer *peer, lmail_ticket t, const lmail_auth
     return lmail_imap_server_answer_auth(p->server, t, a, lmi_peer_now(peer));
 }
 
-/* ---- The protocol's row ----------------------------------------------------------------------------- */
+/* ---- The protocol's row ---------------------------------------------------------------------- */
 
 static lmail_status setup_new(const lmi_door *door, void **setup)
 {

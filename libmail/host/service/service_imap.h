@@ -54,7 +54,8 @@ typedef struct lmi_news {
 lmail_status lmi_box_catch_up(lmi_imap_peer *p, unsigned flags, lmi_news *news);
 /* The news as changes for a result; valid while news and box live. Returns how many. */
 size_t lmi_news_list(lmi_news *news, const lmi_box *box);
-/* Leave these UIDs out of the flag changes: the command answers for them itself. OK or ERR_NOMEM. */
+/* Leave these UIDs out of the flag changes: the command answers for them itself. OK or
+ * ERR_NOMEM. */
 lmail_status lmi_news_known(lmi_news *news, lmail_uid_set uids);
 void lmi_news_free(lmi_news *news);
 

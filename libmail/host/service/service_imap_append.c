@@ -1,7 +1,7 @@
 /* service_imap_append.c - APPEND: messages from the client into a mailbox, all or none.
  *
- * As in delivery, a message up to 64 KiB waits in memory and is written with the commit; a larger one
- * streams into the spool while it arrives. */
+ * As in delivery, a message up to 64 KiB waits in memory and is written with the commit; a larger
+ * one streams into the spool while it arrives. */
 #include "host/service/service_imap.h"
 
 #include <stdlib.h>
@@ -102,7 +102,7 @@ static void simple_done(lmi_job *base)
     lmail_imap_server_answer(p->server, base->ticket, &a, lmi_peer_now(&p->base));
 }
 
-/* ---- Begin ----------------------------------------------------------------------------------------- */
+/* ---- Begin ----------------------------------------------------------------------------------- */
 
 static void work_begin(lmi_job *base)
 {
@@ -133,7 +133,7 @@ static lmail_status on_begin(lmail_imap_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- Messages ---------------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 /* On a worker: everything that is kept goes to the delivery; with `end` the message is complete. */
 static lmail_status flush(const lmail_store *store, lmi_append *a, lmail_str octets, int end)
@@ -255,7 +255,7 @@ static lmail_status on_octets(lmail_imap_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- Commit ------------------------------------------------------------------------------------------ */
+/* ---- Commit ---------------------------------------------------------------------------------- */
 
 static lmail_status commit(append_job *job, lmail_delivery_target *targets)
 {

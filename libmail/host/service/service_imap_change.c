@@ -1,4 +1,5 @@
-/* service_imap_change.c - what changes or looks through a mailbox: STORE, COPY, MOVE, EXPUNGE, SEARCH.
+/* service_imap_change.c - what changes or looks through a mailbox: STORE, COPY, MOVE, EXPUNGE,
+ * SEARCH.
  *
  * After a change the job catches up with the mailbox, so that the effect is in the answer. */
 #include "host/service/service_imap.h"
@@ -6,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- STORE ---------------------------------------------------------------------------------------- */
+/* ---- STORE ----------------------------------------------------------------------------------- */
 
 typedef struct store_job {
     lmi_job base;
@@ -106,7 +107,7 @@ static lmail_status on_store(lmail_imap_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- COPY, MOVE ----------------------------------------------------------------------------------- */
+/* ---- COPY, MOVE ------------------------------------------------------------------------------ */
 
 typedef struct copy_job {
     lmi_job base;
@@ -118,8 +119,8 @@ typedef struct copy_job {
     lmail_status status;
 } copy_job;
 
-/* The pairs as two sets. They tell the mapping only while the copies' UIDs rise with the originals';
- * a store that gives others is not quoted. */
+/* The pairs as two sets. They tell the mapping only while the copies' UIDs rise with the
+ * originals'; a store that gives others is not quoted. */
 static lmail_status make_sets(copy_job *job)
 {
     int rising = 1;
@@ -192,7 +193,7 @@ static lmail_status on_copy(lmail_imap_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- EXPUNGE -------------------------------------------------------------------------------------- */
+/* ---- EXPUNGE --------------------------------------------------------------------------------- */
 
 typedef struct expunge_job {
     lmi_job base;
@@ -243,7 +244,7 @@ static lmail_status on_expunge(lmail_imap_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- SEARCH --------------------------------------------------------------------------------------- */
+/* ---- SEARCH ---------------------------------------------------------------------------------- */
 
 typedef struct search_job {
     lmi_job base;

@@ -1,7 +1,7 @@
 /* service_imap_fetch.c - rows and octets of messages.
  *
- * Flags and modseqs come from the snapshot, without a worker. What the page cache has of a message is
- * read on the loop too; everything else is a job. */
+ * Flags and modseqs come from the snapshot, without a worker. What the page cache has of a message
+ * is read on the loop too; everything else is a job. */
 #include "host/service/service_imap.h"
 
 #include <stdlib.h>
@@ -33,7 +33,7 @@ typedef struct fetch_job {
     lmail_status status;
 } fetch_job;
 
-/* ---- Rows ------------------------------------------------------------------------------------------ */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static int room_for(gather *g, size_t len)
 {
@@ -269,7 +269,7 @@ static lmail_status on_fetch(lmail_imap_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- Octets ---------------------------------------------------------------------------------------- */
+/* ---- Octets ---------------------------------------------------------------------------------- */
 
 typedef struct octets_job {
     lmi_job base;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- LIST ---------------------------------------------------------------------------------------- */
+/* ---- LIST ------------------------------------------------------------------------------------ */
 
 /* Every name of the account, in the order that the session wants, until all slices are given. */
 struct lmi_listing {
@@ -179,7 +179,7 @@ static lmail_status on_list(lmail_imap_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- STATUS --------------------------------------------------------------------------------------- */
+/* ---- STATUS ---------------------------------------------------------------------------------- */
 
 typedef struct status_job {
     lmi_job base;
@@ -238,7 +238,7 @@ static lmail_status on_status(lmail_imap_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- CREATE, DELETE, RENAME, SUBSCRIBE ----------------------------------------------------------------- */
+/* ---- CREATE, DELETE, RENAME, SUBSCRIBE ------------------------------------------------------- */
 
 typedef enum name_verb { CREATE, REMOVE, RENAME, SUBSCRIBE, UNSUBSCRIBE } name_verb;
 

@@ -1,7 +1,8 @@
 /* service_imap_select.c - opening and closing a mailbox, and catching up with it.
  *
- * A box remembers the snapshot that its session has been told of. Catching up takes the newest one and
- * compares: new, changed and vanished messages become changes that the session tells when it may. */
+ * A box remembers the snapshot that its session has been told of. Catching up takes the newest one
+ * and compares: new, changed and vanished messages become changes that the session tells when it
+ * may. */
 #include "host/service/service_imap.h"
 
 #include <stdlib.h>
@@ -15,7 +16,7 @@ static lmail_flags permanent_flags(const lmail_keywords *k)
     return LMAIL_FLAGS_SYSTEM | ALL_KEYWORDS(k->count);
 }
 
-/* ---- Catching up ----------------------------------------------------------------------------------- */
+/* ---- Catching up ----------------------------------------------------------------------------- */
 
 lmail_status lmi_box_catch_up(lmi_imap_peer *p, unsigned flags, lmi_news *news)
 {
@@ -122,7 +123,7 @@ void lmi_news_free(lmi_news *news)
     lmail_snapshot_changes_free(&news->changes);
 }
 
-/* ---- SELECT, EXAMINE --------------------------------------------------------------------------------- */
+/* ---- SELECT, EXAMINE ------------------------------------------------------------------------- */
 
 typedef struct select_job {
     lmi_job base;
@@ -215,7 +216,7 @@ static lmail_status on_select(lmail_imap_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- CLOSE, UNSELECT ----------------------------------------------------------------------------------- */
+/* ---- CLOSE, UNSELECT ------------------------------------------------------------------------- */
 
 typedef struct close_job {
     lmi_job base;
@@ -280,7 +281,7 @@ void lmi_box_drop(lmi_imap_peer *p)
     lmi_peer_submit(&p->base, &job->base);
 }
 
-/* ---- NOOP, CHECK ---------------------------------------------------------------------------------------- */
+/* ---- NOOP, CHECK ----------------------------------------------------------------------------- */
 
 typedef struct poll_job {
     lmi_job base;

@@ -10,8 +10,8 @@
  *
  * A protocol is a row of functions, lmi_protocol. Its state of a connection begins with a lmi_peer.
  * Questions that block become jobs: work() runs on a worker and touches the job and the store
- * handles alone; finish() runs on the loop and answers the session. A peer's jobs run one at a time,
- * in order, since its store handles bear one call at a time. */
+ * handles alone; finish() runs on the loop and answers the session. A peer's jobs run one at a
+ * time, in order, since its store handles bear one call at a time. */
 #ifndef LMI_SERVICE_INTERNAL_H
 #define LMI_SERVICE_INTERNAL_H
 
@@ -53,7 +53,7 @@ void lmi_rules_release(lmi_rules *r);
 /* Is mail for this domain delivered here? Address literals are not. */
 int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain);
 
-/* ---- Doors: one listener under one set of rules ------------------------------------------------ */
+/* ---- Doors: one listener under one set of rules ---------------------------------------------- */
 
 /* Counted: by its listener and by every peer that came through it. */
 struct lmi_door {
@@ -77,7 +77,8 @@ struct lmi_protocol {
     void (*setup_free)(void *setup);
     /* Make the session; the peer is zeroed but for its lmi_peer. NULL: close the connection. */
     lmail_session *(*open)(lmi_peer *peer, lmail_msec now);
-    /* The connection is over: drop what is not tied to jobs. May submit last jobs. NULL: nothing. */
+    /* The connection is over: drop what is not tied to jobs. May submit last jobs. NULL:
+     * nothing. */
     void (*closed)(lmi_peer *peer);
     /* No job runs any more: free what the struct points to. NULL: nothing. */
     void (*destroy)(lmi_peer *peer);

@@ -1,4 +1,5 @@
-/* service_lock.h - maildrop locks and the time between logins of POP3 (RFC 1939 §4, RFC 2449 §6.5). */
+/* service_lock.h - maildrop locks and the time between logins of POP3 (RFC 1939 §4, RFC 2449
+ * §6.5). */
 #ifndef LMI_SERVICE_LOCK_H
 #define LMI_SERVICE_LOCK_H
 

@@ -1,8 +1,8 @@
 /* service_mail.c - one message on its way from an SMTP session into mailboxes.
  *
- * A small message waits in memory, so that a worker is asked once: spool, link, sync, index. A larger
- * one streams into the spool in pieces. Trace fields stand in front (RFC 5321 §4.4). Loops are found by
- * counting Received (RFC 5321 §6.3). */
+ * A small message waits in memory, so that a worker is asked once: spool, link, sync, index. A
+ * larger one streams into the spool in pieces. Trace fields stand in front (RFC 5321 §4.4). Loops
+ * are found by counting Received (RFC 5321 §6.3). */
 #include "host/service/service_mail.h"
 
 #include <stdio.h>
@@ -81,7 +81,7 @@ lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str ad
     return LMAIL_OK;
 }
 
-/* ---- Octets ------------------------------------------------------------------------------------ */
+/* ---- Octets ---------------------------------------------------------------------------------- */
 
 static lmail_status append(lmi_mail *m, const char *ptr, size_t len)
 {
@@ -132,7 +132,7 @@ void lmi_mail_look(lmi_mail *m, lmail_str octets)
     }
 }
 
-/* ---- Trace fields ------------------------------------------------------------------------------- */
+/* ---- Trace fields ---------------------------------------------------------------------------- */
 
 size_t lmi_write_date(char *out, size_t cap, int64_t seconds, int zone)
 {
@@ -176,7 +176,7 @@ lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *t)
     return append(m, text, (size_t)n);
 }
 
-/* ---- On a worker -------------------------------------------------------------------------------- */
+/* ---- On a worker ----------------------------------------------------------------------------- */
 
 static lmail_status begin(lmi_mail *m)
 {

@@ -1,8 +1,8 @@
 /* service_peer.c - what a connection has whatever it speaks: its account, its jobs, its log line.
  *
- * Jobs of one peer run one at a time on the store pool, in order. A peer outlives its connection for
- * as long as a job runs; then its mailboxes and its account are closed by a last job, since closing
- * may touch the disk. */
+ * Jobs of one peer run one at a time on the store pool, in order. A peer outlives its connection
+ * for as long as a job runs; then its mailboxes and its account are closed by a last job, since
+ * closing may touch the disk. */
 #include "host/service/service_internal.h"
 
 #include <stdio.h>

@@ -1,7 +1,8 @@
 /* service_pop3.c - POP3 sessions over the store: the maildrop is the account's INBOX.
  *
  * The maildrop is the snapshot at login; messages are named by UID underneath, so what others do to
- * the mailbox meanwhile changes no number. QUIT removes what was deleted and marks what was read. */
+ * the mailbox meanwhile changes no number. QUIT removes what was deleted and marks what was
+ * read. */
 #include "host/service/service_internal.h"
 #include "host/service/service_lock.h"
 
@@ -66,7 +67,7 @@ static lmail_pop3_failure failure_of(lmail_status st)
     }
 }
 
-/* ---- The maildrop -------------------------------------------------------------------------------- */
+/* ---- The maildrop ---------------------------------------------------------------------------- */
 
 /* The UIDs of the mailbox as it is now become message 1, 2, ... */
 static lmail_status number_messages(pop3_peer *p, const lmail_snapshot *s)
@@ -207,7 +208,7 @@ static lmail_status on_maildrop(lmail_pop3_server *s, void *user, lmail_ticket t
     return LMAIL_PENDING;
 }
 
-/* ---- UIDL ------------------------------------------------------------------------------------------ */
+/* ---- UIDL ------------------------------------------------------------------------------------ */
 
 static void read_ids(lmi_job *base)
 {
@@ -250,7 +251,7 @@ static lmail_status on_uidl(lmail_pop3_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- Octets ----------------------------------------------------------------------------------------- */
+/* ---- Octets ---------------------------------------------------------------------------------- */
 
 static void read_octets(lmi_job *base)
 {
@@ -342,7 +343,7 @@ static lmail_status on_octets(lmail_pop3_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- QUIT ------------------------------------------------------------------------------------------- */
+/* ---- QUIT ------------------------------------------------------------------------------------ */
 
 static void update(lmi_job *base)
 {
@@ -409,7 +410,7 @@ static lmail_status on_update(lmail_pop3_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- Logging in -------------------------------------------------------------------------------------- */
+/* ---- Logging in ------------------------------------------------------------------------------ */
 
 static lmail_str mechanisms(const lmail_pop3_server *s, void *user)
 {
@@ -464,7 +465,7 @@ static lmail_status on_connect(lmail_pop3_server *s, void *user, lmail_ticket t,
     return LMAIL_OK;
 }
 
-/* ---- The protocol's row ------------------------------------------------------------------------------- */
+/* ---- The protocol's row ---------------------------------------------------------------------- */
 
 static lmail_status setup_new(const lmi_door *door, void **setup)
 {

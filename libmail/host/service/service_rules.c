@@ -17,7 +17,7 @@
 
 #define TEXT(s) (int)(s).len, (s).ptr
 
-/* ---- Host name and domains --------------------------------------------------------------------- */
+/* ---- Host name and domains ------------------------------------------------------------------- */
 
 /* The machine's name, with its domain where the resolver's files know it. */
 static void machine_name(char *out, size_t cap)
@@ -55,7 +55,7 @@ static lmail_str first_domain(const lmi_rules *r)
                                   : lmail_str_from(r->hostname);
 }
 
-/* ---- Certificates ------------------------------------------------------------------------------ */
+/* ---- Certificates ---------------------------------------------------------------------------- */
 
 static lmail_status say(lmail_status st, char *error, size_t cap, const char *what,
                         const char *path)
@@ -129,7 +129,7 @@ static lmail_status make_tls(lmi_rules *r, char *error, size_t cap)
     return st;
 }
 
-/* ---- Accounts and mechanisms ------------------------------------------------------------------- */
+/* ---- Accounts and mechanisms ----------------------------------------------------------------- */
 
 static void account_fault(void *user, const lmail_accounts_fault *fault)
 {
@@ -160,8 +160,8 @@ static lmail_status make_accounts(lmi_rules *r, char *error, size_t cap)
     return st;
 }
 
-/* Salts of names that do not exist come from the TLS key file's directory: one secret for all daemons
- * of this mail directory, made once. */
+/* Salts of names that do not exist come from the TLS key file's directory: one secret for all
+ * daemons of this mail directory, made once. */
 static lmail_status salt_key(const lmi_rules *r, unsigned char out[32], char *error, size_t cap)
 {
     char path[600], temporary[640];
@@ -225,7 +225,7 @@ static lmail_status make_auth(lmi_rules *r, char *error, size_t cap)
     return st;
 }
 
-/* ---- Making and ending ------------------------------------------------------------------------- */
+/* ---- Making and ending ----------------------------------------------------------------------- */
 
 lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config *config,
                            char *error, size_t cap)

@@ -1,7 +1,8 @@
-/* service_smtp.c - SMTP, submission and LMTP sessions: who may send, to whom, and the message's way.
+/* service_smtp.c - SMTP, submission and LMTP sessions: who may send, to whom, and the message's
+ * way.
  *
- * Recipients are accounts of the local domains; all other mail is refused with 550 5.7.1. The 250 (in
- * LMTP each one) is written when the message is safe in the mailbox. */
+ * Recipients are accounts of the local domains; all other mail is refused with 550 5.7.1. The 250
+ * (in LMTP each one) is written when the message is safe in the mailbox. */
 #include "host/service/service_internal.h"
 #include "host/service/service_mail.h"
 
@@ -39,7 +40,7 @@ static unsigned kind_of(const smtp_peer *p)
     return p->base.door->settings->protocol;
 }
 
-/* ---- Replies ------------------------------------------------------------------------------------ */
+/* ---- Replies --------------------------------------------------------------------------------- */
 
 static void say(lmail_smtp_reply *reply, unsigned code, const char *enhanced, const char *text)
 {
@@ -83,7 +84,7 @@ static void answer(smtp_peer *p, lmail_ticket t, const lmail_smtp_reply *reply)
     lmail_smtp_server_answer(p->server, t, reply, lmi_peer_now(&p->base));
 }
 
-/* ---- Transactions -------------------------------------------------------------------------------- */
+/* ---- Transactions ---------------------------------------------------------------------------- */
 
 static void free_mail(lmi_job *job)
 {
@@ -136,7 +137,7 @@ static void on_abandon(lmail_smtp_server *s, void *user, lmail_smtp_abandon why)
     drop_mail(user);
 }
 
-/* ---- Recipients ---------------------------------------------------------------------------------- */
+/* ---- Recipients ------------------------------------------------------------------------------ */
 
 static void find_account(lmi_job *base)
 {
@@ -210,7 +211,7 @@ static lmail_status on_rcpt(lmail_smtp_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-/* ---- The message ---------------------------------------------------------------------------------- */
+/* ---- The message ----------------------------------------------------------------------------- */
 
 /* RFC 3848, RFC 6531 §4.3. */
 static lmail_str protocol_name(const smtp_peer *p, char out[16])
@@ -374,7 +375,7 @@ static lmail_status on_body_end(lmail_smtp_server *s, void *user, lmail_ticket t
     return LMAIL_PENDING;
 }
 
-/* ---- Logging in ---------------------------------------------------------------------------------- */
+/* ---- Logging in ------------------------------------------------------------------------------ */
 
 static lmail_str mechanisms(const lmail_smtp_server *s, void *user)
 {
@@ -398,7 +399,7 @@ static lmail_status answer_auth(lmi_peer *peer, lmail_ticket t, const lmail_auth
     return lmail_smtp_server_answer_auth(((smtp_peer *)peer)->server, t, a, lmi_peer_now(peer));
 }
 
-/* ---- The protocol's row --------------------------------------------------------------------------- */
+/* ---- The protocol's row ---------------------------------------------------------------------- */
 
 static uint32_t flags_of(const lmi_door *door)
 {
