@@ -1,5 +1,6 @@
 /* links: host
- * mail_server.c - a whole mail server inside a program: SMTP in, IMAP and POP3 out, mail in memory. */
+ * mail_server.c - a whole mail server inside a program: SMTP in, IMAP and POP3 out, mail in
+ * memory. */
 #include <libmail/host/service.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* smtp_session.c - an SMTP server session without a network: octets in, questions and octets out. */
+/* smtp_session.c - an SMTP session without a network: octets in, questions and octets out. */
 #include <libmail/smtp.h>
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* daemon.c - the start-up of smtpd, imapd and pop3d, in one place.
  *
- * Options, configuration, listeners, pid file, privileges, then the service until a signal. Exit codes
- * as sysexits.h: 78 for a faulty configuration, 71 when the system refuses something. */
+ * Options, configuration, listeners, pid file, privileges, then the service until a signal. Exit
+ * codes as sysexits.h: 78 for a faulty configuration, 71 when the system refuses something. */
 #include "daemon.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@ typedef struct options {
     int test, background;
 } options;
 
-/* ---- Configuration ------------------------------------------------------------------------------ */
+/* ---- Configuration --------------------------------------------------------------------------- */
 
 static void print_diagnostic(void *ctx, const lmail_config_diagnostic *d)
 {
@@ -50,7 +50,7 @@ static const char *config_path(const options *o)
     return access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG : NULL;
 }
 
-/* ---- The process --------------------------------------------------------------------------------- */
+/* ---- The process ----------------------------------------------------------------------------- */
 
 /* Each connection is a descriptor: as many as we may have. */
 static void raise_descriptor_limit(void)
@@ -178,7 +178,7 @@ static void report_ready(int ready, char code)
     close(ready);
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------ */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void log_event(lmail_log *log, const char *event, const daemon_facts *f)
 {

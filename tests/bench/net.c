@@ -3,8 +3,8 @@
  *
  *     bench_net [CONNECTIONS]
  *
- * The server is the echo session in this process with one loop; clients live in forked processes, so
- * that memory is the server's alone. Prints figures, judges none. */
+ * The server is the echo session in this process with one loop; clients live in forked processes,
+ * so that memory is the server's alone. Prints figures, judges none. */
 #include "host_echo.h"
 #include "host_tls_peer.h"
 
@@ -41,7 +41,7 @@ static void need(int true_thing, const char *what)
     exit(EXIT_FAILURE);
 }
 
-/* ---- The server -------------------------------------------------------------------------------- */
+/* ---- The server ------------------------------------------------------------------------------ */
 
 static lmail_session *on_open(void *user, lmail_conn *conn, const lmail_conn_facts *facts,
                               lmail_msec now)
@@ -84,7 +84,7 @@ static lmail_tls *make_tls(void)
     return tls;
 }
 
-/* ---- Clients ----------------------------------------------------------------------------------- */
+/* ---- Clients --------------------------------------------------------------------------------- */
 
 static int dial(unsigned port)
 {
@@ -257,7 +257,7 @@ static void handshakes(unsigned n)
     }
 }
 
-/* ---- Figures ----------------------------------------------------------------------------------- */
+/* ---- Figures --------------------------------------------------------------------------------- */
 
 static size_t heap(void)
 {

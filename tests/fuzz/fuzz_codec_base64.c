@@ -2,7 +2,8 @@
  *
  * Oracles: what the strict one takes is exactly what the encoder writes for the result; checking
  * without a buffer says the same; the tolerant one gives the same octets at any split and agrees
- * with the strict one wherever that one has an opinion; encoding and decoding give back the input. */
+ * with the strict one wherever that one has an opinion; encoding and decoding give back the
+ * input. */
 #include <libmail/codec.h>
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* FETCH's items and header fields: a label that we write reads back as the same item; a header gives the
- * same fields in one piece and octet by octet, and the length that was counted before. */
+/* FETCH's items and header fields: a label that we write reads back as the same item; a header
+ * gives the same fields in one piece and octet by octet, and the length that was counted before. */
 #include "base/base_internal.h"
 #include "imap/imap_fetch.h"
 

@@ -1,8 +1,8 @@
 /* fuzz_imap_parse.c - the readers of arguments, and LIST patterns.
  *
- * The first octet chooses a reader, the rest is its text. Oracles: nothing outside the text is read, a
- * value lies in the text or in the arena, a refusal says what it expected, the same text gives the same
- * again; a pattern matches as the plain recursive definition says. */
+ * The first octet chooses a reader, the rest is its text. Oracles: nothing outside the text is
+ * read, a value lies in the text or in the arena, a refusal says what it expected, the same text
+ * gives the same again; a pattern matches as the plain recursive definition says. */
 #include "imap/imap_internal.h"
 
 #include <stdio.h>

@@ -2,8 +2,9 @@
  *
  * The first octet chooses a configuration, the second a split, the third how the host behaves; the
  * rest is what the client sends. Oracles: a session that is fed in pieces, with answers that come
- * late, says and asks exactly what the one does that gets all at once; every line is complete; sequence
- * numbers are those of a client that keeps count; memory stays under a ceiling and all comes back. */
+ * late, says and asks exactly what the one does that gets all at once; every line is complete;
+ * sequence numbers are those of a client that keeps count; memory stays under a ceiling and all
+ * comes back. */
 #include "support/count_alloc.h"
 #include "support/script.h"
 

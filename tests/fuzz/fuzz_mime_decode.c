@@ -1,5 +1,5 @@
-/* A body in any split and with any room for output decodes to the same valid text. The first octet chooses the
- * encoding, the charset and the piece. */
+/* A body in any split and with any room for output decodes to the same valid text. The first octet
+ * chooses the encoding, the charset and the piece. */
 #include <libmail/codec.h>
 #include <libmail/mime.h>
 
@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();                                                                               \
     } while (0)
 
-/* A stateless two-octet charset: 0x80.. with its follower is one code point, so that sequences are carried. */
+/* A stateless two-octet charset: 0x80.. with its follower is one code point, so that sequences are
+ * carried. */
 static void *pairs_open(void *ctx, lmail_str charset)
 {
     (void)ctx;

@@ -1,5 +1,6 @@
-/* One header value through every reader: addresses, encoded words, parameters, dates, ids, subjects. Results stay
- * in their bounds and are valid UTF-8; slices point where they may; a filter keeps or drops each field. */
+/* One header value through every reader: addresses, encoded words, parameters, dates, ids,
+ * subjects. Results stay in their bounds and are valid UTF-8; slices point where they may; a filter
+ * keeps or drops each field. */
 #include <libmail/codec.h>
 #include <libmail/mime.h>
 

@@ -1,5 +1,6 @@
-/* A message in any split gives the same parts and texts; offsets nest inside it; LF input gives the offsets of
- * its CRLF form; the texts are valid IMAP lists; the matcher's verdict does not depend on the split.
+/* A message in any split gives the same parts and texts; offsets nest inside it; LF input gives the
+ * offsets of its CRLF form; the texts are valid IMAP lists; the matcher's verdict does not depend
+ * on the split.
  *
  * The first octet chooses limits and the size of the pieces. */
 #include <libmail/mime.h>
@@ -44,7 +45,8 @@ static lmail_mime_parser *parse(lmail_str in, size_t piece, unsigned lf_input, u
     return p;
 }
 
-/* Strings, literals, atoms and lists, as RFC 9051 §9 writes them; one value fills the whole text. */
+/* Strings, literals, atoms and lists, as RFC 9051 §9 writes them; one value fills the whole
+ * text. */
 static void check_list(lmail_str text)
 {
     size_t depth = 0, at = 0;

@@ -1,6 +1,6 @@
 /* links: host
- * The PROXY header: what is OK is OK at every longer input, is never OK shorter, and names addresses
- * that can be written and read again. */
+ * The PROXY header: what is OK is OK at every longer input, is never OK shorter, and names
+ * addresses that can be written and read again. */
 #include "host/net/net_address.h"
 
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* fuzz_smtp_command.c - paths, addresses, domains, parameters and the splitting of commands.
  *
- * First octet: which rules hold. The rest is a command line. Oracles: slices lie in the input; an address
- * that was taken, written again, is taken again and the same; unquoting never grows; decoding xtext
- * never grows and makes no control octet. */
+ * First octet: which rules hold. The rest is a command line. Oracles: slices lie in the input; an
+ * address that was taken, written again, is taken again and the same; unquoting never grows;
+ * decoding xtext never grows and makes no control octet. */
 #include "smtp/smtp_internal.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* fuzz_smtp_server.c - whole sessions, SMTP and LMTP, through the scripted host.
  *
  * First octet: options of the session; second: the split of the second run. The rest comes from the
- * peer. Oracles: the same output and the same questions (all but "chunk", whose number is the split's)
- * in any split and with late answers; memory under a ceiling; all memory given back. */
+ * peer. Oracles: the same output and the same questions (all but "chunk", whose number is the
+ * split's) in any split and with late answers; memory under a ceiling; all memory given back. */
 #include "support/count_alloc.h"
 #include "support/script.h"
 

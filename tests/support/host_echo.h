@@ -18,8 +18,8 @@
 typedef struct echo_host {
     void *user;
     lmail_msec idle; /* 0: no timer */
-    /* A question: answer it with echo_answer, now is not allowed. lent: of "hold", else empty. NULL:
-     * questions are never answered. */
+    /* A question: answer it with echo_answer, now is not allowed. lent: of "hold", else empty.
+     * NULL: questions are never answered. */
     void (*on_ask)(void *user, lmail_session *s, lmail_ticket t, lmail_str lent);
     void (*on_cancel)(void *user, lmail_session *s, lmail_ticket t);
 } echo_host;

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- A server in a thread ---------------------------------------------------------------------- */
+/* ---- A server in a thread -------------------------------------------------------------------- */
 
 typedef struct late {
     struct late *next;
@@ -173,7 +173,7 @@ void await(atomic_uint *n, unsigned least)
     ck_assert_uint_ge(atomic_load(n), least);
 }
 
-/* ---- A client ---------------------------------------------------------------------------------- */
+/* ---- A client -------------------------------------------------------------------------------- */
 
 int try_dial(unsigned port)
 {

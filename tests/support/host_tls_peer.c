@@ -123,7 +123,7 @@ int tls_peer_write(tls_peer *p, const char *in, size_t len)
     return 0;
 }
 
-/* ---- Certificates ------------------------------------------------------------------------------ */
+/* ---- Certificates ---------------------------------------------------------------------------- */
 
 int tls_identity_make(tls_identity *out, const char *name, const char *host, const char *mail)
 {

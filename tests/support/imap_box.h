@@ -1,8 +1,8 @@
 /* imap_box.h - a mailbox in memory that answers an IMAP session's questions about messages.
  *
- * For dialogues, fuzz harnesses and benchmarks: messages are real octets, read by the mime room as a
- * store would read them. Answers point into the box and stay valid until the next call of the same
- * function. Memory is the C library's. */
+ * For dialogues, fuzz harnesses and benchmarks: messages are real octets, read by the mime room as
+ * a store would read them. Answers point into the box and stay valid until the next call of the
+ * same function. Memory is the C library's. */
 #ifndef SUPPORT_IMAP_BOX_H
 #define SUPPORT_IMAP_BOX_H
 

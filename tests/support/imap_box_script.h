@@ -1,4 +1,5 @@
-/* imap_box_script.h - the part of the scripted IMAP host that has messages: fetch, octets, store, search.
+/* imap_box_script.h - the part of the scripted IMAP host that has messages: fetch, octets, store,
+ * search.
  *
  * Questions, and what may be answered (the usual answer is "ok": as the mailbox has it):
  *
@@ -37,8 +38,8 @@ enum { IMAP_BOX_FETCH = 101, IMAP_BOX_OCTETS, IMAP_BOX_STORE, IMAP_BOX_SEARCH };
 void imap_box_script_open(script *h, imap_box_script *b);
 /* After the session is freed. Aborts when octets were not released. */
 void imap_box_script_close(imap_box_script *b);
-/* Sets on_octets, on_search and on_released, and where the first message has octets on_fetch and on_store
- * too. The handler's user is the script; `find` gives the box of a script. */
+/* Sets on_octets, on_search and on_released, and where the first message has octets on_fetch and
+ * on_store too. The handler's user is the script; `find` gives the box of a script. */
 void imap_box_script_handler(script *h, lmail_imap_server_handler *to,
                              imap_box_script *(*find)(script *h));
 /* For script_adaptor.answer and .action: 1 when it was theirs. */

@@ -99,8 +99,8 @@ uint64_t script_get_number(script *h, const char *key, uint64_t otherwise);
 const char *script_unused(const script *h);
 
 /* Answers: `pattern` may hold *; `every`: it answers each such question, else the next one only.
- * An answer "pending" waits for script_answer; "error NAME" returns LMAIL_NAME from the callback.
- */
+ * An answer "pending" waits for script_answer; "error NAME" returns LMAIL_NAME from the
+ * callback. */
 void script_rule(script *h, const char *pattern, const char *answer, int every);
 /* The pattern of a rule that no question used, or NULL. */
 const char *script_idle_rule(const script *h);
@@ -130,8 +130,8 @@ int script_open(script *h);
 void script_input(script *h, const char *ptr, size_t len);
 /* Pump until nothing moves: ticks, feeds, answers, drains. Sets fault when the session is stuck. */
 void script_run(script *h);
-/* Answer the oldest pending question whose text matches (NULL: any). ERR_NOTFOUND if there is none.
- */
+/* Answer the oldest pending question whose text matches (NULL: any). ERR_NOTFOUND if there is
+ * none. */
 lmail_status script_answer(script *h, const char *pattern, const char *text);
 void script_eof(script *h);
 /* The host shakes hands, as wants() asked: tls_begin with what is not fed yet, then tls_done. */

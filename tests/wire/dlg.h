@@ -27,8 +27,8 @@
  *     W: READ TLS  these are wanted now;  W: !READ CLOSE   the first is not
  *
  * Escapes: \r \n \t \0 \\ \" \xNN, and \*N;c for N times c. Questions and the log show octets with
- * the same escapes. An answer "pending" waits for H: answer; "error NAME" is the callback's status.
- */
+ * the same escapes. An answer "pending" waits for H: answer; "error NAME" is the callback's
+ * status. */
 #ifndef WIRE_DLG_H
 #define WIRE_DLG_H
 

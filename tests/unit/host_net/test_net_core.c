@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- The heap ---------------------------------------------------------------------------------- */
+/* ---- The heap -------------------------------------------------------------------------------- */
 
 static unsigned roll(unsigned *seed)
 {
@@ -44,7 +44,7 @@ START_TEST(test_heap_gives_timers_in_order)
 }
 END_TEST
 
-/* ---- Counts ------------------------------------------------------------------------------------ */
+/* ---- Counts ---------------------------------------------------------------------------------- */
 
 START_TEST(test_counts_agree_with_plain_ones)
 {
@@ -79,7 +79,7 @@ START_TEST(test_counts_agree_with_plain_ones)
 }
 END_TEST
 
-/* ---- Buffers ----------------------------------------------------------------------------------- */
+/* ---- Buffers --------------------------------------------------------------------------------- */
 
 START_TEST(test_buffers_shrink_to_their_rest)
 {
@@ -100,7 +100,7 @@ START_TEST(test_buffers_shrink_to_their_rest)
 }
 END_TEST
 
-/* ---- Loops and pools --------------------------------------------------------------------------- */
+/* ---- Loops and pools ------------------------------------------------------------------------- */
 
 static atomic_uint calls, works, wrong_thread;
 static pthread_t loop_thread;
@@ -285,7 +285,7 @@ START_TEST(test_timers_fire_in_order)
 }
 END_TEST
 
-/* ---- An embedder's loop ------------------------------------------------------------------------ */
+/* ---- An embedder's loop ---------------------------------------------------------------------- */
 
 static void stopped(void *arg)
 {

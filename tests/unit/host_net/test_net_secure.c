@@ -44,7 +44,7 @@ static void start_secure(server *sv, int implicit, const char *proxy_from)
     lmail_tls_release(listen.tls); /* the listener has its own */
 }
 
-/* ---- A client ---------------------------------------------------------------------------------- */
+/* ---- A client -------------------------------------------------------------------------------- */
 
 typedef struct client {
     int fd;
@@ -118,7 +118,7 @@ static void expect_secure(client *c, const char *line)
     ck_assert_str_eq(c->line, line);
 }
 
-/* ---- Cases ------------------------------------------------------------------------------------- */
+/* ---- Cases ----------------------------------------------------------------------------------- */
 
 START_TEST(test_implicit_tls)
 {

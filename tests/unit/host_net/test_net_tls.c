@@ -44,7 +44,7 @@ static lmail_tls *make_tls(lmail_tls_config *config)
     return tls;
 }
 
-/* ---- A pair of ends ---------------------------------------------------------------------------- */
+/* ---- A pair of ends -------------------------------------------------------------------------- */
 
 typedef struct pair {
     lmi_tls *server;
@@ -153,7 +153,7 @@ static lmail_tls_facts facts_of(pair *p)
     return facts;
 }
 
-/* ---- Cases ------------------------------------------------------------------------------------- */
+/* ---- Cases ----------------------------------------------------------------------------------- */
 
 static const size_t STEPS[] = {1, 7, 1000, 1 << 20};
 
@@ -497,7 +497,7 @@ START_TEST(test_bad_certificates_are_named)
 }
 END_TEST
 
-/* ---- The certificate of a first start ---------------------------------------------------------- */
+/* ---- The certificate of a first start -------------------------------------------------------- */
 
 typedef struct first_start {
     char cert[128], key[128];

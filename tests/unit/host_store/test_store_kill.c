@@ -1,5 +1,5 @@
-/* Kill -9 a process that delivers, again and again: what it acknowledged is there exactly once, what
- * it did not acknowledge at most once, and no file that shows is torn. */
+/* Kill -9 a process that delivers, again and again: what it acknowledged is there exactly once,
+ * what it did not acknowledge at most once, and no file that shows is torn. */
 #include "host_store.h"
 
 #include <check.h>

@@ -1,5 +1,5 @@
-/* What a client asks for is not what the session holds: long answers to a reader who takes a little at
- * a time. */
+/* What a client asks for is not what the session holds: long answers to a reader who takes a little
+ * at a time. */
 #include "support/count_alloc.h"
 
 #include <libmail/imap.h>
@@ -186,8 +186,8 @@ START_TEST(a_million_rows_pass_through)
 }
 END_TEST
 
-/* One row in a hundred is as long as all others together: slices shrink, and what a slice has too much
- * is asked for again. */
+/* One row in a hundred is as long as all others together: slices shrink, and what a slice has too
+ * much is asked for again. */
 START_TEST(long_rows_between_short_ones_do_not_pile_up)
 {
     size_t most = 0;

@@ -1,4 +1,5 @@
-/* Items of a FETCH: what is asked of the rows, what the response is labelled with, what is refused. */
+/* Items of a FETCH: what is asked of the rows, what the response is labelled with, what is
+ * refused. */
 #include "base/base_internal.h"
 #include "imap/imap_fetch.h"
 

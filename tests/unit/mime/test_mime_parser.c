@@ -1,4 +1,5 @@
-/* Messages to parts, ENVELOPE, BODYSTRUCTURE and preview: whole, at every split, octet by octet, with LF.
+/* Messages to parts, ENVELOPE, BODYSTRUCTURE and preview: whole, at every split, octet by octet,
+ * with LF.
  *
  * The messages stand here with LF; they are parsed in their CRLF form. */
 #include <libmail/mime.h>

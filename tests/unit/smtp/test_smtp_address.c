@@ -1,4 +1,5 @@
-/* Mailboxes and domains: what the grammar takes, where it stops. RFC 5321 §4.1.2, §4.1.3, RFC 6531 §3.3. */
+/* Mailboxes and domains: what the grammar takes, where it stops. RFC 5321 §4.1.2, §4.1.3, RFC 6531
+ * §3.3. */
 #include "smtp/smtp_internal.h"
 
 #include <check.h>
