@@ -13,8 +13,7 @@
 #define FIRST_ROWS 128u
 #define MOST_ROWS 512u
 #define STREAM_ROWS 32u
-#define SLICE_MEMORY                                                                               \
-    (8u << 20) /* of rows that wait for octets; reached by one monstrous row only */
+#define SLICE_MEMORY (8u << 20) /* of rows that wait for octets; only a monstrous row reaches it */
 
 static lmail_status end(lmi_fetch *f)
 {

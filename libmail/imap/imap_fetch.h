@@ -1,7 +1,8 @@
 /* imap_fetch.h - how FETCH is made, for its own files.
  *
  *   imap_cmd_fetch.c     the command: slices of rows, \Seen, the end
- *   imap_fetch_parse.c   items: the table of words, sections, partial ranges; what a plan needs of rows
+ *   imap_fetch_parse.c   items: the table of words, sections, partial ranges; what a plan needs of
+ *                        rows
  *   imap_fetch_write.c   a row's plain items to the client
  *   imap_fetch_keep.c    rows that wait for octets
  *   imap_fetch_stream.c  literals out of a message's octets, pulled under the output mark

@@ -1,12 +1,16 @@
 /* imap_internal.h - how the IMAP server is built, for those who add to it.
  *
  *   imap_input.c     octets -> commands: lines and literals, refused literals, raw lines (IDLE,
- * SASL) imap_table.c     the commands: name, states, flags, handler imap_run.c       running one
- * command: steps, its end, the tagged line, limits on bad commands imap_question.c  asking the host
- * and taking its answers, now or late imap_parse*.c    reading arguments;  imap_out.c  writing
- * responses, through one quoting function imap_view.c      sequence numbers;  imap_update.c  what
- * the client is told unasked, and when imap_cmd_*.c     one file a group of commands imap_server.c
- * setup, session, timers
+ *                    SASL)
+ *   imap_table.c     the commands: name, states, flags, handler
+ *   imap_run.c       running one command: steps, its end, the tagged line, limits on bad commands
+ *   imap_question.c  asking the host and taking its answers, now or late
+ *   imap_parse*.c    reading arguments
+ *   imap_out.c       writing responses, through one quoting function
+ *   imap_view.c      sequence numbers
+ *   imap_update.c    what the client is told unasked, and when
+ *   imap_cmd_*.c     one file a group of commands
+ *   imap_server.c    setup, session, timers
  *
  * A command. When it has been read whole (its literals lie in the same buffer as its text), `run`
  * is called once. It parses with the lmi_imap_ functions below and then either calls
@@ -23,12 +27,17 @@
  * How extensions drop in:
  *   a command        a row in imap_table.c and a file imap_cmd_NAME.c
  *   a capability     a bit in imap.h and a line in the list of imap_cmd_any.c; if ENABLE turns it
- * on, a bit LMI_ENABLED_* and a line in imap_cmd_enable.c a SELECT or LIST option, a STATUS item a
- * row in the table of words of that command's file another kind of untagged news               a
- * pending list in imap_view.h, a part in imap_update.c a command that streams literals a `literal`
- * hook as in imap_cmd_append.c a command in a state of its own (like IDLE) a line hook
- * (s->line_hook) IMAP4rev2 is s->enabled & LMI_ENABLED_REV2: the writers that differ ask it,
- * nothing else. */
+ *                    on, a bit LMI_ENABLED_* and a line in imap_cmd_enable.c
+ *   a SELECT or LIST option, a STATUS item
+ *                    a row in the table of words of that command's file
+ *   another kind of untagged news
+ *                    a pending list in imap_view.h, a part in imap_update.c
+ *   a command that streams literals
+ *                    a `literal` hook as in imap_cmd_append.c
+ *   a command in a state of its own (like IDLE)
+ *                    a line hook (s->line_hook)
+ *   IMAP4rev2        is s->enabled & LMI_ENABLED_REV2: the writers that differ ask it, nothing
+ *                    else */
 #ifndef LMI_IMAP_INTERNAL_H
 #define LMI_IMAP_INTERNAL_H
 
