@@ -60,8 +60,7 @@ void lmi_loop_timer_set(lmail_loop *loop, lmi_timer *t, lmail_msec when);
 
 #define LMI_READ_SMALL (16u * 1024) /* a connection in its command phase */
 #define LMI_READ_LARGE (256u * 1024)
-#define LMI_RECORD_ROOM                                                                            \
-    (20u * 1024) /* plaintext of a TLS record that was begun in an earlier read */
+#define LMI_RECORD_ROOM (20u * 1024) /* plaintext of a TLS record begun in an earlier read */
 
 /* Octets of a read. A small buffer is what a slow question may pin; a large one carries bodies. */
 typedef struct lmi_buf lmi_buf;

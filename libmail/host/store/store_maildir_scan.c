@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FRESH_NS                                                                                   \
-    30000000 /* a directory changed so shortly ago may change again within its clock's tick */
+/* A directory changed so shortly ago may change again within its clock's tick. */
+#define FRESH_NS 30000000
 #define TMP_AGE (36 * 3600)
 
 typedef struct found {
