@@ -1,6 +1,6 @@
 /* links: host - the Maildir store alone: deliveries, opening, rows, flags, expunges, searches.
  *
- *     bench_store [DIRECTORY]      a directory on the disk to measure; default: the working directory
+ *     bench_store [DIRECTORY]      on the disk to measure; default: the working directory
  *
  * Prints figures beside the budgets of the design; judges nothing. */
 #include <libmail/host/store.h>

@@ -5,14 +5,17 @@
  * and fuzz harnesses all drive sessions through it.
  *
  * What an adaptor does:
- *   open     makes the setup and the session from script_get() values, with the script as `user`.
- *   on_xxx   describes the question as a text and asks the script what to say:
- *                int st;
- *                const char *a = script_ask(h, t, KIND, "250", &st, "rcpt %s", script_text(h,
- * path)); if (st != LMAIL_OK) return st;          // PENDING, or an error that the script wants
- *                return fill(reply, a);                  // read the answer's text
- *   answer   reads the same text and hands it to lmail_xxx_answer*(session, q->ticket, ...).
- *   on_cancel calls script_cancelled(h, t).
+ *   open        makes the setup and the session from script_get() values, with the script as
+ *               `user`
+ *   on_xxx      describes the question as a text and asks the script what to say:
+ *                   int st;
+ *                   const char *a = script_ask(h, t, KIND, "250", &st, "rcpt %s", path);
+ *                   if (st != LMAIL_OK)
+ *                       return st;         PENDING, or an error that the script wants
+ *                   return fill(reply, a); read the answer's text
+ *   answer      reads the same text and hands it to lmail_xxx_answer*(session, q->ticket, ...)
+ *   on_cancel   calls script_cancelled(h, t)
+ *
  * Events without an answer are logged with script_note(). Stream octets, whose split is not part of
  * the outcome, go to script_collect(), and script_collected() gives them for a later description.
  * Texts from script_ask() and script_text() live as long as the script. */
@@ -28,10 +31,9 @@ typedef struct script script;
 typedef struct script_question {
     struct script_question *next; /* older */
     lmail_ticket ticket;
-    unsigned kind; /* the adaptor's own */
-    char *text;    /* its description */
-    const char
-        *answer; /* what will be said when it is answered by itself; NULL: the script waits */
+    unsigned kind;      /* the adaptor's own */
+    char *text;         /* its description */
+    const char *answer; /* what is said when it is answered by itself; NULL: the script waits */
     int cancelled;
     void *data; /* the adaptor's own; not freed */
 } script_question;
@@ -62,8 +64,8 @@ struct script {
     /* How to play. */
     size_t split; /* octets a feed and a sent; 0: all there is */
     int late;     /* an answer "now" becomes PENDING and is given right after */
-    unsigned
-        gone_at; /* the question of this number stays out; the peer leaves; then it is answered */
+    /* The question of this number stays out; the peer leaves; then it is answered. */
+    unsigned gone_at;
     int keep_quiet; /* no log */
     /* Overrides rules and defaults: the answer's text, or NULL for PENDING. */
     const char *(*decide)(script *h, const char *question, const char *usual);

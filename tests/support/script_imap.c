@@ -10,25 +10,38 @@
  *   without list,poll,...           callbacks that are NULL
  *   mailboxes INBOX foo=noselect+haschildren ...    in order; escapes, e.g. \x20 for a space
  *   messages 1:10000                UIDs of the mailbox (odd ones \Seen)
- *   message.N UID FLAGS [OCTETS]    S A F D T, R recent, 0..9 keyword of that number, - none; if the
- *                                   first has octets, support/imap_box_script.h answers fetch and store
- *   keywords a,b  permanent SAFDT01 new_keywords  uidvalidity  uidnext  unseen UID  read_only  unsticky
- * Questions and answers; any but login and auth may also say "no [CODE] [text]", and behind " | " what
- * changed: new SET [SET of recent ones], flags SET, vanished SET, keywords a,b, gone
+ *   message.N UID FLAGS [OCTETS]    S A F D T, R recent, 0..9 keyword of that number, - none; if
+ *                                   the first has octets, support/imap_box_script.h answers fetch
+ *                                   and store
+ *   keywords a,b                    names of the keywords
+ *   permanent SAFDT01               flags that can be changed for good
+ *   new_keywords, uidvalidity, uidnext, unseen UID, read_only, unsticky
+ *
+ * Questions and answers; any but login and auth may also say "no [CODE] [text]", and behind " | "
+ * what changed: new SET [SET of recent ones], flags SET, vanished SET, keywords a,b, gone
  *   login USER PASSWORD             ok NAME | fail REASON [text]     (password "secret" is right)
  *   auth MECH STEP RESPONSE         continue OCTETS | ok NAME [OCTETS] | fail REASON [text]
- *   namespace                       ok PREFIX:SEP,... PREFIX:SEP,... ...   (three kinds, "-" for none)
+ *   namespace                       ok PREFIX:SEP,... PREFIX:SEP,... ...   (three kinds; "-": none)
  *   list|lsub [options] PATTERN...  ok | take N (rows a slice)
  *   status NAME ITEMS               ok MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN
- *   create NAME [holder] [use N]    delete NAME    rename NAME NAME    subscribe|unsubscribe NAME
- *   select|examine NAME             close [expunge]        poll noop|check
+ *   create NAME [holder] [use N]    ok
+ *   delete NAME                     ok
+ *   rename NAME NAME                ok
+ *   subscribe|unsubscribe NAME      ok
+ *   select|examine NAME             ok
+ *   close [expunge]                 ok
+ *   poll noop|check                 ok
  *   fetch SET FLAGS                 ok | take N | no ...
  *   store SET [+-]BITS [KEYWORDS]   ok
  *   copy|move SET NAME              ok [UIDVALIDITY SOURCE TARGET]
  *   expunge all|SET                 ok | ok SET            (what has \Deleted)
- *   append begin NAME N     append message BITS KEYWORDS DATE ZONE N     append octets N
+ *   append begin NAME N             ok
+ *   append message BITS KEYWORDS DATE ZONE N
+ *                                   ok
+ *   append octets N                 ok
  *   append commit NAME N TEXT       ok [UIDVALIDITY SET]
  *   octets, search                  support/imap_box_script.h
+ *
  * Actions: notify CHANGE, gone UID. */
 #include "support/imap_box_script.h"
 

@@ -1,8 +1,8 @@
 /* script_pop3.c - the scripted host of the POP3 server (tests/support/script.h).
  *
  * Settings
- *   flags a,b           stls cleartext no-top no-uidl no-utf8 no-lang utf8-user delete-read auth-list
- *                       trace-secrets
+ *   flags a,b           stls cleartext no-top no-uidl no-utf8 no-lang utf8-user delete-read
+ *                       auth-list trace-secrets
  *   trace               the log gets trace events
  *   host, implementation, login_delay, expire (never, days), differs (login_delay and expire)
  *   max_line, max_auth_line, max_errors, max_auth_failures, max_messages, mark, want, idle, login
@@ -15,10 +15,11 @@
  *   langK tag|name      language K, from 2; langK_NAME a text of it
  * Questions and answers
  *   connect tls=0                     ok [greeting] | cleartext | fail NAME [text]
- *   login USER PASSWORD               ok NAME | fail REASON [text]         (password "secret" is right)
- *   apop USER TIMESTAMP DIGEST        the same                             (right)
+ *   login USER PASSWORD               ok NAME | fail REASON [text]      ("secret" is right)
+ *   apop USER TIMESTAMP DIGEST        the same                          (right)
  *   auth MECH STEP RESPONSE           continue OCTETS | ok NAME [OCTETS] | fail REASON [text]
- *                                     RESPONSE is "-" when there was none  (step 0 without: continue)
+ *                                     RESPONSE is "-" when there was none (step 0 without:
+ *                                     continue)
  *   maildrop NAME FIRST MAX           ok | more N | fail NAME [text] | odd
  *   uidl FIRST COUNT                  ok | take N | fail NAME [text] | odd
  *   octets N retr|top OFFSET WANT     ok | take N | end N | fail NAME [text] | odd

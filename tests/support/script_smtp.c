@@ -2,13 +2,16 @@
  *
  * Questions:  connect [tls] | helo VERB NAME | mail ADDR [SIZE= BODY= SMTPUTF8 RET= ENVID= AUTH=]
  *             rcpt ADDR [NOTIFY= ORCPT=] | start DATA|BDAT RECIPIENTS | chunk | end [N] "TEXT"
- *             vrfy|expn|etrn TEXT | unknown VERB TEXT | reset | quit | auth MECH STEP "RESPONSE"|none
+ *             vrfy|expn|etrn TEXT | unknown VERB TEXT | reset | quit
+ *             auth MECH STEP "RESPONSE"|none
  * Notes:      abandon RESET|REFUSED|GONE, authend OK|FAILED|CANCELLED|BROKEN|GONE
  * Answers:    CODE [ENHANCED] TEXT[ | further line]..., empty for the default.
- *             connect: accept | refuse REPLY | close REPLY | banner REPLY; refuse REPLY | off NUMBER
+ *             connect: accept | refuse REPLY | close REPLY | banner REPLY; refuse REPLY |
+ *                      off NUMBER
  *             auth: continue TEXT | ok IDENTITY[ DATA] | fail NAME[ TEXT]
- * Settings:   host, flags (+name -name ...), null (callbacks to leave NULL), reply:NAME, mechanisms,
- *             mechanisms_tls, trace, trace_secrets, and the numbers of the config by their names. */
+ * Settings:   host, flags (+name -name ...), null (callbacks to leave NULL), reply:NAME,
+ *             mechanisms, mechanisms_tls, trace, trace_secrets, and the numbers of the config by
+ *             their names. */
 #include "support/script.h"
 
 #include <libmail/smtp.h>
