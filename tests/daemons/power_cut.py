@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import uuid
 
 from lib_daemons import BUILD, Daemons
 from lib_mount import mounted, need_root, sh
@@ -195,9 +196,18 @@ def cut(under, image, copy, book):
     return page, book.page()
 
 
-def replay(copy, page, later, all_sent):
+def another_boot(home):
+    """A wrapper under which a program sees the machine started again."""
+    with open(f"{home}/boot_id", "w") as f:
+        f.write(f"{uuid.uuid4()}\n")
+    return ["unshare", "-m", "sh", "-c",
+            f'mount --bind "{home}/boot_id" /proc/sys/kernel/random/boot_id && exec "$@"', "sh"]
+
+
+def replay(home, copy, page, later, all_sent):
     with mounted("-o", "loop", copy) as folder:
-        with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, folder=folder) as d:
+        with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, folder=folder,
+                     wrapper=another_boot(home)) as d:
             result = check(d, page, later, all_sent)
     done = subprocess.run(["e2fsck", "-fn", copy], capture_output=True, text=True)
     assert done.returncode == 0, f"the copy is no file system of one moment: {done.stdout}"
@@ -240,7 +250,7 @@ def run(home):
                 pages = load(d, book, under, image, home)
     sent = book.sent | {f"after.{b}@cut" for b in ["INBOX", *book.uidnext]}
     for copy, page, later in pages:
-        count, back, lost = replay(copy, page, later, sent)
+        count, back, lost = replay(home, copy, page, later, sent)
         print(f"{len(page.safe)} answered before the cut, {len(later.safe)} after it, {count} found, "
               f"{len(back)} expunged ones back, flags of {lost} lost")
         os.unlink(copy)
