@@ -184,7 +184,7 @@ def everything(c, box):
     return c.messages("UID FLAGS BODY.PEEK[]")
 
 
-with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, settings="password_queue = 100") as d:
+with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, plain=True) as d:
     truth, failed, end = Truth(), [], time.monotonic() + SECONDS * (3 if sanitized() else 1)
     with Imap(d.port["imap"]) as c:
         assert c.cmd("CREATE Other").ok

@@ -226,6 +226,6 @@ def imap_rounds(d):
 
 
 with Daemons(listeners=("smtp", "imap", "pop3"), users=("alice", "bob", "carol"),
-             cleartext=True) as daemons:
+             cleartext=True, plain=True) as daemons:
     smtp_rounds(daemons)
     imap_rounds(daemons)

@@ -206,7 +206,7 @@ def another_boot(home):
 
 def replay(home, copy, page, later, all_sent):
     with mounted("-o", "loop", copy) as folder:
-        with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, folder=folder,
+        with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, plain=True, folder=folder,
                      wrapper=another_boot(home)) as d:
             result = check(d, page, later, all_sent)
     done = subprocess.run(["e2fsck", "-fn", copy], capture_output=True, text=True)
@@ -246,7 +246,7 @@ def run(home):
     with mounted("-o", "loop", make_disk(f"{home}/under.img", 600)) as under:
         image = make_disk(f"{under}/disk.img", 400)
         with mounted("-o", "loop", image) as folder:
-            with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, folder=folder) as d:
+            with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, plain=True, folder=folder) as d:
                 pages = load(d, book, under, image, home)
     sent = book.sent | {f"after.{b}@cut" for b in ["INBOX", *book.uidnext]}
     for copy, page, later in pages:

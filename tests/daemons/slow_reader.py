@@ -10,7 +10,7 @@ from lib_wire import Imap, Pop, Smtp
 SECONDS, READERS = 6, 4
 LIMIT = 20 * 1024
 
-with Daemons("smtp.max_message_size = 200M\n", listeners=("smtp", "imap", "pop3"), cleartext=True) as d:
+with Daemons("smtp.max_message_size = 200M\n", listeners=("smtp", "imap", "pop3"), cleartext=True, plain=True) as d:
     with Smtp(d.port["smtp"], timeout=120) as c:
         line = b"0123456789" * 7 + b"\r\n"
         assert c.send("a@example.test", "alice@example.test", b"Subject: big\r\n\r\n" + line * (100_000_000 // 72))[0] == 250
