@@ -323,6 +323,7 @@ static lmail_status on_octets(lmail_pop3_server *s, void *user, lmail_ticket t,
                                  LMAIL_READ_NOWAIT, &now.got);
     if (!p->base.jobs && now.status != LMAIL_PENDING && (now.status || now.got)) {
         fill_octets(&now, a);
+        a->end = 0; /* the page cache had less: no sign that the message ends */
         if (a->failure)
             free(o);
         else
