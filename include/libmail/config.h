@@ -63,7 +63,9 @@ typedef struct lmail_listener_settings {
 /* Where a daemon's log lines go. */
 typedef enum lmail_log_target { LMAIL_LOG_STDERR = 0, LMAIL_LOG_SYSLOG } lmail_log_target;
 
-/* Every setting. The names in a file are those of the members, a nested struct being a section. */
+/* Every setting. The names in a file are those of the members, a nested struct being a section.
+ * Sizes are octets, durations milliseconds; an `unsigned` that names no enum is 0 or 1. Defaults:
+ * lmail_config_key_at, or libmail.conf(5). All of it lives as long as its lmail_config. */
 typedef struct lmail_settings {
     lmail_str hostname;       /* empty: the machine's own name */
     lmail_str_list domains;   /* mail for them is local; empty: the host name */
