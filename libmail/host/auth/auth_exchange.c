@@ -112,12 +112,22 @@ static int out_of_order(const lmail_auth_exchange *x, const lmail_str *in)
     }
 }
 
+/* GNU SASL's SCRAM reads one octet behind a message that has none of the terminators it looks for: it
+ * gets a terminated copy. NULL and empty differ for EXTERNAL and ANONYMOUS. */
 static int run(lmail_auth_exchange *x, const lmail_str *in)
 {
+    char copy[MAX_RESPONSE + 1];
     forget_output(x);
-    /* NULL and empty differ for EXTERNAL and ANONYMOUS. */
-    return gsasl_step(x->session, in ? (in->ptr ? in->ptr : "") : NULL, in ? in->len : 0,
-                      &x->output, &x->output_len);
+    if (!in) {
+        return gsasl_step(x->session, NULL, 0, &x->output, &x->output_len);
+    }
+    if (in->len) {
+        memcpy(copy, in->ptr, in->len);
+    }
+    copy[in->len] = '\0';
+    int rc = gsasl_step(x->session, copy, in->len, &x->output, &x->output_len);
+    explicit_bzero(copy, in->len);
+    return rc;
 }
 
 static int step(lmail_auth_exchange *x, const lmail_str *in)
