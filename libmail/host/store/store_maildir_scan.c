@@ -1,8 +1,8 @@
 /* store_maildir_scan.c - taking in what other programs did to a Maildir.
  *
  * A scan reads new/ and cur/ and compares them with the rows. Beside a program that renames, one
- * reading of a directory misses files; so a message is gone only when two readings agree. The
- * directories' times tell when a scan is needed; steps of our own are followed (lmi_md_step) so
+ * reading of a directory misses files; so a message is gone only when a quiet reading agrees.
+ * The directories' times tell when a scan is needed; steps of our own are followed (lmi_md_step) so
  * that they cause none. An index made anew is filled the same way. */
 #include "host/store/store_maildir.h"
 
@@ -18,6 +18,7 @@
 /* A directory changed so shortly ago may change again within its clock's tick. */
 #define FRESH_NS 30000000
 #define TMP_AGE (36 * 3600)
+#define QUIET_TRIES 4u
 
 typedef struct found {
     uint32_t name; /* offset in the names */
@@ -39,7 +40,7 @@ typedef struct scan {
     lmail_snapshot_edit *edit;
     lmail_uid_list missing, gone;
     lmail_modseq modseq; /* of this scan's changes */
-    int changed, arrived;
+    int changed, arrived, unsure;
 } scan;
 
 static int64_t ns(struct timespec t)
@@ -256,12 +257,33 @@ static lmail_status walk_rows(scan *s)
     return st ? st : lmi_md_db_status(b->account, code);
 }
 
-/* Read both directories once more; what is missing again is gone. */
+/* Read both directories again, until a reading had them to itself. Returns ERR_BUSY if none did. */
+static lmail_status read_quietly(scan *s)
+{
+    const md_box *b = s->box;
+    for (unsigned tries = 0; tries < QUIET_TRIES; tries++) {
+        int64_t before[2], after[2];
+        lmi_md_times(b->account, b->dir, before);
+        lmail_status st = read_both(s, 1);
+        if (st)
+            return st;
+        lmi_md_times(b->account, b->dir, after);
+        if (before[0] == after[0] && before[1] == after[1])
+            return LMAIL_OK;
+    }
+    return LMAIL_ERR_BUSY;
+}
+
+/* What is missing in a quiet reading too is gone. While another program keeps renaming nothing is:
+ * the next look decides. */
 static lmail_status confirm_missing(scan *s)
 {
     if (s->missing.count == 0)
         return LMAIL_OK;
-    lmail_status st = read_both(s, 1);
+    lmail_status st = read_quietly(s);
+    s->unsure = st == LMAIL_ERR_BUSY;
+    if (s->unsure)
+        st = LMAIL_OK;
     for (size_t i = 0; i < s->missing.count && !st; i++) {
         for (uint64_t uid = s->missing.ranges[i].first; uid <= s->missing.ranges[i].last && !st;
              uid++) {
@@ -270,7 +292,7 @@ static lmail_status confirm_missing(scan *s)
             found *f = st ? NULL : find(s, lmi_str(row.name + 4, row.base_len));
             if (f)
                 f->known = 1; /* missed at first; the next scan sees its name */
-            else if (!st)
+            else if (!st && !s->unsure)
                 st = lmail_uid_list_add(&s->gone, (lmail_uid)uid, (lmail_uid)uid);
         }
     }
@@ -475,6 +497,8 @@ static lmail_status apply(scan *s, const int64_t times[2], int full)
     clock_gettime(CLOCK_REALTIME, &clock);
     r->new_mtime = ns(clock) - times[0] < FRESH_NS ? 0 : times[0];
     r->cur_mtime = ns(clock) - times[1] < FRESH_NS ? 0 : times[1];
+    if (s->unsure)
+        r->new_mtime = r->cur_mtime = 0;
     st = lmi_md_numbers(b);
     if (!st && full)
         st = lmi_md_run(b->account, MD_BOX_SCANNED, "ii", now, b->id);
