@@ -143,6 +143,8 @@ static verdict field_matches(search *s, const lmail_search *key, const lmail_mim
     else if (s->env && s->env->fold) {
         if (s->env->fold(s->env->ctx, *value, s->scratch, s->scratch_size, &n))
             return OPEN;
+        if (p->ascii) /* folding may give upper case (RFC 5051 does), the pattern is lower */
+            lower(s->scratch, s->scratch, n);
     } else
         lower(s->scratch, value->ptr, n);
     return contains(s->scratch, n, p->text, p->len) ? YES : NO;

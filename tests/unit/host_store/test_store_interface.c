@@ -664,6 +664,8 @@ START_TEST(searches_find_what_matches)
     lmail_search from = {
         .op = LMAIL_SEARCH_HEADER, .field = LMAIL_STR("From"), .text = LMAIL_STR("J\xc3\xb6rg")};
     ck_assert_str_eq(kit_search(&k, m, &from), "13");
+    from.text = LMAIL_STR("<J@example"); /* an ASCII pattern in a field that has other letters */
+    ck_assert_str_eq(kit_search(&k, m, &from), "13");
     lmail_search body = {.op = LMAIL_SEARCH_BODY, .text = LMAIL_STR("NEEDLE")};
     ck_assert_str_eq(kit_search(&k, m, &body), "13");
     lmail_search text = {.op = LMAIL_SEARCH_TEXT, .text = LMAIL_STR("sender7@"), .next = &body};
