@@ -128,8 +128,10 @@ static void take_row(lmi_imap *s, list_data *d, const lmail_imap_list_row *row)
 {
     unsigned found = match(s, d, row->name);
     unsigned special = d->options & LMAIL_IMAP_LIST_SPECIAL_USE;
+    /* RFC 3501 §6.3.9: LSUB gives a level that is not subscribed only where "%" hides what is below. */
+    unsigned seen = d->lsub && found & LMAIL_IMAP_MATCH_SELF;
     /* Levels made up here have no special use. */
-    if (found & LMAIL_IMAP_MATCH_ABOVE && lmi_imap_config(s)->separator && !special)
+    if (found & LMAIL_IMAP_MATCH_ABOVE && lmi_imap_config(s)->separator && !special && !seen)
         put_levels(s, d, row->name);
     if (found & LMAIL_IMAP_MATCH_SELF && (!special || row->attributes & LMAIL_IMAP_ATTRS_SPECIAL))
         put_row(s, d, row->name, row->attributes);
