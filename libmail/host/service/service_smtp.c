@@ -403,7 +403,8 @@ static lmail_status answer_auth(lmi_peer *peer, lmail_ticket t, const lmail_auth
 
 static uint32_t flags_of(const lmi_door *door)
 {
-    uint32_t flags = LMAIL_SMTP_FLAGS_DEFAULT;
+    /* HELP also because of clients that find STARTTLS in "250-" lines alone (gsasl 2.2): it stands last. */
+    uint32_t flags = LMAIL_SMTP_FLAGS_DEFAULT | LMAIL_SMTP_HELP;
     if (door->settings->protocol == LMAIL_LISTENER_LMTP)
         flags |= LMAIL_SMTP_LMTP;
     if (door->settings->protocol == LMAIL_LISTENER_SUBMISSION)
