@@ -54,7 +54,7 @@ const lmi_setting lmi_settings[] = {
      "oldest TLS version spoken: 12 or 13"},
 
     {"auth.mechanisms", LMI_KIND_LIST, AT(auth.mechanisms),
-     "SCRAM-SHA-256-PLUS, SCRAM-SHA-1-PLUS, SCRAM-SHA-256, SCRAM-SHA-1, EXTERNAL, PLAIN, LOGIN",
+     "SCRAM-SHA-256, SCRAM-SHA-1, EXTERNAL, PLAIN, LOGIN",
      NULL, 0, 0, "SASL mechanisms, offered in this order where they can complete"},
     {"auth.allow_cleartext", LMI_KIND_BOOL, AT(auth.allow_cleartext), "no", NULL, 0, 0,
      "take passwords on connections without TLS"},
