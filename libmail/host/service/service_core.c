@@ -4,6 +4,7 @@
  * are rows of lmi_protocol and known here by their table alone. */
 #include "host/service/service_internal.h"
 #include "host/service/service_lock.h"
+#include "host/service/service_owner.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -156,15 +157,24 @@ unsigned lmail_service_port(const lmail_service *s, lmail_str listener)
 
 /* ---- What exists once ------------------------------------------------------------------------ */
 
-static lmail_status make_directory(lmail_str name, mode_t mode, char *path, size_t path_cap,
+static lmail_status make_directory(const lmail_settings *v, lmail_str name, mode_t mode,
                                    char *error, size_t cap)
 {
-    snprintf(path, path_cap, "%.*s", TEXT(name));
-    if (mkdir(path, mode) && errno != EEXIST) {
+    char path[512];
+    snprintf(path, sizeof path, "%.*s", TEXT(name));
+    if (mkdir(path, mode) == 0) {
+        lmi_owner_give(v, path);
+    } else if (errno != EEXIST) {
         snprintf(error, cap, "cannot make %s: %s", path, strerror(errno));
         return LMAIL_ERR_IO;
     }
     return LMAIL_OK;
+}
+
+static lmail_status make_directories(const lmail_settings *v, char *error, size_t cap)
+{
+    lmail_status st = make_directory(v, v->mail_directory, 0700, error, cap);
+    return st ? st : make_directory(v, v->run_directory, 0755, error, cap);
 }
 
 /* Where mail lies and how daemons hear of each other. */
@@ -172,14 +182,11 @@ static lmail_status open_store(lmail_service *s, char *error, size_t cap)
 {
     const lmail_settings *v = lmail_config_settings(s->first_config);
     char root[512], run[512], mail[600], spool[600], host[256] = "localhost";
-    lmail_status st = make_directory(v->mail_directory, 0700, root, sizeof root, error, cap);
-    if (!st)
-        st = make_directory(v->run_directory, 0755, run, sizeof run, error, cap);
-    if (!st) {
-        st = lmail_notice_open(s->store ? NULL : run, &s->notice);
-        if (st)
-            snprintf(error, cap, "run_directory %s: %s", run, lmail_status_text(st));
-    }
+    snprintf(root, sizeof root, "%.*s", TEXT(v->mail_directory));
+    snprintf(run, sizeof run, "%.*s", TEXT(v->run_directory));
+    lmail_status st = lmail_notice_open(s->store ? NULL : run, &s->notice);
+    if (st)
+        snprintf(error, cap, "run_directory %s: %s", run, lmail_status_text(st));
     if (st || s->store)
         return st;
     snprintf(mail, sizeof mail, "%s/mail", root);
@@ -257,7 +264,12 @@ void *lmi_scratch(const lmi_peer *peer, size_t size)
 
 static lmail_status build(lmail_service *s, char *error, size_t cap)
 {
-    lmail_status st = open_store(s, error, cap);
+    const lmail_settings *v = lmail_config_settings(s->first_config);
+    lmail_status st = make_directories(v, error, cap);
+    lmi_owner_enter(v);
+    if (!st)
+        st = open_store(s, error, cap);
+    lmi_owner_leave(v);
     if (!st)
         st = make_net(s, error, cap);
     if (!st)

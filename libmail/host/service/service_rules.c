@@ -5,6 +5,7 @@
  * fails. */
 #include "host/service/service_files.h"
 #include "host/service/service_internal.h"
+#include "host/service/service_owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,11 +73,15 @@ static lmail_status own_pair(const lmi_rules *r, char *cert, char *key, size_t p
     snprintf(dir, sizeof dir, "%.*s/tls", TEXT(r->settings->mail_directory));
     snprintf(cert, path_cap, "%s/certificate.pem", dir);
     snprintf(key, path_cap, "%s/key.pem", dir);
+    lmi_owner_enter(r->settings);
+    lmail_status st = LMAIL_OK;
     if (mkdir(dir, 0700) && errno != EEXIST) {
         snprintf(error, cap, "cannot make %s: %s", dir, strerror(errno));
-        return LMAIL_ERR_IO;
+        st = LMAIL_ERR_IO;
     }
-    lmail_status st = lmail_tls_self_signed(cert, key, r->hostname, error, cap);
+    if (!st)
+        st = lmail_tls_self_signed(cert, key, r->hostname, error, cap);
+    lmi_owner_leave(r->settings);
     return st == LMAIL_ERR_EXISTS ? LMAIL_OK : st;
 }
 
@@ -171,6 +176,7 @@ static lmail_status salt_key(const lmi_rules *r, unsigned char out[32], char *er
     if (st == LMAIL_ERR_NOTFOUND) {
         st = r->service->env.random(r->service->env.ctx, out, 32);
         snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+        lmi_owner_enter(r->settings);
         int fd = st ? -1 : open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         int failed = fd < 0 || write(fd, out, 32) != 32 || fsync(fd);
         if (fd >= 0)
@@ -179,6 +185,7 @@ static lmail_status salt_key(const lmi_rules *r, unsigned char out[32], char *er
         if (!failed && link(temporary, path) && errno != EEXIST)
             failed = 1;
         unlink(temporary);
+        lmi_owner_leave(r->settings);
         st = failed ? LMAIL_ERR_IO : lmi_file_read(path, &text);
     }
     if (st)
