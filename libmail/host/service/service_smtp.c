@@ -288,15 +288,23 @@ static lmail_status on_body(lmail_smtp_server *s, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-static void log_accepted(const smtp_peer *p, const lmi_mail *m)
+/* "accepted" means that somebody has it: the client heard 250. */
+static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_reply *reply)
 {
     lmail_log_line l;
-    lmi_peer_log(&p->base, &l, LMAIL_LOG_INFO, "accepted");
-    lmail_log_text(&l, "queue", lmail_str_from(m->id));
-    lmail_log_text(&l, "from", lmail_str_from(m->from));
-    lmail_log_number(&l, "size", m->octets);
-    lmail_log_number(&l, "recipients", m->count);
-    lmail_log_end(&l);
+    size_t have = 0;
+    for (size_t i = 0; i < m->count; i++)
+        have += m->recipients[i].status == LMAIL_OK;
+    if (have > 0 && (reply->code == 250 || kind_of(p) == LMAIL_LISTENER_LMTP)) {
+        lmi_peer_log(&p->base, &l, LMAIL_LOG_INFO, "accepted");
+        lmail_log_text(&l, "queue", lmail_str_from(m->id));
+        lmail_log_text(&l, "from", lmail_str_from(m->from));
+        lmail_log_number(&l, "size", m->octets);
+        lmail_log_number(&l, "recipients", m->count);
+        lmail_log_end(&l);
+    } else {
+        log_refusal(p, "body", LMAIL_STR(""), reply);
+    }
     for (size_t i = 0; i < m->count; i++) {
         const lmi_recipient *r = &m->recipients[i];
         lmi_peer_log(&p->base, &l, r->status ? LMAIL_LOG_ERR : LMAIL_LOG_INFO,
@@ -344,8 +352,8 @@ static void committed(lmi_job *base)
         if (!m->recipients[i].status)
             lmi_watch_tell(service->watch,
                            lmail_notice_slot(lmail_str_from(m->recipients[i].account)), NULL);
-    log_accepted(p, m);
     fill_end(p, m, job->status, 0, text, &reply);
+    log_outcome(p, m, &reply);
     answer(p, base->ticket, &reply);
     /* SMTP: the transaction ends with this answer. LMTP: the other recipients' questions follow. */
     if (p->mail == m && (kind_of(p) != LMAIL_LISTENER_LMTP || m->count <= 1)) {
