@@ -11,10 +11,12 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 BUILD = pathlib.Path(os.environ.get("BUILD_DIR", "build/dev")).resolve()
 SOURCE = pathlib.Path(os.environ.get("SOURCE_DIR", ".")).resolve()
@@ -70,17 +72,20 @@ def listens(port):
 class Daemons:
     """settings: lines of libmail.conf; listeners: which of LISTENERS; folder: where mail lies (a mounted
     file system, say); cleartext: passwords without TLS; plain: accounts whose passwords are not hashed (a check
-    of a hash takes 16 MiB and 14 ms, which hides what a test measures)."""
+    of a hash takes 16 MiB and 14 ms, which hides what a test measures); server: a program that takes the
+    configuration file as its argument and serves all of it in place of the daemons, by the name "server"; parent:
+    where our folder is made."""
 
-    def __init__(self, settings="", listeners=LISTENERS, users=("alice", "bob"), folder=None,
-                 cleartext=False, wrapper=(), proxy=False, plain=False):
+    def __init__(self, settings="", listeners=LISTENERS, users=("alice", "bob"), folder=None, cleartext=False,
+                 wrapper=(), proxy=False, plain=False, server=None, parent=None):
         (BUILD / "tests").mkdir(exist_ok=True)
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="daemons-", dir=BUILD / "tests"))
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="daemons-", dir=parent or BUILD / "tests"))
         self.data = pathlib.Path(folder) if folder else self.home / "data"
         self.conf = self.home / "libmail.conf"
         self.ca = self.data / "tls" / "certificate.pem"
         self.port = dict(zip(listeners, free_ports(len(listeners))))
         self.wrapper = list(wrapper)
+        self.server = server
         self.running = {}
         text = [f"hostname = localhost\ndomains = example.test\npostmaster = {users[0]}\n"
                 f"mail_directory = {self.data}\nrun_directory = {self.home}/run\n"
@@ -103,14 +108,21 @@ class Daemons:
         return subprocess.run([PROGRAMS / "mailctl", "--config", self.conf, *args], check=check,
                               text=True, capture_output=True, **how)
 
+    def set(self, key, value):
+        """Change one setting in the file; None takes it out. Running daemons learn of it by SIGHUP."""
+        lines = [line for line in self.conf.read_text().splitlines() if not line.startswith(f"{key} = ")]
+        self.conf.write_text("\n".join(([] if value is None else [f"{key} = {value}"]) + lines) + "\n")
+
+    def daemon_of(self, listener):
+        return "server" if self.server else LISTENERS[listener][2]
+
     def start(self, *names):
-        for name in names or sorted({LISTENERS[n][2] for n in self.port}):
-            log = open(self.home / f"{name}.log", "ab")
-            self.running[name] = subprocess.Popen(
-                [*self.wrapper, PROGRAMS / name, "-c", self.conf], stderr=log, stdout=log)
-            log.close()
+        for name in names or sorted({self.daemon_of(listener) for listener in self.port}):
+            command = [self.server, self.conf] if self.server else [PROGRAMS / name, "-c", self.conf]
+            with open(self.home / f"{name}.log", "ab") as log:
+                self.running[name] = subprocess.Popen([*self.wrapper, *command], stderr=log, stdout=log)
             for listener, port in self.port.items():
-                if LISTENERS[listener][2] == name:
+                if self.daemon_of(listener) == name:
                     wait_for(lambda p=port, n=name: self.alive(n) and listens(p),
                              what=f"{name} on port {port}")
 
@@ -146,6 +158,14 @@ class Daemons:
                 bad.append(f"{name}: exit code {code}\n{self.log(name)[-4000:]}")
         assert not bad, "\n".join(bad)
 
+    def tls(self):
+        """A client's context that trusts our certificate and nothing else."""
+        return ssl.create_default_context(cafile=self.ca)
+
+    def wire(self, listener, tls=False):
+        """A raw connection, greeting unread."""
+        return Wire(self.port[listener], self.tls() if tls else None)
+
     def memory(self, name):
         """Resident memory of a daemon in KiB: anonymous pages, which is what it asked for itself."""
         for line in open(f"/proc/{self.pid(name)}/status"):
@@ -179,9 +199,93 @@ def letter(number=1, body="Hello.\r\n", sender="alice@example.test", to="bob@exa
             f"Date: Tue, 24 Nov 2026 08:00:00 +0000\r\nMessage-ID: <letter-{number}@example.test>\r\n\r\n{body}")
 
 
+class Wire:
+    """A client without a library: lines and octets as they are."""
+
+    def __init__(self, port, context=None):
+        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self.rest = b""
+        if context:
+            self.secure(context)
+
+    def secure(self, context):
+        self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+
+    def send(self, data):
+        self.socket.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def more(self):
+        try:
+            got = self.socket.recv(65536)
+        except ConnectionResetError:
+            got = b""
+        self.rest += got
+        return bool(got)
+
+    def line(self):
+        """The next line without its CRLF, or None at the end of the stream."""
+        while b"\r\n" not in self.rest:
+            if not self.more():
+                assert not self.rest, f"half a line at the end: {self.rest}"
+                return None
+        line, _, self.rest = self.rest.partition(b"\r\n")
+        return line.decode("utf-8", "surrogateescape")
+
+    def until(self, start):
+        """Lines up to and with the first that begins with start (a tuple: one of them)."""
+        lines = []
+        while True:
+            line = self.line()
+            assert line is not None, f"the end instead of {start!r}; before it: {lines}"
+            lines.append(line)
+            if line.startswith(start):
+                return lines
+
+    def reply(self):
+        """A whole SMTP reply: its lines."""
+        lines = [self.line()]
+        while lines[-1] and lines[-1][3:4] == "-":
+            lines.append(self.line())
+        return lines
+
+    def ask(self, command, start=None):
+        """A command; the SMTP reply to it, or the lines up to start."""
+        self.send(command + "\r\n")
+        return self.until(start) if start else self.reply()
+
+    def rest_of_stream(self):
+        while self.more():
+            pass
+        rest, self.rest = self.rest, b""
+        return rest.decode("utf-8", "surrogateescape")
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def scenarios(*functions, arguments=()):
+    """Run all, however many fail; the end of the test."""
+    failed = 0
+    for function in functions:
+        try:
+            function(*arguments)
+        except Exception:
+            failed += 1
+            print(f"--- {function.__name__}", file=sys.stderr)
+            traceback.print_exc()
+    assert not failed, f"{failed} of {len(functions)} scenarios failed"
+
+
 def run(*command, check=True, **how):
     """A client. Its output is shown when it fails."""
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=60, **how)
+    how.setdefault("text", True)
+    done = subprocess.run([str(c) for c in command], capture_output=True, timeout=60, **how)
     if check and done.returncode != 0:
         raise AssertionError(f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done

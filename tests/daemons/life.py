@@ -1,0 +1,210 @@
+"""The life of a daemon: options, start, reload, stop, privileges, log lines."""
+import os
+import pathlib
+import pwd
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from lib_daemons import BUILD, PROGRAMS, Daemons, letter, run, scenarios, wait_for
+
+NAMES = "smtpd", "imapd", "pop3d"
+LISTENERS = "smtp", "lmtp", "imap", "pop3"
+
+
+def options(_):
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        good, faulty = pathlib.Path(folder, "good.conf"), pathlib.Path(folder, "faulty.conf")
+        good.write_text("domains = example.test\n")
+        faulty.write_text("domains = example.test\nsmtp.max_mesage_size = 1M\n")
+        for name in NAMES:
+            program = PROGRAMS / name
+            assert f"usage: {name} " in run(program, "--help").stdout and name in run(program, "--version").stdout
+            run(program, "-t", "-c", good)
+            done = run(program, "-t", "-c", faulty, check=False)
+            assert done.returncode == 1 and f"{faulty}:2: error:" in done.stderr and "max_message_size" in done.stderr, done
+            for words, code in (["-c", faulty], 78), (["-c", "/no/such/file"], 78), (["--nonsense"], 64), (["word"], 64), \
+                    (["-t", "-c", "/no/such/file"], 1):
+                done = run(program, *words, check=False)
+                assert done.returncode == code and done.stderr, (words, done)
+
+
+def reload(d):
+    """New rules for who comes now; who is there keeps pid, session and rules."""
+    for key, name in ("smtp.pid_file", "smtpd"), ("imap.pid_file", "imapd"), ("pop3.pid_file", "pop3d"):
+        assert int((d.home / f"{name}.pid").read_text()) == d.pid(name), key
+    with d.wire("smtp") as w, d.wire("imap") as i, d.wire("pop3") as p:
+        w.line(), i.line(), p.line()
+        for protocol in "smtp", "imap", "pop3":
+            d.set(f"{protocol}.greeting", "a new greeting")
+        for name in NAMES:
+            d.running[name].send_signal(signal.SIGHUP)
+            wait_for(lambda n=name: "event=reloaded" in d.log(n), what="reloaded")
+        for listener in "smtp", "imap", "pop3":
+            with d.wire(listener) as new:
+                assert "a new greeting" in new.line(), listener
+        assert w.ask("NOOP")[0].startswith("250") and i.ask("a NOOP", "a OK") and p.ask("CAPA", ".")
+        with d.conf.open("a") as conf:
+            conf.write("smtp.nonsense = 1\n")
+        at = len(d.conf.read_text().splitlines())
+        for name in NAMES:
+            d.running[name].send_signal(signal.SIGHUP)
+            wait_for(lambda n=name: "event=reload_failed" in d.log(n), what="reload_failed")
+            assert f"file={d.conf} line={at} " in d.log(name), d.log(name)
+        for listener in "smtp", "imap", "pop3":
+            with d.wire(listener) as new:
+                assert "a new greeting" in new.line(), listener
+        d.conf.write_text(d.conf.read_text().replace("smtp.nonsense = 1\n", ""))
+        assert w.ask("NOOP")[0].startswith("250")
+
+
+def log_lines(d):
+    """The events that smtpd(8) names, each on one line, each field NAME=VALUE; what a client says cannot make a line."""
+    with d.wire("smtp") as w:
+        w.line()
+        w.ask("EHLO evil\r\ntime=now level=error event=forged")
+        w.reply()
+        w.ask("EHLO client.example.net")
+        w.ask("MAIL FROM:<\"a event=forged\"@b.example>")
+        w.ask("RCPT TO:<x@elsewhere.example>")
+        w.ask("RCPT TO:<bob@example.test>")
+        w.ask("DATA")
+        w.send(letter() + ".\r\n")
+        queued = w.line()
+        w.ask("QUIT")
+    identity = queued.split()[-1]
+    log = wait_for(lambda: "event=disconnect" in d.log("smtpd").split(identity)[-1] and d.log("smtpd"), what="disconnect")
+    for event in (f"event=accepted proto=smtp conn=", f"queue={identity} ", "event=delivered ", "event=refused ", "stage=rcpt",
+                  'to=x@elsewhere.example code=550 reason="Relaying denied"', "event=start daemon=smtpd"):
+        assert event in log, event
+    for line in log.splitlines():
+        assert line.startswith("time=") and " event=forged" not in line.replace('"', "").split(" from=")[0], line
+    mail = next((d.data / "mail" / "bob" / "new").iterdir()).read_text()
+    assert f" id {identity}" in mail, mail
+
+
+def stop(d):
+    """SIGTERM: who idles hears the protocol's farewell; everything ends well before the time-out."""
+    wires = {listener: d.wire(listener) for listener in LISTENERS}
+    for w in wires.values():
+        w.line()
+    idle = d.wire("imap", )
+    idle.line()
+    idle.ask("a STARTTLS", "a OK")
+    idle.secure(d.tls())
+    idle.ask("b LOGIN bob secret", "b OK")
+    idle.ask("c SELECT INBOX", "c OK")
+    idle.ask("d IDLE", "+ ")
+    half = d.wire("smtp")
+    half.line()
+    half.send("EHLO half.exam")
+    start = time.monotonic()
+    for name in NAMES:
+        d.running[name].send_signal(signal.SIGTERM)
+    farewells = {"smtp": "421 ", "lmtp": "421 ", "imap": "* BYE", "pop3": "-ERR"}
+    for listener, w in wires.items():
+        text = w.rest_of_stream()
+        assert text.startswith(farewells[listener]) or (listener == "pop3" and not text), (listener, text)
+    assert "* BYE" in idle.rest_of_stream()
+    half.rest_of_stream()
+    for name in NAMES:
+        assert d.running[name].wait(10) == 0, name
+    assert time.monotonic() - start < 5
+    for name in NAMES:
+        assert "event=stop" in d.log(name) and not (d.home / f"{name}.pid").exists()
+    d.start()
+
+
+def stop_while_working(d):
+    """A message whose last octets come during the stop is answered 250 or not at all, and 250 means it is there."""
+    with d.wire("smtp") as w:
+        w.line()
+        w.ask("EHLO client.example.net")
+        w.ask("MAIL FROM:<a@b.example>")
+        w.ask("RCPT TO:<alice@example.test>")
+        w.ask("DATA")
+        w.send(letter(7))
+        d.running["smtpd"].send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        try:
+            w.send(".\r\n")
+        except OSError:
+            pass
+        text = w.rest_of_stream()
+    assert d.running["smtpd"].wait(10) == 0
+    new = d.data / "mail" / "alice" / "new"
+    there = new.exists() and len(list(new.iterdir())) or 0
+    assert there == (1 if text.startswith("250") else 0) or there == 1, text
+    d.start("smtpd")
+
+
+def port_in_use(d):
+    for name in NAMES:
+        done = run(PROGRAMS / name, "-c", d.conf, check=False)
+        assert done.returncode == 71 and "in use" in done.stderr and "127.0.0.1:" in done.stderr, done
+    assert all(d.alive(name) for name in NAMES)
+
+
+def background(d):
+    """-b returns when the listeners are open; the pid file names who serves."""
+    d.stop("pop3d")
+    log = (d.home / "background.log").open("w")
+    assert subprocess.run([PROGRAMS / "pop3d", "-b", "-c", d.conf], stderr=log, timeout=20).returncode == 0
+    with d.wire("pop3") as w:
+        assert w.line().startswith("+OK")
+    pid = int((d.home / "pop3d.pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not (d.home / "pop3d.pid").exists(), what="the end of pop3d")
+    d.start("pop3d")
+
+
+def privileges():
+    """Started as root with user = nobody: bound, then nobody, and mail still arrives."""
+    if os.geteuid() != 0:
+        print("not root: user = is not tried")
+        return
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory(prefix="libmail-") as parent:
+        os.chmod(parent, 0o711)
+        d = Daemons("user = nobody\ngroup = nogroup\n", ["smtp", "imaps"], parent=parent)
+        for path in d.home, *d.home.iterdir():
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        with d:
+            for name in "smtpd", "imapd":
+                wait_for(lambda n=name: "event=start" in d.log(n), what="the start")
+                status = open(f"/proc/{d.pid(name)}/status").read()
+                for line in status.splitlines():
+                    if line.startswith(("Uid:", "Gid:")):
+                        ids = set(line.split()[1:])
+                        assert ids == {str(nobody.pw_uid if line.startswith("Uid:") else nobody.pw_gid)}, line
+                    assert not line.startswith("CapEff:") or int(line.split()[1], 16) == 0, line
+            with d.wire("smtp") as w:
+                w.line()
+                w.ask("HELO c.example.net")
+                w.ask("MAIL FROM:<a@b.example>")
+                w.ask("RCPT TO:<bob@example.test>")
+                w.ask("DATA")
+                w.send(letter() + ".\r\n")
+                assert w.line().startswith("250"), d.log("smtpd")
+            with d.wire("imaps", tls=True) as w:
+                w.line()
+                w.ask("a LOGIN bob secret", "a OK")
+                assert w.ask("b STATUS INBOX (MESSAGES)", "b OK")[0].endswith("(MESSAGES 1)")
+            for name in "smtpd", "imapd":
+                d.running[name].send_signal(signal.SIGHUP)
+                wait_for(lambda n=name: "event=reloaded" in d.log(n), what="reload as nobody")
+
+
+class WithPids(Daemons):
+    def __init__(self):
+        super().__init__("smtp.pid_file = {0}/smtpd.pid\n", LISTENERS)
+        text = self.conf.read_text().replace("smtp.pid_file = {0}/smtpd.pid\n", "")
+        pids = "".join(f"{name[:-1]}.pid_file = {self.home}/{name}.pid\n" for name in NAMES)
+        self.conf.write_text(pids + text)
+
+
+scenarios(privileges)
+with WithPids() as daemons:
+    scenarios(options, log_lines, port_in_use, reload, stop, stop_while_working, background, arguments=[daemons])
