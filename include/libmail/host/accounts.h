@@ -89,6 +89,8 @@ typedef struct lmail_account {
  *            case
  *   each     calls fn for every account until it returns not 0; NULL when they cannot be listed
  *   close    the last call; may be NULL
+ *   find_now as find, from memory alone and without a wait: OK, ERR_NOTFOUND or PENDING (not known
+ *            without a look at the disk). What it says may be a second old. NULL: always PENDING
  * All may be called from several threads at once, close only alone. */
 typedef struct lmail_accounts_source {
     size_t size;
@@ -99,6 +101,7 @@ typedef struct lmail_accounts_source {
     lmail_status (*each)(void *ctx, int (*fn)(void *user, const lmail_account *account),
                          void *user);
     void (*close)(void *ctx);
+    lmail_status (*find_now)(void *ctx, lmail_str name, lmail_account *out);
 } lmail_accounts_source;
 
 /* A line of an account file that could not be understood. Slices live for the call. */
@@ -151,6 +154,11 @@ LMAIL_API void lmail_accounts_free(lmail_accounts *a);
  * account, or a name that none can have); ERR_IO, ERR_CORRUPT, ERR_NOMEM (not known now: the peer
  * should try again). */
 LMAIL_API lmail_status lmail_accounts_find(lmail_accounts *a, lmail_str name, lmail_account *out);
+
+/* The same on a loop's thread: never waits. What it finds may have been changed a second ago.
+ * Returns: OK and *out, to be given back; PENDING: ask lmail_accounts_find on a worker. */
+LMAIL_API lmail_status lmail_accounts_find_now(lmail_accounts *a, lmail_str name,
+                                               lmail_account *out);
 
 /* Is this the account's password? Unknown names cost as much as wrong passwords.
  *   password   as typed; SASLprep (RFC 4013) is applied here. Empty never fits.

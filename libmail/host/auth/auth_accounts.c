@@ -116,6 +116,21 @@ lmail_status lmail_accounts_find(lmail_accounts *a, lmail_str name, lmail_accoun
     return status;
 }
 
+lmail_status lmail_accounts_find_now(lmail_accounts *a, lmail_str name, lmail_account *out)
+{
+    spellings s;
+    memset(out, 0, sizeof *out);
+    if (!a->source.find_now || spell(a, name, &s) != LMAIL_OK) {
+        return LMAIL_PENDING;
+    }
+    lmail_status status = LMAIL_ERR_NOTFOUND;
+    for (size_t i = 0; i < s.count && status == LMAIL_ERR_NOTFOUND; i++) {
+        status = a->source.find_now(a->source.ctx, s.forms[i], out);
+    }
+    /* Nobody is refused for what memory says: the account may have come just now. */
+    return status == LMAIL_OK ? status : LMAIL_PENDING;
+}
+
 lmail_status lmail_accounts_verify(lmail_accounts *a, lmail_str name, lmail_str password,
                                    lmail_account *out)
 {

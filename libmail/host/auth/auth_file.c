@@ -26,6 +26,7 @@ typedef struct file_source {
     void *user;
     lmi_auth_table *table; /* NULL: never read yet */
     struct stat seen;
+    time_t looked;      /* monotonic: when the file was last looked at */
     unsigned settled;   /* `seen` says all about the table */
     int told;           /* errno that was reported last */
     unsigned told_mode; /* that others may read it was reported */
@@ -130,6 +131,13 @@ static int load(file_source *f)
     return 0;
 }
 
+static time_t steady_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
+
 /* The present table with a reference, or NULL and the status to give. */
 static lmi_auth_table *present(file_source *f, lmail_status *status)
 {
@@ -137,6 +145,7 @@ static lmi_auth_table *present(file_source *f, lmail_status *status)
     int error = 0;
     if (f->path) {
         struct stat st;
+        f->looked = steady_seconds();
         if (stat(f->path, &st) != 0) {
             error = errno == ENOENT ? 0 : errno;
             memset(&st, 0, sizeof st);
@@ -160,6 +169,32 @@ static lmail_status file_find(void *ctx, lmail_str name, lmail_account *out)
     lmi_auth_table *table = present(ctx, &status);
     if (!table) {
         return status;
+    }
+    const lmi_auth_hash *hash;
+    const lmail_account *account = lmi_auth_table_find(table, name, &hash);
+    if (!account) {
+        lmi_auth_table_unref(table);
+        return LMAIL_ERR_NOTFOUND;
+    }
+    *out = *account;
+    out->held = table;
+    return LMAIL_OK;
+}
+
+/* The table as it was looked at in this second, if nobody holds the lock. */
+static lmail_status file_find_now(void *ctx, lmail_str name, lmail_account *out)
+{
+    file_source *f = ctx;
+    lmi_auth_table *table = NULL;
+    if (pthread_mutex_trylock(&f->lock) != 0) {
+        return LMAIL_PENDING;
+    }
+    if (f->table && (!f->path || (f->settled && f->looked == steady_seconds()))) {
+        table = lmi_auth_table_ref(f->table);
+    }
+    pthread_mutex_unlock(&f->lock);
+    if (!table) {
+        return LMAIL_PENDING;
     }
     const lmi_auth_hash *hash;
     const lmail_account *account = lmi_auth_table_find(table, name, &hash);
@@ -232,8 +267,8 @@ static void file_close(void *ctx)
 
 static lmail_status wrap(lmail_accounts **out, file_source *f, const lmail_accounts_config *cfg)
 {
-    const lmail_accounts_source source = {sizeof source, f,         file_find, file_release,
-                                          file_verify,   file_each, file_close};
+    const lmail_accounts_source source = {sizeof source, f,         file_find,  file_release,
+                                          file_verify,   file_each, file_close, file_find_now};
     lmail_status status = lmail_accounts_new(out, &source, cfg);
     if (status != LMAIL_OK) {
         file_close(f);

@@ -212,6 +212,33 @@ START_TEST(an_edit_holds_at_the_next_login)
 }
 END_TEST
 
+START_TEST(what_is_in_memory_is_found_without_a_wait)
+{
+    faults f;
+    lmail_account account;
+    lmail_accounts *a = from_text("juan:{PLAIN}uno\n", "example.test", &f);
+    ck_assert_int_eq(lmail_accounts_find_now(a, LMAIL_STR("Juan@example.test"), &account),
+                     LMAIL_OK);
+    ck_assert(lmail_str_equal(account.name, LMAIL_STR("juan")));
+    lmail_accounts_release(a, &account);
+    ck_assert_int_eq(lmail_accounts_find_now(a, LMAIL_STR("ana"), &account), LMAIL_PENDING);
+    lmail_accounts_free(a);
+
+    write_file("juan:{PLAIN}uno\n");
+    ck_assert_int_eq(lmail_accounts_open(&a, lmail_str_from(path), NULL), LMAIL_OK);
+    ck_assert_int_eq(lmail_accounts_find_now(a, LMAIL_STR("juan"), &account), LMAIL_PENDING);
+    lmail_status status = LMAIL_PENDING;
+    for (int i = 0; i < 100 && status == LMAIL_PENDING; i++) { /* until its time stamp is old */
+        usleep(10000);
+        ck_assert(exists(a, "juan"));
+        status = lmail_accounts_find_now(a, LMAIL_STR("juan"), &account);
+    }
+    ck_assert_int_eq(status, LMAIL_OK);
+    lmail_accounts_release(a, &account);
+    lmail_accounts_free(a);
+}
+END_TEST
+
 START_TEST(a_file_that_cannot_be_read_changes_nothing)
 {
     lmail_accounts *a;
@@ -445,8 +472,8 @@ START_TEST(a_source_of_ones_own_is_asked_once_a_password)
     lmail_accounts *a;
     lmail_account account;
     lmail_accounts_config cfg = LMAIL_ACCOUNTS_CONFIG_INIT;
-    lmail_accounts_source source = {sizeof source, &own, own_find, own_release,
-                                    own_verify,    NULL, own_close};
+    lmail_accounts_source source = {sizeof source, &own, own_find,  own_release,
+                                    own_verify,    NULL, own_close, NULL};
     cfg.default_domain = LMAIL_STR("example.org");
     ck_assert_int_eq(lmail_accounts_new(&a, &source, &cfg), LMAIL_OK);
     ck_assert_int_eq(lmail_accounts_verify(a, LMAIL_STR("Ana"), LMAIL_STR("x"), &account),
@@ -483,6 +510,7 @@ Suite *auth_accounts_suite(void)
     tcase_add_checked_fixture(t, make_dir, remove_dir);
     tcase_set_timeout(t, 30);
     tcase_add_test(t, an_edit_holds_at_the_next_login);
+    tcase_add_test(t, what_is_in_memory_is_found_without_a_wait);
     tcase_add_test(t, a_file_that_cannot_be_read_changes_nothing);
     tcase_add_test(t, an_account_is_made_changed_and_removed);
     tcase_add_test(t, lines_that_are_not_meant_keep_every_octet);
