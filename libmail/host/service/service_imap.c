@@ -141,7 +141,7 @@ static void tidied(lmi_job *base)
 
 void lmi_imap_changed(lmi_imap_peer *p)
 {
-    lmi_watch_tell(p->base.door->service->watch, p->base.slot, &p->base);
+    lmi_watch_tell(p->base.door->service->watch, p->base.slot);
     if (!p->untidy) {
         p->untidy = 1;
         submit_tidy(p);

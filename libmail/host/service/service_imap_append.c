@@ -305,7 +305,7 @@ static void commit_done(lmi_job *base)
     if (!job->status) {
         a.uidvalidity = job->uidvalidity;
         a.uids = lmail_uid_list_set(&job->uids);
-        lmi_watch_tell(p->base.door->service->watch, p->base.slot, &p->base);
+        lmi_watch_tell(p->base.door->service->watch, p->base.slot);
     }
     if (p->box) {
         a.result.change_count = lmi_news_list(&job->news, p->box);

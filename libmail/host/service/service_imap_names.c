@@ -294,7 +294,7 @@ static void name_done(lmi_job *base)
         a.result.changes = job->news.list;
     }
     if (!job->status)
-        lmi_watch_tell(p->base.door->service->watch, p->base.slot, &p->base);
+        lmi_watch_tell(p->base.door->service->watch, p->base.slot);
     lmail_imap_server_answer(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     lmi_news_free(&job->news);
     free(job->name);

@@ -182,7 +182,7 @@ void lmi_watch_free(lmi_watch *w);
 void lmi_watch_add(lmi_watch *w, lmi_peer *peer);
 void lmi_watch_remove(lmi_peer *peer);
 /* An account was changed by this process: tell its peers but `self` (may be NULL). On any loop. */
-void lmi_watch_tell(lmi_watch *w, unsigned slot, const lmi_peer *self);
+void lmi_watch_tell(lmi_watch *w, unsigned slot);
 uint32_t lmi_watch_value(const lmi_watch *w, unsigned slot);
 
 /* ---- The service ----------------------------------------------------------------------------- */

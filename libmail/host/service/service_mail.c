@@ -186,6 +186,7 @@ static lmail_status begin(lmi_mail *m)
     args.atomic = m->atomic;
     lmail_status st = m->store->delivery_begin(m->store->ctx, &args, &m->delivery);
     lmail_delivery_message message = LMAIL_DELIVERY_MESSAGE_INIT;
+    message.exact = m->exact;
     return st ? st : m->store->delivery_message(m->delivery, &message);
 }
 

@@ -21,6 +21,7 @@ typedef struct lmi_mail {
     char id[24];     /* queue id: in Received, in the reply and in the log */
     char *from;      /* reverse-path without brackets */
     unsigned utf8;   /* SMTPUTF8 was asked for */
+    unsigned exact;  /* every line ends with CRLF already */
     unsigned atomic; /* all recipients or none: there is one answer for all */
     lmi_recipient *recipients;
     size_t count, capacity;

@@ -385,7 +385,7 @@ static void updated(lmi_job *base)
     lmail_log_number(&l, "retrieved", totals.retrieved);
     lmail_log_number(&l, "deleted", totals.deleted);
     lmail_log_end(&l);
-    lmi_watch_tell(p->base.door->service->watch, p->base.slot, &p->base);
+    lmi_watch_tell(p->base.door->service->watch, p->base.slot);
     lmail_pop3_server_answer_update(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     lmail_uid_list_free(&job->deleted);
 }

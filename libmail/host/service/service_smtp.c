@@ -157,6 +157,20 @@ static void find_account(lmi_job *base)
     lmail_accounts_release(rules->accounts, &account);
 }
 
+/* The usual case costs no worker: the account is in memory. */
+static int account_known(smtp_job *job)
+{
+    const lmi_rules *rules = job->base.peer->door->rules;
+    lmail_account account;
+    memset(&account, 0, sizeof account);
+    account.size = sizeof account;
+    if (lmail_accounts_find_now(rules->accounts, lmail_str_from(job->name), &account))
+        return 0;
+    snprintf(job->name, sizeof job->name, "%.*s", TEXT(account.name));
+    lmail_accounts_release(rules->accounts, &account);
+    return 1;
+}
+
 static void account_found(lmi_job *base)
 {
     smtp_job *job = (smtp_job *)base;
@@ -207,6 +221,12 @@ static lmail_status on_rcpt(lmail_smtp_server *s, void *user, lmail_ticket t,
         say(reply, 550, "5.1.1", "No such user here");
         return LMAIL_OK;
     }
+    if (p->mail && account_known(job)) {
+        lmail_status st = lmi_mail_add_recipient(p->mail, lmail_str_from(job->name),
+                                                 lmail_str_from(job->address));
+        free(job);
+        return st;
+    }
     lmi_peer_submit(&p->base, &job->base);
     return LMAIL_PENDING;
 }
@@ -243,8 +263,8 @@ static lmail_status on_body_start(lmail_smtp_server *s, void *user, lmail_ticket
                             0,
                             0};
     (void)t;
-    (void)ev;
     (void)reply;
+    p->mail->exact = !ev->chunked; /* DATA has CRLF alone; BDAT may bring a bare LF */
     trace.seconds = env->wall_clock(env->ctx, &trace.zone);
     return lmi_mail_begin(p->mail, &trace);
 }
@@ -351,7 +371,7 @@ static void committed(lmi_job *base)
     for (size_t i = 0; i < m->count; i++)
         if (!m->recipients[i].status)
             lmi_watch_tell(service->watch,
-                           lmail_notice_slot(lmail_str_from(m->recipients[i].account)), NULL);
+                           lmail_notice_slot(lmail_str_from(m->recipients[i].account)));
     fill_end(p, m, job->status, 0, text, &reply);
     log_outcome(p, m, &reply);
     answer(p, base->ticket, &reply);

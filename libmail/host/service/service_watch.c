@@ -5,6 +5,7 @@
  * loop 0. A datagram may be lost, so each loop also compares its peers' counters once a second. */
 #include "host/service/service_internal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -15,7 +16,7 @@ typedef struct loop_watch {
     lmi_watch *watch;
     lmail_loop *loop;
     lmi_peer *buckets[BUCKETS];
-    size_t count;
+    atomic_size_t count; /* written by its loop, read by all */
     lmail_timer *sweep;
 } loop_watch;
 
@@ -52,7 +53,7 @@ void lmi_watch_add(lmi_watch *w, lmi_peer *peer)
         (*head)->watch_at = &peer->watch_next;
     peer->watch_at = head;
     *head = peer;
-    if (l->count++ == 0)
+    if (atomic_fetch_add(&l->count, 1) == 0)
         lmail_timer_set(l->sweep, lmail_loop_now(l->loop) + SWEEP);
 }
 
@@ -99,10 +100,11 @@ static void tell_posted(void *arg)
     free(t);
 }
 
-void lmi_watch_tell(lmi_watch *w, unsigned slot, const lmi_peer *self)
+void lmi_watch_tell(lmi_watch *w, unsigned slot)
 {
     for (unsigned i = 0; i < w->loops; i++) {
-        if (self && self->loop == w->at[i].loop && w->at[i].count == 0)
+        /* Who begins to watch at this moment hears of it from the sweep. */
+        if (atomic_load(&w->at[i].count) == 0)
             continue;
         telling *t = malloc(sizeof *t);
         if (!t)
@@ -121,7 +123,7 @@ static void woken(uv_poll_t *poll, int status, int events)
     if (status < 0)
         return;
     while (lmail_notice_take(w->notice, &slot) == LMAIL_OK)
-        lmi_watch_tell(w, slot, NULL);
+        lmi_watch_tell(w, slot);
 }
 
 lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice)
