@@ -310,9 +310,9 @@ def idle(d):
         w.ask("b SELECT INBOX", "b OK")
         w.ask("c IDLE", "+ ")
         for n in range(1, 4):
-            start = time.monotonic()
             deliver(d, "bob", letter(n))
-            assert w.until(f"* {n} EXISTS") and time.monotonic() - start < 5, time.monotonic() - start
+            start = time.monotonic()
+            assert w.until(f"* {n} EXISTS") and time.monotonic() - start < 1, time.monotonic() - start
         m = client(d, "bob", "INBOX")
         m.store("2", "+FLAGS", "\\Flagged")
         assert "\\Flagged" in w.until("* 2 FETCH")[-1]
