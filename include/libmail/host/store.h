@@ -502,6 +502,10 @@ typedef struct lmail_store {
 
     /* Accounts must be closed before. Frees the table too when the store made it. */
     void (*close)(struct lmail_store *store);
+
+    /* The handle is likely to be left alone for a while: give back what reading has kept (an open
+     * file, names). NULL: nothing to give back. */
+    void (*rest)(lmail_store_mailbox *m);
 } lmail_store;
 
 /* ---- Change notice --------------------------------------------------------------------------- */

@@ -159,6 +159,8 @@ static void on_idle(lmail_imap_server *s, void *user, unsigned on)
         return;
     }
     lmi_watch_add(p->base.door->service->watch, &p->base);
+    if (p->box && !p->base.jobs && lmi_peer_store(&p->base)->rest)
+        lmi_peer_store(&p->base)->rest(p->box->mailbox);
     if (p->box && lmi_imap_stale(p))
         changed(&p->base);
 }

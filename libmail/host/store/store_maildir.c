@@ -362,6 +362,7 @@ lmail_status lmail_store_maildir_new(const lmail_store_maildir_config *config, l
     lmi_md_fill_flags(&s->table);
     lmi_md_fill_copy(&s->table);
     lmi_md_fill_message(&s->table);
+    lmi_md_fill_read(&s->table);
     lmi_md_fill_delivery(&s->table);
     *out = &s->table;
     return LMAIL_OK;

@@ -80,6 +80,8 @@
     XX(MESSAGE_BY_BASE, "SELECT key,summary FROM message WHERE mailbox=? AND base=?")              \
     XX(MESSAGE_NAME, "SELECT base,place,suffix,size,lf,summary,emailid,seen FROM message"          \
                      " WHERE key=?")                                                               \
+    XX(MESSAGE_NAMES, "SELECT key,base,place,suffix,size FROM message WHERE key BETWEEN ? AND ?"   \
+                      " AND lf=0 AND summary=1 ORDER BY key LIMIT ?")                              \
     XX(MESSAGE_MOVED, "UPDATE message SET place=?,suffix=?,seen=? WHERE key=?")                    \
     XX(MESSAGE_SUMMARY, "UPDATE message SET size=?,lf=?,summary=1 WHERE key=?")                    \
     XX(MESSAGE_DROP, "DELETE FROM message WHERE key=?")                                            \
@@ -199,9 +201,10 @@ struct lmail_store_mailbox {
     md_box *box;
     unsigned flags, generation;
     lmail_uid told;
-    /* the message that read had last */
+    /* the message that read had last, -1: closed; names of those that may come next, or NULL */
     lmail_uid uid;
     int fd;
+    struct md_names *names;
     unsigned lf;
     uint64_t size;            /* of the file */
     uint64_t lf_raw, lf_crlf; /* LF form: this raw offset is that CRLF offset */
@@ -374,7 +377,15 @@ lmail_status lmi_md_summarise(md_box *b, lmail_uid_set uids);
 /* Rows of these UIDs get a summary now, those that have none. */
 lmail_status lmi_md_text_add(md_account *a, int64_t key, const md_summary *s);
 md_summary *lmi_md_summary_keep(const lmail_mime_summary *s);
+/* Is this the start of a message with bare LF line ends? */
+unsigned lmi_md_is_lf(lmail_str head);
 void lmi_md_fill_message(lmail_store *table);
+
+/* ---- store_maildir_read.c */
+
+/* Give back what reading keeps. */
+void lmi_md_rest(lmail_store_mailbox *h);
+void lmi_md_fill_read(lmail_store *table);
 
 /* ---- store_maildir_copy.c */
 

@@ -1,15 +1,14 @@
-/* store_maildir_message.c - what the index keeps of messages, and their octets.
+/* store_maildir_message.c - what the index keeps of messages.
  *
  * fetch gives rows straight out of the index, in slices; nothing stays open behind it. A message
  * that came by another program has no summary yet: it is read and its row filled when somebody
- * first asks. Octets come from the file; a file with bare LF line ends is served as CRLF. */
+ * first asks. */
 #include "host/store/store_maildir.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define PIECE ((size_t)256 << 10)
@@ -45,7 +44,7 @@ md_summary *lmi_md_summary_keep(const lmail_mime_summary *m)
 }
 
 /* Is this the start of a message with bare LF line ends? Its first line end tells. */
-static unsigned is_lf(lmail_str head)
+unsigned lmi_md_is_lf(lmail_str head)
 {
     const char *lf = memchr(head.ptr, '\n', head.len);
     return lf && (lf == head.ptr || lf[-1] != '\r');
@@ -61,7 +60,7 @@ static lmail_status parse_file(md_store *s, int fd, char *piece, lmail_mime_pars
         if (n < 0)
             continue;
         if (!p) {
-            *lf = is_lf(lmi_str(piece, (size_t)n));
+            *lf = lmi_md_is_lf(lmi_str(piece, (size_t)n));
             if (!(p = lmi_md_parser(s, *lf)))
                 return LMAIL_ERR_NOMEM;
         }
@@ -375,136 +374,7 @@ static lmail_status fetch(lmail_store_mailbox *h, const lmail_fetch_args *args, 
     return st;
 }
 
-/* ---- read ------------------------------------------------------------------------------------ */
-
-static void forget_file(lmail_store_mailbox *h)
-{
-    if (h->fd >= 0)
-        close(h->fd);
-    h->fd = -1;
-    h->uid = 0;
-}
-
-static lmail_status open_message(lmail_store_mailbox *h, lmail_uid uid)
-{
-    md_file_row row;
-    struct stat s;
-    int fd = -1;
-    forget_file(h);
-    lmail_status st = lmi_md_enter(h->account);
-    if (st)
-        return st;
-    st = lmi_md_load(h->box);
-    if (!st)
-        st = lmi_md_open_file(h->box, uid, &row, &fd);
-    lmi_md_leave(h->account);
-    if (st)
-        return st;
-    unsigned lf = row.lf;
-    if (!row.summary) {
-        char head[4096];
-        ssize_t n = pread(fd, head, sizeof head, 0);
-        lf = n > 0 && is_lf(lmi_str(head, (size_t)n));
-    }
-    if (fstat(fd, &s) < 0) {
-        close(fd);
-        return LMAIL_ERR_IO;
-    }
-    h->fd = fd;
-    h->uid = uid;
-    h->lf = lf;
-    h->size = (uint64_t)s.st_size;
-    h->lf_raw = h->lf_crlf = 0;
-    return LMAIL_OK;
-}
-
-static lmail_status read_raw(int fd, uint64_t at, char *buf, size_t cap, size_t *got)
-{
-    *got = 0;
-    while (*got < cap) {
-        ssize_t n = pread(fd, buf + *got, cap - *got, (off_t)(at + *got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return LMAIL_ERR_IO;
-        if (n == 0)
-            break;
-        *got += (size_t)n;
-    }
-    return LMAIL_OK;
-}
-
-/* From bare LF to CRLF: goes on where the last read ended, or begins again. The place is kept only
- * between a raw octet and the next, never between an added CR and its LF. */
-static lmail_status read_lf(lmail_store_mailbox *h, uint64_t offset, char *buf, size_t cap,
-                            size_t *got)
-{
-    char raw[16384];
-    if (h->lf_crlf > offset)
-        h->lf_raw = h->lf_crlf = 0;
-    uint64_t at = h->lf_raw, made = h->lf_crlf;
-    char last = '\n';
-    *got = 0;
-    if (at > 0 && pread(h->fd, &last, 1, (off_t)at - 1) != 1)
-        return LMAIL_ERR_IO;
-    while (*got < cap) {
-        size_t n;
-        lmail_status st = read_raw(h->fd, at, raw, sizeof raw, &n);
-        if (st)
-            return st;
-        if (n == 0)
-            break;
-        for (size_t i = 0; i < n && *got < cap; i++) {
-            if (raw[i] == '\n' && last != '\r') {
-                if (made++ >= offset)
-                    buf[(*got)++] = '\r';
-                if (*got == cap) { /* its LF is the next read's: come back to this octet */
-                    h->lf_raw = at + i;
-                    h->lf_crlf = made - 1;
-                    return LMAIL_OK;
-                }
-            }
-            if (made++ >= offset)
-                buf[(*got)++] = raw[i];
-            last = raw[i];
-            h->lf_raw = at + i + 1;
-            h->lf_crlf = made;
-        }
-        at += n;
-    }
-    return LMAIL_OK;
-}
-
-static lmail_status read_now(lmail_store_mailbox *h, uint64_t offset, char *buf, size_t cap,
-                             size_t *got)
-{
-    if (h->lf)
-        return LMAIL_PENDING;
-    struct iovec v = {buf, cap};
-    ssize_t n = offset >= h->size ? 0 : preadv2(h->fd, &v, 1, (off_t)offset, RWF_NOWAIT);
-    if (n < 0)
-        return LMAIL_PENDING;
-    *got = (size_t)n;
-    return n == 0 && offset < h->size ? LMAIL_PENDING : LMAIL_OK;
-}
-
-static lmail_status read_message(lmail_store_mailbox *h, lmail_uid uid, uint64_t offset, char *buf,
-                                 size_t cap, unsigned flags, size_t *got)
-{
-    *got = 0;
-    if (uid == 0)
-        return LMAIL_ERR_NOTFOUND;
-    if (flags & LMAIL_READ_NOWAIT)
-        return h->fd >= 0 && h->uid == uid ? read_now(h, offset, buf, cap, got) : LMAIL_PENDING;
-    if (h->fd < 0 || h->uid != uid) {
-        lmail_status st = open_message(h, uid);
-        if (st)
-            return st;
-        if (h->size > PIECE)
-            (void)posix_fadvise(h->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    }
-    return h->lf ? read_lf(h, offset, buf, cap, got) : read_raw(h->fd, offset, buf, cap, got);
-}
+/* ---- The table --------------------------------------------------------------------------------- */
 
 static lmail_status search(lmail_store_mailbox *h, const lmail_snapshot *snapshot,
                            const lmail_search *tree, lmail_uid_set recent, lmail_uid_list *out)
@@ -516,6 +386,5 @@ static lmail_status search(lmail_store_mailbox *h, const lmail_snapshot *snapsho
 void lmi_md_fill_message(lmail_store *table)
 {
     table->fetch = fetch;
-    table->read = read_message;
     table->search = search;
 }
