@@ -47,18 +47,21 @@ lmail_str lmi_auth_mechanisms(lmi_peer *peer, const lmail_tls_facts *tls)
     unsigned char exporter[32];
     lmail_auth_facts f;
     lmail_str offer[16];
-    size_t len = 0;
+    size_t len = 0, cap = 256;
+    char *list = lmi_scratch(peer, cap);
+    if (!list)
+        return (lmail_str){NULL, 0};
     fill_facts(peer, tls, exporter, &f);
     size_t count = lmail_auth_offer(auth_of(peer), &f, offer, sizeof offer / sizeof *offer);
     for (size_t i = 0; i < count; i++) {
-        if (len + offer[i].len + 1 > sizeof peer->mechanisms)
+        if (len + offer[i].len + 1 > cap)
             break;
         if (len)
-            peer->mechanisms[len++] = ' ';
-        memcpy(peer->mechanisms + len, offer[i].ptr, offer[i].len);
+            list[len++] = ' ';
+        memcpy(list + len, offer[i].ptr, offer[i].len);
         len += offer[i].len;
     }
-    return (lmail_str){peer->mechanisms, len};
+    return (lmail_str){list, len};
 }
 
 int lmi_auth_cleartext(lmi_peer *peer, const lmail_tls_facts *tls)
@@ -107,11 +110,11 @@ static void answer(auth_job *job)
     }
     /* The session drops the exchange inside this call, and a's slices may lie in it. */
     peer->delayed = NULL;
-    peer->stepping = 1;
+    peer->answering = 1;
     peer->door->protocol->answer_auth(peer, job->ticket, &a);
-    peer->stepping = 0;
+    peer->answering = 0;
     lmail_conn_wake(peer->conn);
-    if (peer->exchange_over) {
+    if (peer->exchange_over && !peer->stepping) {
         lmail_auth_exchange_free(peer->exchange);
         peer->exchange = NULL;
         peer->exchange_over = 0;
@@ -228,6 +231,9 @@ lmail_status lmi_auth_step(lmi_peer *peer, lmail_ticket t, const lmail_auth_even
         return LMAIL_ERR_NOMEM;
     job->event = ev;
     if (ev->step == 0) {
+        lmail_auth_exchange_free(peer->exchange); /* one that ended in the answer before this */
+        peer->exchange = NULL;
+        peer->exchange_over = 0;
         lmail_status st =
             lmail_auth_exchange_new(&peer->exchange, auth_of(peer), ev->mechanism, &job->facts);
         if (st) {
@@ -241,7 +247,7 @@ lmail_status lmi_auth_step(lmi_peer *peer, lmail_ticket t, const lmail_auth_even
 void lmi_auth_end(lmi_peer *peer, lmail_auth_end how)
 {
     (void)how;
-    if (peer->stepping || peer->delayed) {
+    if (peer->stepping || peer->delayed || peer->answering) {
         peer->exchange_over = peer->exchange != NULL;
         lmi_auth_cancel(peer);
         return;

@@ -236,32 +236,6 @@ static lmail_status make_net(lmail_service *s, char *error, size_t cap)
     return st ? st : lmi_watch_new(&s->watch, s->net, s->notice);
 }
 
-static lmail_status make_scratch(lmail_service *s)
-{
-    unsigned loops = lmail_net_loops(s->net);
-    s->scratch = calloc(loops, sizeof *s->scratch);
-    if (!s->scratch)
-        return LMAIL_ERR_NOMEM;
-    for (unsigned i = 0; i < loops; i++)
-        s->scratch[i].loop = lmail_net_loop(s->net, i);
-    return LMAIL_OK;
-}
-
-void *lmi_scratch(const lmi_peer *peer, size_t size)
-{
-    struct lmi_scratch_of *of = peer->door->service->scratch;
-    while (of->loop != peer->loop)
-        of++;
-    if (size > of->size) {
-        void *ptr = realloc(of->ptr, size);
-        if (!ptr)
-            return NULL;
-        of->ptr = ptr;
-        of->size = size;
-    }
-    return of->ptr;
-}
-
 static lmail_status build(lmail_service *s, char *error, size_t cap)
 {
     const lmail_settings *v = lmail_config_settings(s->first_config);
@@ -273,7 +247,7 @@ static lmail_status build(lmail_service *s, char *error, size_t cap)
     if (!st)
         st = make_net(s, error, cap);
     if (!st)
-        st = make_scratch(s);
+        st = lmi_loops_new(s);
     if (!st)
         st = lmi_rules_new(&s->rules, s, s->first_config, error, cap);
     if (!st) {
@@ -335,12 +309,10 @@ void lmail_service_free(lmail_service *s)
 {
     if (!s)
         return;
-    lmi_watch_free(s->watch);
-    if (s->scratch)
-        for (unsigned i = 0; i < lmail_net_loops(s->net); i++)
-            free(s->scratch[i].ptr);
-    free(s->scratch);
+    lmi_loops_free(s);
+    lmi_watch_end(s->watch);
     lmail_net_free(s->net);
+    lmi_watch_free(s->watch);
     lmi_rules_release(s->rules);
     lmi_rules_release(s->first_rules);
     if (s->own_store)

@@ -82,15 +82,21 @@ static void catch_up(lmi_job *base)
         job->status = lmi_box_catch_up(p, 0, &job->news);
 }
 
+static void changed(lmi_peer *peer);
+
 static void caught_up(lmi_job *base)
 {
     catch_job *job = (catch_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
+    lmail_imap_result news = LMAIL_IMAP_RESULT_INIT;
     p->catching_up = 0;
-    if (p->box && p->base.session && !job->status) {
-        size_t count = lmi_news_list(&job->news, p->box);
-        for (size_t i = 0; i < count; i++)
-            lmail_imap_server_notify(p->server, &job->news.list[i], lmi_peer_now(&p->base));
+    if (p->base.session && !job->status) {
+        lmi_news_tell(p, &job->news, &news);
+        for (size_t i = 0; i < news.change_count; i++)
+            lmail_imap_server_notify(p->server, &news.changes[i], lmi_peer_now(&p->base));
+        /* A notice that came meanwhile found the job under way and was passed over. */
+        if (p->base.watch_at && lmi_imap_stale(p))
+            changed(&p->base);
     }
     lmi_news_free(&job->news);
 }
@@ -98,6 +104,8 @@ static void caught_up(lmi_job *base)
 static void changed(lmi_peer *peer)
 {
     lmi_imap_peer *p = (lmi_imap_peer *)peer;
+    if (!p->box)
+        peer->seen = lmi_watch_value(peer->door->service->watch, peer->slot);
     if (!p->box || p->catching_up)
         return;
     catch_job *job = lmi_job_new(sizeof *job, peer, 0, catch_up, caught_up);
@@ -258,11 +266,17 @@ static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
     return lmail_imap_server_session(p->server);
 }
 
-static void closed(lmi_peer *peer)
+static int holds(const lmi_peer *peer)
+{
+    const lmi_imap_peer *p = (const lmi_imap_peer *)peer;
+    return p->box || p->append;
+}
+
+static void shut(lmi_peer *peer)
 {
     lmi_imap_peer *p = (lmi_imap_peer *)peer;
-    lmi_append_drop(p);
-    lmi_box_drop(p);
+    lmi_append_shut(p);
+    lmi_box_shut(p);
 }
 
 static void destroy(lmi_peer *peer)
@@ -281,7 +295,8 @@ const lmi_protocol lmi_imap_protocol = {
     .setup_new = setup_new,
     .setup_free = setup_free,
     .open = open_session,
-    .closed = closed,
+    .holds = holds,
+    .shut = shut,
     .destroy = destroy,
     .changed = changed,
     .answer_auth = answer_auth,

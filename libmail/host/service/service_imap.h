@@ -14,7 +14,8 @@
 #include <libmail/imap.h>
 
 /* The selected mailbox. The store handle and `shown` are used by the running job alone; the loop
- * reads `shown` only while no job runs. */
+ * reads `shown` only while no job runs. lmi_imap_peer.box itself is written by the loop, and only
+ * when no job runs: where a job finishes. */
 typedef struct lmi_box {
     lmail_store_mailbox *mailbox;
     const lmail_snapshot *shown; /* the state that the session has been told of */
@@ -46,14 +47,16 @@ typedef struct lmi_news {
     lmail_keywords keywords; /* of the new snapshot, when there are more; else none */
     lmail_uid_range recent;
     unsigned gone;
-    lmail_imap_change list[4]; /* what lmi_news_list made */
+    unsigned read; /* the mailbox was looked at, when the account's counter stood at `seen`: */
+    uint32_t seen;
+    lmail_imap_change list[4]; /* what lmi_news_tell made */
 } lmi_news;
 
 /* On a worker: bring box->shown up to date and note what changed. flags: LMAIL_REFRESH_*.
  * Returns OK (also for a mailbox that is gone) or the store's error. */
 lmail_status lmi_box_catch_up(lmi_imap_peer *p, unsigned flags, lmi_news *news);
-/* The news as changes for a result; valid while news and box live. Returns how many. */
-size_t lmi_news_list(lmi_news *news, const lmi_box *box);
+/* On the loop: the news as the changes of a result, valid while news and box live. */
+void lmi_news_tell(lmi_imap_peer *p, lmi_news *news, lmail_imap_result *r);
 /* Leave these UIDs out of the flag changes: the command answers for them itself. OK or
  * ERR_NOMEM. */
 lmail_status lmi_news_known(lmi_news *news, lmail_uid_set uids);
@@ -76,7 +79,8 @@ void lmi_imap_changed(lmi_imap_peer *p);
 void lmi_append_drop(lmi_imap_peer *p);
 void lmi_listing_free(lmi_imap_peer *p);
 void lmi_octets_free(lmi_imap_peer *p);
-void lmi_box_drop(lmi_imap_peer *p); /* by a job, when the connection is over */
+void lmi_box_shut(lmi_imap_peer *p);    /* on a worker, when no job runs any more */
+void lmi_append_shut(lmi_imap_peer *p); /* the same */
 
 /* Each fills its callbacks. */
 void lmi_imap_handle_names(lmail_imap_server_handler *h);

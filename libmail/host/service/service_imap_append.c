@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define IN_MEMORY 65536u
+#define MAX_MESSAGES 1000u /* of one APPEND: what is remembered of each lies in memory */
 
 typedef struct append_message {
     lmail_flags flags;
@@ -67,18 +68,23 @@ static void free_done(lmi_job *base)
 void lmi_append_drop(lmi_imap_peer *p)
 {
     lmi_append *a = p->append;
-    p->append = NULL;
-    if (!a)
-        return;
-    append_job *job = NULL;
-    if (a->delivery || p->base.jobs)
-        job = lmi_job_new(sizeof *job, &p->base, 0, work_free, free_done);
-    if (job) {
-        job->append = a;
-        lmi_peer_submit(&p->base, &job->base);
-    } else if (!p->base.jobs) {
+    if (a && !a->delivery && !p->base.jobs) {
         append_free(lmi_peer_store(&p->base), a);
-    } /* else: no memory for a job while one runs; better to leak than to free under it */
+        p->append = NULL;
+        return;
+    }
+    append_job *job = a ? lmi_job_new(sizeof *job, &p->base, 0, work_free, free_done) : NULL;
+    if (!job)
+        return; /* without memory it stays until there is some, or until the end */
+    job->append = a;
+    p->append = NULL;
+    lmi_peer_submit(&p->base, &job->base);
+}
+
+void lmi_append_shut(lmi_imap_peer *p)
+{
+    append_free(lmi_peer_store(&p->base), p->append);
+    p->append = NULL;
 }
 
 static append_job *submit(lmi_imap_peer *p, lmail_ticket t, void (*work)(lmi_job *),
@@ -122,6 +128,8 @@ static lmail_status on_begin(lmail_imap_server *s, void *user, lmail_ticket t,
     (void)s;
     (void)a;
     lmi_append_drop(p);
+    if (p->append)
+        return LMAIL_ERR_NOMEM;
     p->append = calloc(1, sizeof *p->append);
     if (!p->append)
         return LMAIL_ERR_NOMEM;
@@ -195,7 +203,10 @@ static lmail_status on_message(lmail_imap_server *s, void *user, lmail_ticket t,
     lmi_imap_peer *p = user;
     lmi_append *a = p->append;
     (void)s;
-    (void)answer;
+    if (a->count == MAX_MESSAGES) {
+        lmi_imap_fail(&answer->result, LMAIL_ERR_LIMIT, LMAIL_IMAP_CODE_NONE);
+        return LMAIL_OK;
+    }
     if (a->count == a->capacity) {
         size_t capacity = a->capacity ? a->capacity * 2 : 1;
         append_message *more = realloc(a->messages, capacity * sizeof *more);
@@ -307,10 +318,7 @@ static void commit_done(lmi_job *base)
         a.uids = lmail_uid_list_set(&job->uids);
         lmi_watch_tell(p->base.door->service->watch, p->base.slot);
     }
-    if (p->box) {
-        a.result.change_count = lmi_news_list(&job->news, p->box);
-        a.result.changes = job->news.list;
-    }
+    lmi_news_tell(p, &job->news, &a.result);
     if (job->append) { /* it never ran */
         p->append = job->append;
         lmi_append_drop(p);

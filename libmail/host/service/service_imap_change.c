@@ -81,8 +81,7 @@ static void store_done(lmi_job *base)
     lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
     a.failed = lmail_uid_list_set(&job->result.failed);
     a.missing = lmail_uid_list_set(&job->missing);
-    a.result.change_count = lmi_news_list(&job->news, p->box);
-    a.result.changes = job->news.list;
+    lmi_news_tell(p, &job->news, &a.result);
     if (job->result.changed.count)
         lmi_imap_changed(p);
     lmail_imap_server_answer_store(p->server, base->ticket, &a, lmi_peer_now(&p->base));
@@ -161,8 +160,7 @@ static void copy_done(lmi_job *base)
         a.source = lmail_uid_list_set(&job->from);
         a.target = lmail_uid_list_set(&job->to);
     }
-    a.result.change_count = lmi_news_list(&job->news, p->box);
-    a.result.changes = job->news.list;
+    lmi_news_tell(p, &job->news, &a.result);
     if (!job->status)
         lmi_imap_changed(p);
     lmail_imap_server_answer_copy(p->server, base->ticket, &a, lmi_peer_now(&p->base));
@@ -220,8 +218,7 @@ static void expunge_done(lmi_job *base)
     lmail_imap_expunge_answer a = {.size = sizeof a};
     lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
     a.vanished = lmail_uid_list_set(&job->vanished);
-    a.result.change_count = lmi_news_list(&job->news, p->box);
-    a.result.changes = job->news.list;
+    lmi_news_tell(p, &job->news, &a.result);
     if (job->vanished.count)
         lmi_imap_changed(p);
     lmail_imap_server_answer_expunge(p->server, base->ticket, &a, lmi_peer_now(&p->base));

@@ -289,10 +289,7 @@ static void name_done(lmi_job *base)
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_answer a = LMAIL_IMAP_ANSWER_INIT;
     lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
-    if (p->box) {
-        a.result.change_count = lmi_news_list(&job->news, p->box);
-        a.result.changes = job->news.list;
-    }
+    lmi_news_tell(p, &job->news, &a.result);
     if (!job->status)
         lmi_watch_tell(p->base.door->service->watch, p->base.slot);
     lmail_imap_server_answer(p->server, base->ticket, &a, lmi_peer_now(&p->base));

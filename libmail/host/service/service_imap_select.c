@@ -22,10 +22,11 @@ lmail_status lmi_box_catch_up(lmi_imap_peer *p, unsigned flags, lmi_news *news)
 {
     lmi_box *box = p->box;
     lmail_mailbox_view view;
-    p->base.seen = lmi_watch_value(p->base.door->service->watch, p->base.slot);
+    uint32_t seen = lmi_watch_value(p->base.door->service->watch, p->base.slot);
     lmail_status st = lmi_peer_store(&p->base)->refresh(box->mailbox, flags, &view);
     if (st == LMAIL_ERR_STALE || st == LMAIL_ERR_NOTFOUND) {
-        news->gone = 1;
+        news->gone = news->read = 1;
+        news->seen = seen;
         return LMAIL_OK;
     }
     if (st)
@@ -35,6 +36,8 @@ lmail_status lmi_box_catch_up(lmi_imap_peer *p, unsigned flags, lmi_news *news)
         news->gone = 1;
         st = LMAIL_OK;
     }
+    news->read = !st;
+    news->seen = seen;
     if (st || news->gone) {
         lmail_snapshot_unref(view.snapshot);
         return st;
@@ -56,7 +59,7 @@ static lmail_imap_change *add(lmi_news *news, size_t *count, lmail_imap_change_k
     return c;
 }
 
-size_t lmi_news_list(lmi_news *news, const lmi_box *box)
+static size_t list_news(lmi_news *news, const lmi_box *box)
 {
     size_t count = 0;
     if (news->gone) {
@@ -83,6 +86,16 @@ size_t lmi_news_list(lmi_news *news, const lmi_box *box)
             c->recent = (lmail_uid_set){&news->recent, 1};
     }
     return count;
+}
+
+void lmi_news_tell(lmi_imap_peer *p, lmi_news *news, lmail_imap_result *r)
+{
+    if (news->read)
+        p->base.seen = news->seen;
+    if (!p->box)
+        return;
+    r->change_count = list_news(news, p->box);
+    r->changes = news->list;
 }
 
 /* Add what of first..last is not in the set. */
@@ -130,6 +143,7 @@ typedef struct select_job {
     char *name;
     lmi_box *box;
     lmail_uid_range recent;
+    uint32_t seen;
     lmail_status status;
 } select_job;
 
@@ -148,7 +162,7 @@ static void open_box(lmi_job *base)
     const lmail_store *store = lmi_peer_store(peer);
     lmail_mailbox_view view;
     job->status = lmi_peer_open_account(peer);
-    peer->seen = lmi_watch_value(peer->door->service->watch, peer->slot);
+    job->seen = lmi_watch_value(peer->door->service->watch, peer->slot);
     if (!job->status)
         job->status =
             store->mailbox_open(peer->account, lmail_str_from(job->name),
@@ -188,7 +202,9 @@ static void box_opened(lmi_job *base)
     lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
     if (job->box)
         fill_select(job, &a);
-    p->box = job->box; /* the one before was closed with its own question */
+    lmi_box_shut(p); /* one whose own question to close found no memory */
+    p->box = job->box;
+    p->base.seen = job->seen;
     lmail_imap_server_answer_select(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     free(job->name);
 }
@@ -220,33 +236,34 @@ static lmail_status on_select(lmail_imap_server *s, void *user, lmail_ticket t,
 
 typedef struct close_job {
     lmi_job base;
-    lmi_box *box;
-    unsigned expunge;
+    unsigned expunge, done;
     lmail_status status;
 } close_job;
 
 static void work_close(lmi_job *base)
 {
     close_job *job = (close_job *)base;
+    lmi_box *box = ((lmi_imap_peer *)base->peer)->box;
     lmail_uid_list vanished = {0};
     job->status = LMAIL_OK;
-    if (job->expunge && !job->box->read_only)
-        job->status =
-            lmi_peer_store(base->peer)
-                ->expunge(job->box->mailbox, NULL, LMAIL_EXPUNGE_DELETED, &vanished, NULL);
+    if (job->expunge && !box->read_only)
+        job->status = lmi_peer_store(base->peer)
+                          ->expunge(box->mailbox, NULL, LMAIL_EXPUNGE_DELETED, &vanished, NULL);
     lmail_uid_list_free(&vanished);
-    close_box(base->peer, job->box);
+    close_box(base->peer, box);
+    job->done = 1;
 }
 
 static void close_done(lmi_job *base)
 {
     close_job *job = (close_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
-    if (!base->ticket)
-        return;
     lmail_imap_answer a = LMAIL_IMAP_ANSWER_INIT;
     lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
-    if (job->expunge)
+    if (!job->done) /* no worker; to the session it is closed all the same */
+        close_box(base->peer, p->box);
+    p->box = NULL;
+    if (job->done && job->expunge)
         lmi_imap_changed(p);
     lmail_imap_server_answer(p->server, base->ticket, &a, lmi_peer_now(&p->base));
 }
@@ -260,25 +277,17 @@ static lmail_status on_close(lmail_imap_server *s, void *user, lmail_ticket t,
     close_job *job = lmi_job_new(sizeof *job, &p->base, t, work_close, close_done);
     if (!job)
         return LMAIL_ERR_NOMEM;
-    job->box = p->box;
     job->expunge = ev->expunge;
     job->status = LMAIL_ERR_BUSY;
-    p->box = NULL;
     lmi_peer_submit(&p->base, &job->base);
     return LMAIL_PENDING;
 }
 
-void lmi_box_drop(lmi_imap_peer *p)
+void lmi_box_shut(lmi_imap_peer *p)
 {
-    lmi_box *box = p->box;
+    if (p->box)
+        close_box(&p->base, p->box);
     p->box = NULL;
-    if (!box)
-        return;
-    close_job *job = lmi_job_new(sizeof *job, &p->base, 0, work_close, close_done);
-    if (!job)
-        return;
-    job->box = box;
-    lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- NOOP, CHECK ----------------------------------------------------------------------------- */
@@ -302,8 +311,7 @@ static void poll_done(lmi_job *base)
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_answer a = LMAIL_IMAP_ANSWER_INIT;
     lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
-    a.result.change_count = lmi_news_list(&job->news, p->box);
-    a.result.changes = job->news.list;
+    lmi_news_tell(p, &job->news, &a.result);
     lmail_imap_server_answer(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     lmi_news_free(&job->news);
 }

@@ -77,10 +77,13 @@ struct lmi_protocol {
     void (*setup_free)(void *setup);
     /* Make the session; the peer is zeroed but for its lmi_peer. NULL: close the connection. */
     lmail_session *(*open)(lmi_peer *peer, lmail_msec now);
-    /* The connection is over: drop what is not tied to jobs. May submit last jobs. NULL:
-     * nothing. */
+    /* The connection is over: let others have what needs no disk. NULL: nothing. */
     void (*closed)(lmi_peer *peer);
-    /* No job runs any more: free what the struct points to. NULL: nothing. */
+    /* Does the peer hold what the store lent, beside its account? NULL: never. */
+    int (*holds)(const lmi_peer *peer);
+    /* On a worker, when no job runs any more: close all that holds() asks for. NULL: nothing. */
+    void (*shut)(lmi_peer *peer);
+    /* The very end: free what the struct points to. NULL: nothing. */
     void (*destroy)(lmi_peer *peer);
     /* The account's counter moved (service_watch.c). NULL: never watches. */
     void (*changed)(lmi_peer *peer);
@@ -106,16 +109,19 @@ struct lmi_peer {
     lmail_session *session;    /* NULL once it is being freed */
     unsigned over;             /* it is freed */
     lmi_job *jobs, *jobs_tail; /* the first one runs */
-    uint64_t id;               /* of the connection, for the log */
+    unsigned refused;          /* the first one found no worker: it ends as it began */
+    lmi_peer *later_next;      /* among those of lmi_loop_state.later */
+    unsigned in_later;
+    uint64_t id; /* of the connection, for the log */
 
     /* Logging in (service_auth.c). */
     lmail_auth_exchange *exchange;
     unsigned stepping;      /* a worker has the exchange */
+    unsigned answering;     /* the session is being told what it came to */
     unsigned exchange_over; /* the session dropped it meanwhile */
     unsigned auth_cancelled;
     lmail_timer *delayed; /* a failure waits for its time */
     unsigned secure;      /* TLS, or a path that is as good */
-    char mechanisms[256];
 
     /* After login. */
     char *identity; /* terminated, malloc'ed */
@@ -124,12 +130,13 @@ struct lmi_peer {
     /* Watching (service_watch.c). */
     lmi_peer *watch_next, **watch_at;
     unsigned slot;
-    uint32_t seen; /* the slot's counter when the account was last read */
+    uint32_t seen; /* the slot's counter when the account was last read; the loop's */
 };
 
 /* Queue a job on the store pool; the peer's jobs run in order. The job is freed with free() after
- * finish. A job that cannot be queued is finished at once on the loop, its work not done: work must
- * have set a failing result as its initial state. */
+ * finish. When there is no worker to be had, a job that answers a ticket is finished from the loop
+ * with its work not done: a failing result must be its initial state. A job without a ticket has
+ * something to give back: it is then done on the loop. */
 void lmi_peer_submit(lmi_peer *peer, lmi_job *job);
 /* malloc a zeroed job; NULL when there is no memory. */
 void *lmi_job_new(size_t size, lmi_peer *peer, lmail_ticket t, void (*work)(lmi_job *),
@@ -141,6 +148,20 @@ lmail_status lmi_peer_open_account(lmi_peer *peer);
 /* A log line with the connection's facts in front (conn=, peer=). */
 void lmi_peer_log(const lmi_peer *peer, lmail_log_line *line, lmail_log_level level,
                   const char *event);
+
+/* What stands ready on each loop. */
+typedef struct lmi_loop_state {
+    lmail_loop *loop;
+    lmi_peer *later; /* peers to look after when the loop comes round */
+    lmail_timer *timer;
+    void *scratch;
+    size_t scratch_size;
+} lmi_loop_state;
+
+lmail_status lmi_loops_new(lmail_service *service);
+/* The loops run no more: end the peers that are left, and give back what was ready. Before the net
+ * is freed. */
+void lmi_loops_free(lmail_service *service);
 
 /* Memory of the peer's loop for an answer that is read before a callback returns: never kept, never
  * given back, grown when needed. NULL: no memory. */
@@ -177,11 +198,14 @@ lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice
 /* After the net was made, on loop 0, before it runs: hear other processes. */
 lmail_status lmi_watch_start(lmi_watch *w);
 void lmi_watch_stop(lmi_watch *w); /* on loop 0, when the net begins to stop */
+/* In two steps, with the net freed between them: calls that it still makes find the table. */
+void lmi_watch_end(lmi_watch *w);
 void lmi_watch_free(lmi_watch *w);
 /* The peer wants protocol->changed for its account. On its loop. Twice does no harm. */
 void lmi_watch_add(lmi_watch *w, lmi_peer *peer);
 void lmi_watch_remove(lmi_peer *peer);
-/* An account was changed by this process: tell its peers but `self` (may be NULL). On any loop. */
+/* An account was changed by this process: tell its peers. On any loop, after the counter was
+ * raised. */
 void lmi_watch_tell(lmi_watch *w, unsigned slot);
 uint32_t lmi_watch_value(const lmi_watch *w, unsigned slot);
 
@@ -209,11 +233,7 @@ struct lmail_service {
     size_t listener_count;
     char *reload_path;
     unsigned stopping;
-    struct lmi_scratch_of {
-        lmail_loop *loop;
-        void *ptr;
-        size_t size;
-    } * scratch; /* one a loop */
+    lmi_loop_state *loops; /* one a loop */
     atomic_uint_fast64_t last_queue_id;
 };
 

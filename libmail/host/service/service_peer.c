@@ -2,7 +2,8 @@
  *
  * Jobs of one peer run one at a time on the store pool, in order. A peer outlives its connection
  * for as long as a job runs; then its mailboxes and its account are closed by a last job, since
- * closing may touch the disk. */
+ * closing may touch the disk. Nothing of this needs memory that might not be there: what cannot go
+ * to a worker is done on the loop, from the list `later` when the caller must have returned. */
 #include "host/service/service_internal.h"
 
 #include <stdio.h>
@@ -44,15 +45,39 @@ static void peer_end(lmi_peer *peer);
 
 static void finished(void *arg);
 
+static lmi_loop_state *state_of(const lmi_peer *peer)
+{
+    lmi_loop_state *state = peer->door->service->loops;
+    while (state->loop != peer->loop)
+        state++;
+    return state;
+}
+
+static void look_after(lmi_peer *peer)
+{
+    lmi_loop_state *state = state_of(peer);
+    if (peer->in_later)
+        return;
+    peer->in_later = 1;
+    peer->later_next = state->later;
+    state->later = peer;
+    lmail_timer_set(state->timer, 0);
+}
+
 static void start_first(lmi_peer *peer)
 {
     lmi_job *job = peer->jobs;
-    lmail_status st = lmail_pool_submit(peer->door->service->store_pool, peer->loop, work_first,
-                                        finished, job, 0);
-    /* No worker to be had: the job ends as it began, which says that it failed. Not from here: the
-     * caller may stand in the callback that asked the question. */
-    if (st && lmail_loop_post(peer->loop, finished, job))
-        peer->jobs = NULL; /* the loop has ended; nothing is served any more */
+    if (!lmail_pool_submit(peer->door->service->store_pool, peer->loop, work_first, finished, job,
+                           0))
+        return;
+    if (job->ticket) {
+        /* Not from here: the caller may stand in the callback that asked the question. */
+        peer->refused = 1;
+        look_after(peer);
+    } else {
+        job->work(job);
+        finished(job);
+    }
 }
 
 static void finished(void *arg)
@@ -94,6 +119,120 @@ lmail_status lmi_peer_open_account(lmi_peer *peer)
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
+static void free_peer(lmi_peer *peer)
+{
+    if (peer->door->protocol->destroy)
+        peer->door->protocol->destroy(peer);
+    lmi_door *door = peer->door;
+    free(peer->identity);
+    free(peer);
+    lmi_door_release(door);
+}
+
+/* Mailboxes first, then the account they lie in. */
+static void close_all(lmi_peer *peer)
+{
+    if (peer->door->protocol->shut)
+        peer->door->protocol->shut(peer);
+    if (peer->account)
+        lmi_peer_store(peer)->account_close(peer->account);
+    peer->account = NULL;
+}
+
+static void work_close(lmi_job *job)
+{
+    close_all(job->peer);
+}
+
+static void all_closed(lmi_job *job)
+{
+    (void)job; /* finished() comes to peer_end again */
+}
+
+static void peer_end(lmi_peer *peer)
+{
+    const lmi_protocol *protocol = peer->door->protocol;
+    if (peer->account || (protocol->holds && protocol->holds(peer))) {
+        lmi_job *job = lmi_job_new(sizeof *job, peer, 0, work_close, all_closed);
+        if (job) {
+            lmi_peer_submit(peer, job);
+            return;
+        }
+        close_all(peer);
+    }
+    free_peer(peer);
+}
+
+/* Its session is freed now and calls nobody any more, or its job has found no worker. */
+static void attend(lmi_peer *peer)
+{
+    peer->in_later = 0;
+    if (peer->refused) {
+        peer->refused = 0;
+        finished(peer->jobs);
+    } else if (!peer->session) {
+        peer->over = 1;
+        if (!peer->jobs)
+            peer_end(peer);
+    }
+}
+
+static void attend_all(void *arg)
+{
+    lmi_loop_state *state = arg;
+    while (state->later) {
+        lmi_peer *peer = state->later;
+        state->later = peer->later_next;
+        attend(peer);
+    }
+}
+
+/* ---- What stands ready on each loop ---------------------------------------------------------- */
+
+lmail_status lmi_loops_new(lmail_service *service)
+{
+    unsigned count = lmail_net_loops(service->net);
+    service->loops = calloc(count, sizeof *service->loops);
+    if (!service->loops)
+        return LMAIL_ERR_NOMEM;
+    for (unsigned i = 0; i < count; i++) {
+        lmi_loop_state *state = &service->loops[i];
+        state->loop = lmail_net_loop(service->net, i);
+        lmail_status st = lmail_timer_new(&state->timer, state->loop, attend_all, state);
+        if (st)
+            return st;
+    }
+    return LMAIL_OK;
+}
+
+void lmi_loops_free(lmail_service *service)
+{
+    if (!service->loops)
+        return;
+    for (unsigned i = 0; i < lmail_net_loops(service->net); i++) {
+        lmi_loop_state *state = &service->loops[i];
+        attend_all(state);
+        lmail_timer_free(state->timer);
+        free(state->scratch);
+    }
+    free(service->loops);
+}
+
+void *lmi_scratch(const lmi_peer *peer, size_t size)
+{
+    lmi_loop_state *state = state_of(peer);
+    if (size > state->scratch_size) {
+        void *ptr = realloc(state->scratch, size);
+        if (!ptr)
+            return NULL;
+        state->scratch = ptr;
+        state->scratch_size = size;
+    }
+    return state->scratch;
+}
+
+/* ---- The net's callbacks --------------------------------------------------------------------- */
+
 lmail_session *lmi_peer_open(void *arg, lmail_conn *conn, const lmail_conn_facts *facts,
                              lmail_msec now)
 {
@@ -122,49 +261,6 @@ lmail_session *lmi_peer_open(void *arg, lmail_conn *conn, const lmail_conn_facts
     return peer->session;
 }
 
-static void free_peer(lmi_peer *peer)
-{
-    if (peer->door->protocol->destroy)
-        peer->door->protocol->destroy(peer);
-    lmi_door *door = peer->door;
-    free(peer->identity);
-    free(peer);
-    lmi_door_release(door);
-}
-
-static void close_account(lmi_job *job)
-{
-    lmi_peer_store(job->peer)->account_close(job->peer->account);
-}
-
-static void account_closed(lmi_job *job)
-{
-    job->peer->account = NULL;
-}
-
-static void peer_end(lmi_peer *peer)
-{
-    lmi_job *job = NULL;
-    if (peer->account)
-        job = lmi_job_new(sizeof *job, peer, 0, close_account, account_closed);
-    if (job) {
-        lmi_peer_submit(peer, job);
-        return;
-    }
-    if (peer->account) /* no memory for a job: here, then */
-        lmi_peer_store(peer)->account_close(peer->account);
-    free_peer(peer);
-}
-
-/* The session is freed now and calls nobody any more. */
-static void peer_over(void *arg)
-{
-    lmi_peer *peer = arg;
-    peer->over = 1;
-    if (!peer->jobs)
-        peer_end(peer);
-}
-
 void lmi_peer_closed(void *arg, lmail_conn *conn, lmail_session *session, lmail_close_reason reason)
 {
     lmi_peer *peer = lmail_conn_user(conn);
@@ -186,7 +282,7 @@ void lmi_peer_closed(void *arg, lmail_conn *conn, lmail_session *session, lmail_
         peer->door->protocol->closed(peer);
     peer->session = NULL;
     /* The session is freed when this returns, and says goodbye to the peer in that. */
-    lmail_loop_post(peer->loop, peer_over, peer);
+    look_after(peer);
 }
 
 void lmi_peer_log(const lmi_peer *peer, lmail_log_line *line, lmail_log_level level,

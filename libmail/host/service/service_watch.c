@@ -16,7 +16,7 @@ typedef struct loop_watch {
     lmi_watch *watch;
     lmail_loop *loop;
     lmi_peer *buckets[BUCKETS];
-    atomic_size_t count; /* written by its loop, read by all */
+    atomic_size_t count; /* others read it, to spare a loop where nobody watches */
     lmail_timer *sweep;
 } loop_watch;
 
@@ -65,15 +65,15 @@ void lmi_watch_remove(lmi_peer *peer)
     if (peer->watch_next)
         peer->watch_next->watch_at = peer->watch_at;
     peer->watch_at = NULL;
-    watch_of(peer->door->service->watch, peer->loop)->count--;
+    atomic_fetch_sub(&watch_of(peer->door->service->watch, peer->loop)->count, 1);
 }
 
 /* changed() may take its own peer out of the list, never another. */
-static void tell_bucket(loop_watch *l, unsigned bucket, const lmi_peer *self)
+static void tell_bucket(loop_watch *l, unsigned bucket)
 {
     for (lmi_peer *p = l->buckets[bucket], *next; p; p = next) {
         next = p->watch_next;
-        if (p != self && lmi_watch_value(l->watch, p->slot) != p->seen)
+        if (lmi_watch_value(l->watch, p->slot) != p->seen)
             p->door->protocol->changed(p);
     }
 }
@@ -81,10 +81,12 @@ static void tell_bucket(loop_watch *l, unsigned bucket, const lmi_peer *self)
 static void sweep(void *arg)
 {
     loop_watch *l = arg;
-    for (unsigned b = 0; b < BUCKETS && l->count; b++)
+    if (!atomic_load(&l->count))
+        return;
+    for (unsigned b = 0; b < BUCKETS; b++)
         if (l->buckets[b])
-            tell_bucket(l, b, NULL);
-    if (l->count)
+            tell_bucket(l, b);
+    if (atomic_load(&l->count))
         lmail_timer_set(l->sweep, lmail_loop_now(l->loop) + SWEEP);
 }
 
@@ -96,15 +98,16 @@ typedef struct telling {
 static void tell_posted(void *arg)
 {
     telling *t = arg;
-    tell_bucket(t->at, t->bucket, NULL);
+    tell_bucket(t->at, t->bucket);
     free(t);
 }
 
 void lmi_watch_tell(lmi_watch *w, unsigned slot)
 {
+    /* The counter was raised before this looks for watchers, and who begins to watch compares the
+     * counter afterwards: one of the two sees the other. */
     for (unsigned i = 0; i < w->loops; i++) {
-        /* Who begins to watch at this moment hears of it from the sweep. */
-        if (atomic_load(&w->at[i].count) == 0)
+        if (!atomic_load(&w->at[i].count))
             continue;
         telling *t = malloc(sizeof *t);
         if (!t)
@@ -144,6 +147,7 @@ lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice
         l->loop = lmail_net_loop(net, i);
         lmail_status st = lmail_timer_new(&l->sweep, l->loop, sweep, l);
         if (st) {
+            lmi_watch_end(w);
             lmi_watch_free(w);
             return st;
         }
@@ -169,17 +173,25 @@ lmail_status lmi_watch_start(lmi_watch *w)
 
 void lmi_watch_stop(lmi_watch *w)
 {
-    if (w->polling)
+    if (w && w->polling)
         uv_close((uv_handle_t *)&w->poll, NULL);
-    w->polling = 0;
+    if (w)
+        w->polling = 0;
+}
+
+void lmi_watch_end(lmi_watch *w)
+{
+    lmi_watch_stop(w);
+    for (unsigned i = 0; w && i < w->loops; i++) {
+        lmail_timer_free(w->at[i].sweep);
+        w->at[i].sweep = NULL;
+    }
 }
 
 void lmi_watch_free(lmi_watch *w)
 {
     if (!w)
         return;
-    for (unsigned i = 0; i < w->loops; i++)
-        lmail_timer_free(w->at[i].sweep);
     free(w->at);
     free(w);
 }
