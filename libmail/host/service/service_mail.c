@@ -195,70 +195,101 @@ lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets)
     lmail_status st = begin(m);
     if (!st && m->len)
         st = m->store->delivery_write(m->delivery, (lmail_str){m->buf, m->len});
-    m->len = 0;
+    free(m->buf); /* nothing is kept again: what comes goes to the delivery at once */
+    m->buf = NULL;
+    m->len = m->cap = 0;
     return st || !octets.len ? st : m->store->delivery_write(m->delivery, octets);
 }
 
-/* One target for each account; recipients that are the same account share it. */
-static size_t make_targets(lmi_mail *m, lmail_delivery_target *targets)
+/* One account for several recipients that are the same; each finds its place in `accounts`. */
+static size_t number_accounts(lmi_mail *m)
 {
     size_t count = 0;
     for (size_t i = 0; i < m->count; i++) {
         size_t same = 0;
         while (same < i && strcmp(m->recipients[same].account, m->recipients[i].account) != 0)
             same++;
-        if (same < i) {
-            m->recipients[i].target = m->recipients[same].target;
-            continue;
-        }
-        m->recipients[i].target = count;
-        targets[count].mailbox = LMAIL_STR("INBOX");
-        targets[count].status = LMAIL_ERR_IO;
-        count++;
+        m->recipients[i].target = same < i ? m->recipients[same].target : count++;
     }
     return count;
 }
 
-static lmail_status open_accounts(lmi_mail *m, lmail_delivery_target *targets)
+/* An account while the message is delivered, and the target it became, if it could be opened. */
+typedef struct destination {
+    lmail_store_account *account;
+    lmail_status status;
+    size_t target;
+} destination;
+
+/* Open every account. With atomic the first failure is all that counts. */
+static lmail_status open_accounts(lmi_mail *m, destination *d)
 {
-    size_t opened = 0;
+    size_t next = 0;
     for (size_t i = 0; i < m->count; i++) {
         lmi_recipient *r = &m->recipients[i];
-        if (r->target != opened)
+        if (r->target != next)
             continue;
         lmail_store_account_args args = LMAIL_STORE_ACCOUNT_ARGS_INIT;
         args.name = lmail_str_from(r->account);
-        lmail_status st = m->store->account_open(m->store->ctx, &args, &targets[opened].account);
-        if (st)
-            return st;
-        opened++;
+        d[next].status = m->store->account_open(m->store->ctx, &args, &d[next].account);
+        if (d[next].status) {
+            d[next].account = NULL;
+            if (m->atomic)
+                return d[next].status;
+        }
+        next++;
     }
     return LMAIL_OK;
 }
 
+/* Deliver to the accounts that are open; each gets its status and UID. */
+static lmail_status deliver(lmi_mail *m, destination *d, size_t count,
+                            lmail_delivery_target *targets)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!d[i].account)
+            continue;
+        d[i].target = n;
+        targets[n].account = d[i].account;
+        targets[n].mailbox = LMAIL_STR("INBOX");
+        targets[n++].status = LMAIL_ERR_IO;
+    }
+    lmail_status st = n ? lmi_mail_write(m, (lmail_str){NULL, 0}) : LMAIL_OK;
+    if (!st && n)
+        st = m->store->delivery_end(m->delivery, NULL);
+    if (!st && n)
+        st = m->store->delivery_commit(m->delivery, targets, n);
+    else
+        for (size_t i = 0; i < n; i++)
+            targets[i].status = st;
+    for (size_t i = 0; i < count; i++)
+        if (d[i].account)
+            d[i].status = targets[d[i].target].status;
+    return st;
+}
+
 lmail_status lmi_mail_commit(lmi_mail *m)
 {
-    lmail_delivery_target *targets = calloc(m->count ? m->count : 1, sizeof *targets);
-    if (!targets)
-        return LMAIL_ERR_NOMEM;
-    size_t count = make_targets(m, targets);
-    lmail_status st = open_accounts(m, targets);
-    if (!st)
-        st = lmi_mail_write(m, (lmail_str){NULL, 0});
-    if (!st)
-        st = m->store->delivery_end(m->delivery, NULL);
-    if (!st)
-        st = m->store->delivery_commit(m->delivery, targets, count);
-    else
-        for (size_t i = 0; i < count; i++)
-            targets[i].status = st;
+    size_t count = number_accounts(m);
+    destination *d = calloc(count + 1, sizeof *d);
+    lmail_delivery_target *targets = calloc(count + 1, sizeof *targets);
+    lmail_status st = d && targets ? open_accounts(m, d) : LMAIL_ERR_NOMEM;
+    int opened = !st;
+    if (opened)
+        st = deliver(m, d, count, targets);
     for (size_t i = 0; i < m->count; i++) {
-        m->recipients[i].status = targets[m->recipients[i].target].status;
-        m->recipients[i].uid = targets[m->recipients[i].target].uid;
+        lmi_recipient *r = &m->recipients[i];
+        r->status = opened ? d[r->target].status : st;
+        if (!r->status)
+            r->uid = targets[d[r->target].target].uid;
+        else if (!st)
+            st = r->status;
     }
-    for (size_t i = 0; i < count; i++)
-        if (targets[i].account)
-            m->store->account_close(targets[i].account);
+    for (size_t i = 0; d && i < count; i++)
+        if (d[i].account)
+            m->store->account_close(d[i].account);
+    free(d);
     free(targets);
     if (m->delivery)
         m->store->delivery_free(m->delivery);

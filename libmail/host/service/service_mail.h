@@ -13,10 +13,11 @@ typedef struct lmi_recipient {
     char *address; /* as the client said it */
     lmail_status status;
     lmail_uid uid;
-    size_t target; /* its place among the delivery's targets; duplicates share one */
+    size_t target; /* its account's place among those of the message; duplicates share one */
 } lmi_recipient;
 
 typedef struct lmi_mail {
+    struct lmi_mail *next; /* the holder's */
     const lmail_store *store;
     char id[24];     /* queue id: in Received, in the reply and in the log */
     char *from;      /* reverse-path without brackets */

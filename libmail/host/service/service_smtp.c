@@ -16,8 +16,9 @@
 typedef struct smtp_peer {
     lmi_peer base;
     lmail_smtp_server *server;
-    lmi_mail *mail; /* the open transaction */
-    char text[64];  /* of a reply that is given at once */
+    lmi_mail *mail;    /* the open transaction */
+    lmi_mail *dropped; /* ended, and not yet freed */
+    char text[64];     /* of a reply that is given at once */
 } smtp_peer;
 
 typedef struct smtp_job {
@@ -25,10 +26,14 @@ typedef struct smtp_job {
     lmi_mail *mail;
     lmail_str octets;
     lmail_status status;
-    char name[LMAIL_MAX_ACCOUNT_NAME + 2]; /* an account to be found; then the one found */
-    char address[400];
-    uint32_t recipient;
 } smtp_job;
+
+typedef struct rcpt_job {
+    lmi_job base;
+    lmail_status status;
+    char name[LMAIL_MAX_ACCOUNT_NAME + 2]; /* an account to be found; then the one found */
+    char address[400];                     /* as the client said it */
+} rcpt_job;
 
 static const lmail_settings *settings_of(const smtp_peer *p)
 {
@@ -86,6 +91,15 @@ static void answer(smtp_peer *p, lmail_ticket t, const lmail_smtp_reply *reply)
 
 /* ---- Transactions ---------------------------------------------------------------------------- */
 
+static void free_dropped(smtp_peer *p)
+{
+    while (p->dropped) {
+        lmi_mail *next = p->dropped->next;
+        lmi_mail_free(p->dropped);
+        p->dropped = next;
+    }
+}
+
 static void free_mail(lmi_job *job)
 {
     lmi_mail_free(((smtp_job *)job)->mail);
@@ -103,15 +117,18 @@ static void drop_mail(smtp_peer *p)
     p->mail = NULL;
     if (!mail)
         return;
-    smtp_job *job = NULL;
-    if (mail->delivery || p->base.jobs)
-        job = lmi_job_new(sizeof *job, &p->base, 0, free_mail, nothing_more);
+    if (!mail->delivery && !p->base.jobs) {
+        lmi_mail_free(mail);
+        return;
+    }
+    smtp_job *job = lmi_job_new(sizeof *job, &p->base, 0, free_mail, nothing_more);
     if (job) {
         job->mail = mail;
         lmi_peer_submit(&p->base, &job->base);
-    } else if (!p->base.jobs) {
-        lmi_mail_free(mail);
-    } /* else: no memory for a job while one runs; better to leak than to free under it */
+    } else { /* no memory: with the connection, then */
+        mail->next = p->dropped;
+        p->dropped = mail;
+    }
 }
 
 static lmail_status on_mail(lmail_smtp_server *s, void *user, lmail_ticket t,
@@ -139,94 +156,101 @@ static void on_abandon(lmail_smtp_server *s, void *user, lmail_smtp_abandon why)
 
 /* ---- Recipients ------------------------------------------------------------------------------ */
 
-static void find_account(lmi_job *base)
+typedef lmail_status find_fn(lmail_accounts *, lmail_str, lmail_account *);
+
+/* The name of an account of ours as it was addressed becomes the one it has here. */
+static lmail_status find_account(const lmi_rules *rules, find_fn *find, char *name, size_t cap)
 {
-    smtp_job *job = (smtp_job *)base;
-    const lmi_rules *rules = base->peer->door->rules;
     lmail_account account;
     memset(&account, 0, sizeof account);
     account.size = sizeof account;
-    job->status = lmail_accounts_find(rules->accounts, lmail_str_from(job->name), &account);
-    size_t local = strcspn(job->name, "@");
-    if (job->status == LMAIL_ERR_NOTFOUND && rules->settings->postmaster.len &&
-        lmail_str_equal_nocase((lmail_str){job->name, local}, LMAIL_STR("postmaster")))
-        job->status = lmail_accounts_find(rules->accounts, rules->settings->postmaster, &account);
-    if (job->status)
-        return;
-    snprintf(job->name, sizeof job->name, "%.*s", TEXT(account.name));
+    lmail_status st = find(rules->accounts, lmail_str_from(name), &account);
+    if (st == LMAIL_ERR_NOTFOUND && rules->settings->postmaster.len &&
+        lmail_str_equal_nocase((lmail_str){name, strcspn(name, "@")}, LMAIL_STR("postmaster")))
+        st = find(rules->accounts, rules->settings->postmaster, &account);
+    if (st)
+        return st;
+    snprintf(name, cap, "%.*s", TEXT(account.name));
     lmail_accounts_release(rules->accounts, &account);
+    return LMAIL_OK;
 }
 
-/* The usual case costs no worker: the account is in memory. */
-static int account_known(smtp_job *job)
+/* What came of it, as a reply. text: 500 octets that live as long as the reply; unused for OK. */
+static void take_recipient(smtp_peer *p, lmail_status st, const char *name, const char *address,
+                           char *text, lmail_smtp_reply *reply)
 {
-    const lmi_rules *rules = job->base.peer->door->rules;
-    lmail_account account;
-    memset(&account, 0, sizeof account);
-    account.size = sizeof account;
-    if (lmail_accounts_find_now(rules->accounts, lmail_str_from(job->name), &account))
-        return 0;
-    snprintf(job->name, sizeof job->name, "%.*s", TEXT(account.name));
-    lmail_accounts_release(rules->accounts, &account);
-    return 1;
+    if (!st && p->mail)
+        st = lmi_mail_add_recipient(p->mail, lmail_str_from(name), lmail_str_from(address));
+    if (st == LMAIL_ERR_NOTFOUND) {
+        snprintf(text, 500, "<%s>: no such user here", address);
+        say(reply, 550, "5.1.1", text);
+    } else if (st) {
+        say(reply, 451, "4.3.0", "Accounts cannot be read now; try again later");
+    }
+    if (reply->code)
+        log_refusal(p, "rcpt", lmail_str_from(address), reply);
+}
+
+static void work_find(lmi_job *base)
+{
+    rcpt_job *job = (rcpt_job *)base;
+    job->status =
+        find_account(base->peer->door->rules, lmail_accounts_find, job->name, sizeof job->name);
 }
 
 static void account_found(lmi_job *base)
 {
-    smtp_job *job = (smtp_job *)base;
+    rcpt_job *job = (rcpt_job *)base;
     smtp_peer *p = (smtp_peer *)base->peer;
     lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
     char text[500];
-    if (!job->status && p->mail)
-        job->status = lmi_mail_add_recipient(p->mail, lmail_str_from(job->name),
-                                             lmail_str_from(job->address));
-    if (job->status == LMAIL_ERR_NOTFOUND) {
-        snprintf(text, sizeof text, "<%s>: no such user here", job->address);
-        say(&reply, 550, "5.1.1", text);
-    } else if (job->status) {
-        say(&reply, 451, "4.3.0", "Accounts cannot be read now; try again later");
-    }
-    if (reply.code)
-        log_refusal(p, "rcpt", lmail_str_from(job->address), &reply);
+    take_recipient(p, job->status, job->name, job->address, text, &reply);
     answer(p, base->ticket, &reply);
+}
+
+/* What to look for. 0: no account can have such an address. */
+static int fill_names(rcpt_job *job, const lmail_smtp_address *to)
+{
+    char local[512];
+    if (to->local.len > sizeof local || to->text.len >= sizeof job->address)
+        return 0;
+    size_t n = lmail_smtp_local_unquote(to->local, local);
+    int len = snprintf(job->name, sizeof job->name, to->domain.len ? "%.*s@%.*s" : "%.*s", (int)n,
+                       local, TEXT(to->domain));
+    snprintf(job->address, sizeof job->address, "%.*s", TEXT(to->text));
+    return len >= 0 && (size_t)len < sizeof job->name && !memchr(local, '\0', n);
 }
 
 static lmail_status on_rcpt(lmail_smtp_server *s, void *user, lmail_ticket t,
                             const lmail_smtp_rcpt_event *ev, lmail_smtp_reply *reply)
 {
     smtp_peer *p = user;
+    const lmi_rules *rules = p->base.door->rules;
+    rcpt_job now;
     (void)s;
     /* <postmaster> alone is ours too (RFC 5321 §4.5.1). */
-    if (ev->to.domain.len && !lmi_rules_local_domain(p->base.door->rules, ev->to.domain)) {
+    if (ev->to.domain.len && !lmi_rules_local_domain(rules, ev->to.domain)) {
         say(reply, 550, "5.7.1", "Relaying denied");
         log_refusal(p, "rcpt", ev->to.text, reply);
         return LMAIL_OK;
     }
-    smtp_job *job = lmi_job_new(sizeof *job, &p->base, t, find_account, account_found);
+    if (!fill_names(&now, &ev->to)) {
+        say(reply, 550, "5.1.1", "No such user here");
+        log_refusal(p, "rcpt", ev->to.text, reply);
+        return LMAIL_OK;
+    }
+    /* An account in memory costs no worker. One that is not there may be new: it is looked for. */
+    now.status = find_account(rules, lmail_accounts_find_now, now.name, sizeof now.name);
+    if (now.status == LMAIL_OK) {
+        take_recipient(p, now.status, now.name, now.address, NULL, reply);
+        return LMAIL_OK;
+    }
+    rcpt_job *job = lmi_job_new(sizeof *job, &p->base, t, work_find, account_found);
     if (!job)
         return LMAIL_ERR_NOMEM;
     job->status = LMAIL_ERR_BUSY;
-    char local[512];
-    if (ev->to.local.len > sizeof local || ev->to.text.len >= sizeof job->address) {
-        free(job);
-        say(reply, 550, "5.1.1", "No such user here");
-        return LMAIL_OK;
-    }
-    size_t n = lmail_smtp_local_unquote(ev->to.local, local);
-    int len = snprintf(job->name, sizeof job->name, ev->to.domain.len ? "%.*s@%.*s" : "%.*s",
-                       (int)n, local, TEXT(ev->to.domain));
-    snprintf(job->address, sizeof job->address, "%.*s", TEXT(ev->to.text));
-    if (len < 0 || (size_t)len >= sizeof job->name || memchr(local, '\0', n)) {
-        free(job);
-        say(reply, 550, "5.1.1", "No such user here");
-        return LMAIL_OK;
-    }
-    if (p->mail && account_known(job)) {
-        lmail_status st = lmi_mail_add_recipient(p->mail, lmail_str_from(job->name),
-                                                 lmail_str_from(job->address));
-        free(job);
-        return st;
-    }
+    memcpy(job->name, now.name, sizeof job->name);
+    memcpy(job->address, now.address, sizeof job->address);
     lmi_peer_submit(&p->base, &job->base);
     return LMAIL_PENDING;
 }
@@ -377,8 +401,12 @@ static void committed(lmi_job *base)
     answer(p, base->ticket, &reply);
     /* SMTP: the transaction ends with this answer. LMTP: the other recipients' questions follow. */
     if (p->mail == m && (kind_of(p) != LMAIL_LISTENER_LMTP || m->count <= 1)) {
-        p->mail = NULL;
-        lmi_mail_free(m); /* its spool file is gone already */
+        if (m->delivery) { /* it never ran: the spool file is there still */
+            drop_mail(p);
+        } else {
+            p->mail = NULL;
+            lmi_mail_free(m);
+        }
     }
 }
 
@@ -492,9 +520,18 @@ static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
     return lmail_smtp_server_session(p->server);
 }
 
-static void closed(lmi_peer *peer)
+static int holds(const lmi_peer *peer)
 {
-    drop_mail((smtp_peer *)peer);
+    const smtp_peer *p = (const smtp_peer *)peer;
+    return p->mail || p->dropped;
+}
+
+static void shut(lmi_peer *peer)
+{
+    smtp_peer *p = (smtp_peer *)peer;
+    lmi_mail_free(p->mail);
+    p->mail = NULL;
+    free_dropped(p);
 }
 
 const lmi_protocol lmi_smtp_protocol = {
@@ -506,6 +543,7 @@ const lmi_protocol lmi_smtp_protocol = {
     .setup_new = setup_new,
     .setup_free = setup_free,
     .open = open_session,
-    .closed = closed,
+    .holds = holds,
+    .shut = shut,
     .answer_auth = answer_auth,
 };
