@@ -69,10 +69,28 @@ static lmail_status door_new(lmi_door **out, lmi_rules *rules, const lmail_liste
     return LMAIL_OK;
 }
 
-static void fill_listener(lmail_listener_config *c, const lmi_door *door, char *proxy, size_t cap)
+/* The networks of l as one text, malloc'ed; NULL: no memory. */
+static char *trusted_networks(const lmail_listener_settings *l)
+{
+    size_t len = 1, n = 0;
+    for (size_t i = 0; i < l->proxy_trusted.count; i++)
+        len += l->proxy_trusted.items[i].len + 1;
+    char *text = calloc(1, len);
+    for (size_t i = 0; text && i < l->proxy_trusted.count; i++)
+        n += (size_t)snprintf(text + n, len - n, "%s%.*s", i ? " " : "",
+                              TEXT(l->proxy_trusted.items[i]));
+    return text;
+}
+
+/* *networks is what c->proxy_from points to, to be freed after c was used. */
+static lmail_status fill_listener(lmail_listener_config *c, const lmi_door *door, char **networks)
 {
     const lmail_listener_settings *l = door->settings;
     lmail_listener_config_init(c);
+    *networks = l->proxy ? trusted_networks(l) : NULL;
+    if (l->proxy && !*networks)
+        return LMAIL_ERR_NOMEM;
+    c->proxy_from = *networks;
     if (l->tls != LMAIL_LISTENER_PLAIN)
         c->tls = door->rules->tls[door->protocol->auth];
     c->implicit_tls = l->tls == LMAIL_LISTENER_TLS;
@@ -81,27 +99,20 @@ static void fill_listener(lmail_listener_config *c, const lmi_door *door, char *
     c->on_closed = lmi_peer_closed;
     c->user = (void *)(size_t)door;
     c->on_released = door_released;
-    if (l->proxy) {
-        size_t n = 0;
-        proxy[0] = '\0';
-        for (size_t i = 0; i < l->proxy_trusted.count && n < cap; i++)
-            n += (size_t)snprintf(proxy + n, cap - n, "%s%.*s", i ? " " : "",
-                                  TEXT(l->proxy_trusted.items[i]));
-        c->proxy_from = proxy;
-    }
+    return LMAIL_OK;
 }
 
 /* One socket of a listener. */
 static lmail_status bind_one(lmail_service *s, const lmail_listener_settings *l, lmail_str address,
                              char *error, size_t cap)
 {
-    char where[512], proxy[1024], why[256] = "";
+    char where[512], why[256] = "", *networks;
     lmi_door *door;
     lmail_status st = door_new(&door, s->rules, l, error, cap);
     if (st)
         return st;
     lmail_listener_config c;
-    fill_listener(&c, door, proxy, sizeof proxy);
+    st = fill_listener(&c, door, &networks);
     if (address.len > 5 && memcmp(address.ptr, "unix:", 5) == 0)
         snprintf(where, sizeof where, "%.*s", TEXT(address));
     else
@@ -109,7 +120,9 @@ static lmail_status bind_one(lmail_service *s, const lmail_listener_settings *l,
                  memchr(address.ptr, ':', address.len) ? "[%.*s]:%llu" : "%.*s:%llu", TEXT(address),
                  (unsigned long long)l->port);
     c.address = where;
-    st = lmail_listener_new(&s->listeners[s->listener_count], s->net, &c, why, sizeof why);
+    if (!st)
+        st = lmail_listener_new(&s->listeners[s->listener_count], s->net, &c, why, sizeof why);
+    free(networks);
     if (st) {
         snprintf(error, cap, "listener %.*s at %s: %s", TEXT(l->name), where,
                  why[0] ? why : lmail_status_text(st));
@@ -160,7 +173,11 @@ unsigned lmail_service_port(const lmail_service *s, lmail_str listener)
 static lmail_status make_directory(const lmail_settings *v, lmail_str name, mode_t mode,
                                    char *error, size_t cap)
 {
-    char path[512];
+    char path[LMI_MAX_PATH + 1];
+    if (name.len > LMI_MAX_PATH) {
+        snprintf(error, cap, "directory %.40s...: longer than %u octets", name.ptr, LMI_MAX_PATH);
+        return LMAIL_ERR_ARG;
+    }
     snprintf(path, sizeof path, "%.*s", TEXT(name));
     if (mkdir(path, mode) == 0) {
         lmi_owner_give(v, path);
@@ -364,15 +381,27 @@ static void log_event(lmail_service *s, lmail_log_level level, const char *event
     lmail_log_end(&l);
 }
 
-/* All doors first, so that a failure changes nothing. A listener that is no longer configured keeps
- * its old rules until the restart that closes it. */
+/* Listeners of the new configuration that only a restart opens. */
+static void tell_new_listeners(lmail_service *s, const lmail_settings *v)
+{
+    for (size_t i = 0; i < v->listener_count; i++) {
+        int known = 0;
+        for (size_t k = 0; k < s->listener_count && !known; k++)
+            known = lmail_str_equal(s->listener_names[k], v->listeners[i].name);
+        if (!known && (protocol_of(&v->listeners[i])->service_bit & s->protocols))
+            log_event(s, LMAIL_LOG_WARN, "reload", "needs_restart", v->listeners[i].name);
+    }
+}
+
+/* All doors first, so that a failure changes nothing. A listener that is no longer configured, or
+ * for another protocol, keeps its old rules until the restart that closes it. */
 static lmail_status new_doors(lmail_service *s, lmi_rules *rules, lmi_door **doors, char *error,
                               size_t cap)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
         const lmail_listener_settings *l = find_listener(rules->settings, s->listener_names[i]);
         lmail_status st = LMAIL_OK;
-        if (l)
+        if (l && (protocol_of(l)->service_bit & s->protocols))
             st = door_new(&doors[i], rules, l, error, cap);
         else
             log_event(s, LMAIL_LOG_WARN, "reload", "needs_restart", s->listener_names[i]);
@@ -382,40 +411,57 @@ static lmail_status new_doors(lmail_service *s, lmi_rules *rules, lmi_door **doo
     return LMAIL_OK;
 }
 
-lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *error, size_t cap)
+/* Put the new doors in. One that cannot be put in leaves the old one there. */
+static void change_doors(lmail_service *s, lmi_door **doors)
 {
-    lmi_rules *rules;
-    lmi_door **doors = calloc(s->listener_count, sizeof *doors);
-    if (!doors)
-        return LMAIL_ERR_NOMEM;
-    error[0] = '\0';
-    lmail_status st = lmi_rules_new(&rules, s, config, error, cap);
-    if (!st) {
-        st = new_doors(s, rules, doors, error, cap);
-        if (st)
-            rules->config = NULL;
-    } else {
-        rules = NULL;
-    }
     for (size_t i = 0; i < s->listener_count; i++) {
-        char proxy[1024];
+        char why[256] = "", *networks;
         lmail_listener_config c;
         if (!doors[i])
             continue;
+        lmail_status st = fill_listener(&c, doors[i], &networks);
+        if (!st)
+            st = lmail_listener_update(s->listeners[i], &c, why, sizeof why);
+        free(networks);
         if (!st) {
-            fill_listener(&c, doors[i], proxy, sizeof proxy);
-            if (lmail_listener_update(s->listeners[i], &c, error, cap) == LMAIL_OK)
-                continue;
-            log_event(s, LMAIL_LOG_ERR, "reload", "reason", lmail_str_from(error));
+            doors[i] = NULL; /* the listener's now */
+            continue;
         }
-        lmi_door_release(doors[i]);
+        log_event(s, LMAIL_LOG_ERR, "reload", "reason",
+                  lmail_str_from(why[0] ? why : lmail_status_text(st)));
     }
+}
+
+lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *error, size_t cap)
+{
+    char nowhere[1];
+    lmi_rules *rules = NULL;
+    lmi_door **doors = calloc(s->listener_count, sizeof *doors);
+    if (!doors)
+        return LMAIL_ERR_NOMEM;
+    if (!error || !cap) {
+        error = nowhere;
+        cap = sizeof nowhere;
+    }
+    error[0] = '\0';
+    lmail_status st = lmi_rules_new(&rules, s, config, error, cap);
+    if (!st)
+        st = new_doors(s, rules, doors, error, cap);
+    if (!st)
+        change_doors(s, doors);
+    else if (rules)
+        rules->config = NULL; /* the caller's still */
+    for (size_t i = 0; i < s->listener_count; i++)
+        lmi_door_release(doors[i]);
     free(doors);
     if (st) {
         lmi_rules_release(rules);
+        if (!error[0])
+            snprintf(error, cap, "%s", lmail_status_text(st));
         return st;
     }
     const lmail_settings *v = rules->settings;
+    tell_new_listeners(s, v);
     lmail_net_limits(s->net, (unsigned)v->max_connections,
                      (unsigned)v->max_connections_per_address);
     lmi_rules_release(s->rules);

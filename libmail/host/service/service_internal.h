@@ -45,6 +45,8 @@ struct lmi_rules {
     lmail_tls *tls[LMI_AUTH_COUNT]; /* one for each ALPN name */
 };
 
+#define LMI_MAX_PATH 480u /* octets of a path in the configuration */
+
 /* Returns OK, or fills error. Takes the configuration over when OK. */
 lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config *config,
                            char *error, size_t cap);
@@ -233,7 +235,8 @@ struct lmail_service {
     size_t listener_count;
     char *reload_path;
     unsigned stopping;
-    lmi_loop_state *loops; /* one a loop */
+    char machine_name[256]; /* host name where none is configured; empty: not asked for yet */
+    lmi_loop_state *loops;  /* one a loop */
     atomic_uint_fast64_t last_queue_id;
 };
 

@@ -37,6 +37,23 @@ static void machine_name(char *out, size_t cap)
     snprintf(out, cap, "%s", name);
 }
 
+/* The machine is asked once: the resolver may take seconds, and a reload runs on a loop. */
+static lmail_status name_host(lmi_rules *r, char *error, size_t cap)
+{
+    lmail_service *service = r->service;
+    lmail_str name = r->settings->hostname;
+    if (name.len >= sizeof r->hostname) {
+        snprintf(error, cap, "hostname: longer than %zu octets", sizeof r->hostname - 1);
+        return LMAIL_ERR_ARG;
+    }
+    if (!name.len && !service->machine_name[0])
+        machine_name(service->machine_name, sizeof service->machine_name);
+    if (!name.len)
+        name = lmail_str_from(service->machine_name);
+    snprintf(r->hostname, sizeof r->hostname, "%.*s", TEXT(name));
+    return LMAIL_OK;
+}
+
 int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain)
 {
     const lmail_str_list *list = &r->settings->domains;
@@ -89,6 +106,10 @@ static lmail_status read_pair(const lmi_rules *r, lmail_tls_cert *out, char *err
 {
     const lmail_settings *s = r->settings;
     char cert[600], key[600];
+    if (s->tls.certificate.len > LMI_MAX_PATH || s->tls.key.len > LMI_MAX_PATH) {
+        snprintf(error, cap, "tls.certificate or tls.key: longer than %u octets", LMI_MAX_PATH);
+        return LMAIL_ERR_ARG;
+    }
     if (s->tls.certificate.len) {
         snprintf(cert, sizeof cert, "%.*s", TEXT(s->tls.certificate));
         snprintf(key, sizeof key, "%.*s", TEXT(s->tls.key));
@@ -110,7 +131,10 @@ static lmail_status make_tls(lmi_rules *r, char *error, size_t cap)
     lmail_tls_cert pair = {{NULL, 0}, {NULL, 0}};
     lmail_str ca = {NULL, 0};
     lmail_status st = read_pair(r, &pair, error, cap);
-    if (!st && r->settings->tls.client_ca.len) {
+    if (!st && r->settings->tls.client_ca.len > LMI_MAX_PATH) {
+        snprintf(error, cap, "tls.client_ca: longer than %u octets", LMI_MAX_PATH);
+        st = LMAIL_ERR_ARG;
+    } else if (!st && r->settings->tls.client_ca.len) {
         char path[600];
         snprintf(path, sizeof path, "%.*s", TEXT(r->settings->tls.client_ca));
         st = lmi_file_read(path, &ca);
@@ -175,16 +199,17 @@ static lmail_status salt_key(const lmi_rules *r, unsigned char out[32], char *er
     lmail_status st = lmi_file_read(path, &text);
     if (st == LMAIL_ERR_NOTFOUND) {
         st = r->service->env.random(r->service->env.ctx, out, 32);
-        snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+        snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
         lmi_owner_enter(r->settings);
-        int fd = st ? -1 : open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        int fd = st ? -1 : mkostemp(temporary, O_CLOEXEC);
         int failed = fd < 0 || write(fd, out, 32) != 32 || fsync(fd);
         if (fd >= 0)
             close(fd);
         /* link, not rename: who comes second takes what the first made. */
         if (!failed && link(temporary, path) && errno != EEXIST)
             failed = 1;
-        unlink(temporary);
+        if (fd >= 0)
+            unlink(temporary);
         lmi_owner_leave(r->settings);
         st = failed ? LMAIL_ERR_IO : lmi_file_read(path, &text);
     }
@@ -203,13 +228,13 @@ static lmail_status make_auth(lmi_rules *r, char *error, size_t cap)
     static const char *const names[LMI_AUTH_COUNT] = {"smtp", "imap", "pop"};
     const lmail_settings *s = r->settings;
     unsigned char salt[32];
-    lmail_status st = salt_key(r, salt, error, cap);
-    for (size_t i = 0; !st && i < s->auth.mechanisms.count; i++)
+    for (size_t i = 0; i < s->auth.mechanisms.count; i++)
         if (!lmail_auth_knows(s->auth.mechanisms.items[i])) {
             snprintf(error, cap, "auth.mechanisms: unknown mechanism %.*s",
                      TEXT(s->auth.mechanisms.items[i]));
             return LMAIL_ERR_ARG;
         }
+    lmail_status st = salt_key(r, salt, error, cap);
     for (int i = 0; !st && i < LMI_AUTH_COUNT; i++) {
         lmail_auth_config c;
         lmail_auth_config_init(&c);
@@ -243,11 +268,9 @@ lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config
     atomic_init(&r->refs, 1);
     r->service = service;
     r->settings = lmail_config_settings(config);
-    if (r->settings->hostname.len)
-        snprintf(r->hostname, sizeof r->hostname, "%.*s", TEXT(r->settings->hostname));
-    else
-        machine_name(r->hostname, sizeof r->hostname);
-    lmail_status st = make_tls(r, error, cap);
+    lmail_status st = name_host(r, error, cap);
+    if (!st)
+        st = make_tls(r, error, cap);
     if (!st)
         st = make_accounts(r, error, cap);
     if (!st)
