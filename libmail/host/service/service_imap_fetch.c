@@ -315,6 +315,21 @@ static void work_octets(lmi_job *base)
                              0, &job->got);
 }
 
+/* Asks run ahead: behind one that needed the disk may stand many that do not. */
+static int octets_now(lmi_job *base)
+{
+    octets_job *job = (octets_job *)base;
+    lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
+    lmail_status st =
+        lmi_peer_store(base->peer)
+            ->read(p->box->mailbox, job->uid, job->offset, job->octets->data, job->want,
+                   LMAIL_READ_NOWAIT, &job->got);
+    if (st || !job->got)
+        return 0;
+    job->status = LMAIL_OK;
+    return 1;
+}
+
 static void octets_done(lmi_job *base)
 {
     octets_job *job = (octets_job *)base;
@@ -352,6 +367,7 @@ static lmail_status on_octets(lmail_imap_server *s, void *user, lmail_ticket t,
         free(o);
         return LMAIL_ERR_NOMEM;
     }
+    job->base.now = octets_now;
     job->octets = o;
     job->uid = ev->uid;
     job->offset = ev->offset;

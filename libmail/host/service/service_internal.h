@@ -100,6 +100,7 @@ struct lmi_job {
     lmi_job *next;
     lmi_peer *peer;
     lmail_ticket ticket;
+    int (*now)(lmi_job *job);     /* NULL, or on the loop: 1 when that has done the work */
     void (*work)(lmi_job *job);   /* on a worker */
     void (*finish)(lmi_job *job); /* on the loop; answers, then frees what the job owns */
 };

@@ -80,13 +80,20 @@ static void start_first(lmi_peer *peer)
     }
 }
 
-static void finished(void *arg)
+static void end_first(lmi_peer *peer)
 {
-    lmi_job *job = arg;
-    lmi_peer *peer = job->peer;
+    lmi_job *job = peer->jobs;
     job->finish(job);
     peer->jobs = job->next;
     free(job);
+}
+
+static void finished(void *arg)
+{
+    lmi_peer *peer = ((lmi_job *)arg)->peer;
+    end_first(peer);
+    while (peer->jobs && peer->jobs->now && peer->jobs->now(peer->jobs))
+        end_first(peer);
     if (peer->session)
         lmail_conn_wake(peer->conn);
     if (peer->jobs)
