@@ -6,13 +6,15 @@
 #include <libmail/host/store.h>
 #include <stdatomic.h>
 
+/* One block; while it is edited there is room for LMAIL_SNAPSHOT_LEAF rows. */
 typedef struct leaf {
     atomic_uint refs;
+    uint32_t capacity;
     uint32_t count, unseen, deleted, runs; /* runs: ranges its UIDs make */
     lmail_modseq newest;                   /* highest modseq within */
-    lmail_uid uids[LMAIL_SNAPSHOT_LEAF];
-    lmail_flags flags[LMAIL_SNAPSHOT_LEAF];
-    lmail_modseq modseqs[LMAIL_SNAPSHOT_LEAF];
+    lmail_flags *flags;
+    lmail_modseq *modseqs;
+    lmail_uid *uids;
 } leaf;
 
 /* Keyword names and the mailbox id, shared by versions that have the same. */

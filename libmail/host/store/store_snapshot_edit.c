@@ -42,24 +42,54 @@ void lmail_snapshot_edit_abort(lmail_snapshot_edit *e)
     free(e);
 }
 
-/* A leaf that only this edit has; NULL when there is no memory. */
-static leaf *own_leaf(lmail_snapshot_edit *e, size_t i)
+static leaf *make_leaf(uint32_t capacity)
 {
-    leaf *l = e->leaves[i];
-    if (atomic_load_explicit(&l->refs, memory_order_acquire) == 1)
-        return l;
-    leaf *copy = malloc(sizeof *copy);
+    leaf *l =
+        malloc(sizeof *l + capacity * (sizeof *l->flags + sizeof *l->modseqs + sizeof *l->uids));
+    if (!l)
+        return NULL;
+    atomic_init(&l->refs, 1);
+    l->capacity = capacity;
+    l->count = l->runs = 0;
+    l->flags = (lmail_flags *)(l + 1);
+    l->modseqs = (lmail_modseq *)(l->flags + capacity);
+    l->uids = (lmail_uid *)(l->modseqs + capacity);
+    return l;
+}
+
+/* The leaf's rows in a block of this edit, with room for so many; NULL when there is no memory. */
+static leaf *remake_leaf(lmail_snapshot_edit *e, size_t i, uint32_t capacity)
+{
+    leaf *l = e->leaves[i], *copy = make_leaf(capacity);
     if (!copy)
         return NULL;
-    atomic_init(&copy->refs, 1);
     copy->count = l->count;
     memcpy(copy->uids, l->uids, l->count * sizeof *l->uids);
     memcpy(copy->flags, l->flags, l->count * sizeof *l->flags);
     memcpy(copy->modseqs, l->modseqs, l->count * sizeof *l->modseqs);
-    copy->runs = 0;
     lmi_snapshot_leaf_unref(l);
     e->leaves[i] = copy;
     return copy;
+}
+
+/* A leaf that only this edit has; NULL when there is no memory. */
+static leaf *own_leaf(lmail_snapshot_edit *e, size_t i)
+{
+    leaf *l = e->leaves[i];
+    if (l->capacity == LMAIL_SNAPSHOT_LEAF &&
+        atomic_load_explicit(&l->refs, memory_order_acquire) == 1)
+        return l;
+    return remake_leaf(e, i, LMAIL_SNAPSHOT_LEAF);
+}
+
+/* Give back the room that a leaf of this edit does not need. */
+static leaf *fit_leaf(lmail_snapshot_edit *e, size_t i)
+{
+    leaf *l = e->leaves[i];
+    if (l->runs || l->capacity - l->count < LMAIL_SNAPSHOT_LEAF / 4)
+        return l;
+    leaf *fit = remake_leaf(e, i, l->count);
+    return fit ? fit : l;
 }
 
 static leaf *new_leaf(lmail_snapshot_edit *e, size_t at)
@@ -72,11 +102,9 @@ static leaf *new_leaf(lmail_snapshot_edit *e, size_t at)
         e->leaves = p;
         e->capacity = capacity;
     }
-    leaf *l = malloc(sizeof *l);
+    leaf *l = make_leaf(LMAIL_SNAPSHOT_LEAF);
     if (!l)
         return NULL;
-    atomic_init(&l->refs, 1);
-    l->count = l->runs = 0;
     memmove(e->leaves + at + 1, e->leaves + at, (e->count - at) * sizeof *e->leaves);
     e->leaves[at] = l;
     e->count++;
@@ -328,7 +356,7 @@ lmail_status lmail_snapshot_edit_end(lmail_snapshot_edit *e, const lmail_mailbox
     if (pack(e))
         goto fail;
     for (size_t i = 0; i < e->count; i++) {
-        count_leaf(e->leaves[i]);
+        count_leaf(fit_leaf(e, i));
         runs += e->leaves[i]->runs;
     }
     s = calloc(1, sizeof *s + e->count * sizeof *s->leaves);
