@@ -158,6 +158,19 @@ void lmi_imap_changed(lmi_imap_peer *p)
 
 /* ---- Waiting for news ------------------------------------------------------------------------ */
 
+/* The store's handle gives back what it does not need while the client waits. */
+static void rest(lmi_job *base)
+{
+    lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
+    if (p->box)
+        lmi_peer_store(base->peer)->rest(p->box->mailbox);
+}
+
+static void rested(lmi_job *base)
+{
+    (void)base;
+}
+
 static void on_idle(lmail_imap_server *s, void *user, unsigned on)
 {
     lmi_imap_peer *p = user;
@@ -167,10 +180,13 @@ static void on_idle(lmail_imap_server *s, void *user, unsigned on)
         return;
     }
     lmi_watch_add(p->base.door->service->watch, &p->base);
-    if (p->box && !p->base.jobs && lmi_peer_store(&p->base)->rest)
-        lmi_peer_store(&p->base)->rest(p->box->mailbox);
     if (p->box && lmi_imap_stale(p))
         changed(&p->base);
+    if (p->box && lmi_peer_store(&p->base)->rest) {
+        lmi_job *job = lmi_job_new(sizeof *job, &p->base, 0, rest, rested);
+        if (job)
+            lmi_peer_submit(&p->base, job);
+    }
 }
 
 /* ---- Logging in ------------------------------------------------------------------------------ */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define MAX_OPEN 256u
+#define MAX_RESTING 16u /* open indexes whose accounts are left alone */
 #define RESERVE ((uint64_t)32 << 20)
 #define SCAN_SECONDS 600u
 
@@ -38,21 +39,31 @@ static void forget(md_store *s, md_account *a)
     account_free(a);
 }
 
-/* Close the longest unused index that nobody is in. */
-static void evict(md_store *s, const md_account *keep)
+/* The longest unused open index that nobody is in, and how many there are. The store is locked. */
+static md_account *oldest_open(md_store *s, const md_account *keep, unsigned resting, size_t *count)
 {
+    md_account *oldest = NULL;
+    *count = 0;
+    for (md_account *a = s->accounts; a; a = a->next) {
+        if (a == keep || pthread_mutex_trylock(&a->lock))
+            continue;
+        int fits = a->db != NULL && (a->resting || !resting);
+        pthread_mutex_unlock(&a->lock);
+        *count += (size_t)fits;
+        if (fits && (!oldest || a->used < oldest->used))
+            oldest = a;
+    }
+    return oldest;
+}
+
+/* Close indexes, the longest unused first: too many are open, or rest open. */
+static void evict(md_store *s, const md_account *keep, unsigned resting)
+{
+    size_t count;
     pthread_mutex_lock(&s->lock);
-    while (s->open_count > s->max_open) {
-        md_account *oldest = NULL;
-        for (md_account *a = s->accounts; a; a = a->next) {
-            if (a == keep || (oldest && a->used >= oldest->used) || pthread_mutex_trylock(&a->lock))
-                continue;
-            int open = a->db != NULL;
-            pthread_mutex_unlock(&a->lock);
-            if (open)
-                oldest = a;
-        }
-        if (!oldest || pthread_mutex_trylock(&oldest->lock))
+    while (resting || s->open_count > s->max_open) {
+        md_account *oldest = oldest_open(s, keep, resting, &count);
+        if ((resting && count <= MAX_RESTING) || !oldest || pthread_mutex_trylock(&oldest->lock))
             break;
         if (oldest->db) {
             lmi_md_db_close(oldest);
@@ -77,6 +88,7 @@ lmail_status lmi_md_enter(md_account *a)
     md_store *s = a->store;
     pthread_mutex_lock(&a->lock);
     a->used = atomic_fetch_add_explicit(&s->clock, 1, memory_order_relaxed);
+    a->resting = 0;
     if (a->db && a->damaged) {
         lmi_md_db_discard(a);
         lmi_md_db_close(a);
@@ -94,8 +106,16 @@ lmail_status lmi_md_enter(md_account *a)
         return st;
     }
     count_open(s, 1);
-    evict(s, a);
+    evict(s, a, 0);
     return LMAIL_OK;
+}
+
+void lmi_md_account_rest(md_account *a)
+{
+    pthread_mutex_lock(&a->lock);
+    a->resting = 1;
+    pthread_mutex_unlock(&a->lock);
+    evict(a->store, NULL, 1);
 }
 
 void lmi_md_leave(md_account *a)

@@ -121,9 +121,9 @@ typedef struct md_row {
     lmail_special_use special;
     char objectid[40];
     size_t objectid_len;
-    char *words; /* keyword names, separated by a space */
+    char *words; /* keyword names, separated by a space; in one block with the slices */
     size_t words_len;
-    lmail_str keywords[LMAIL_MAX_KEYWORDS];
+    lmail_str *keywords;
     size_t keyword_count;
     int64_t new_mtime, cur_mtime; /* of the directories when last read, ns */
     int64_t scanned;              /* wall clock of the last full scan */
@@ -158,6 +158,7 @@ typedef struct md_account {
     ino_t ino; /* of the index that is open */
     unsigned damaged, generation;
     unsigned in_transaction;
+    unsigned resting;      /* its handles are left alone: the index may be closed soon */
     _Atomic uint64_t used; /* for the LRU */
     uint64_t checked;      /* sequence of the last look at the index file */
 
@@ -222,6 +223,8 @@ typedef struct md_summary {
 lmail_status lmi_md_enter(md_account *a);
 /* Unlock; raises the counter when a commit was made. */
 void lmi_md_leave(md_account *a);
+/* Who has it is likely to leave it alone for a while. */
+void lmi_md_account_rest(md_account *a);
 lmail_mime_parser *lmi_md_parser(md_store *s, unsigned lf);
 void lmi_md_parser_rest(md_store *s, lmail_mime_parser *p);
 
@@ -384,7 +387,7 @@ void lmi_md_fill_message(lmail_store *table);
 /* ---- store_maildir_read.c */
 
 /* Give back what reading keeps. */
-void lmi_md_rest(lmail_store_mailbox *h);
+void lmi_md_read_rest(lmail_store_mailbox *h);
 void lmi_md_fill_read(lmail_store *table);
 
 /* ---- store_maildir_copy.c */

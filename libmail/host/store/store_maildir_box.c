@@ -18,12 +18,17 @@ lmail_status lmi_md_words(md_row *r, lmail_str words)
     if (r->words && words.len == r->words_len &&
         (words.len == 0 || memcmp(words.ptr, r->words, words.len) == 0))
         return LMAIL_OK;
-    char *p = malloc(words.len + 1);
-    if (!p)
+    size_t count = words.len != 0;
+    for (size_t i = 0; i < words.len; i++)
+        count += words.ptr[i] == ' ';
+    lmail_str *names = malloc(count * sizeof *names + words.len + 1);
+    if (!names)
         return LMAIL_ERR_NOMEM;
+    char *p = (char *)(names + count);
     if (words.len)
         memcpy(p, words.ptr, words.len);
-    free(r->words);
+    free(r->keywords);
+    r->keywords = names;
     r->words = p;
     r->words_len = words.len;
     r->keyword_count = 0;
@@ -220,7 +225,7 @@ lmail_status lmi_md_box_by_id(md_account *a, int64_t id, md_box **out)
     b->generation = a->generation;
     lmail_status st = lmi_md_load(b);
     if (st) {
-        free(b->row.words);
+        free(b->row.keywords);
         free(b);
         return st == LMAIL_ERR_STALE ? LMAIL_ERR_NOTFOUND : st;
     }
@@ -234,7 +239,7 @@ lmail_status lmi_md_box_by_id(md_account *a, int64_t id, md_box **out)
 static void box_free(md_box *b)
 {
     lmail_snapshot_unref(b->snapshot);
-    free(b->row.words);
+    free(b->row.keywords);
     free(b);
 }
 

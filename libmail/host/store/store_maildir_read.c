@@ -105,7 +105,7 @@ static void forget_file(lmail_store_mailbox *h)
     h->fd = -1;
 }
 
-void lmi_md_rest(lmail_store_mailbox *h)
+void lmi_md_read_rest(lmail_store_mailbox *h)
 {
     forget_file(h);
     forget_names(h);
@@ -258,8 +258,14 @@ static lmail_status read_message(lmail_store_mailbox *h, lmail_uid uid, uint64_t
     return h->lf ? read_lf(h, offset, buf, cap, got) : read_raw(h->fd, offset, buf, cap, got);
 }
 
+static void rest(lmail_store_mailbox *h)
+{
+    lmi_md_read_rest(h);
+    lmi_md_account_rest(h->account);
+}
+
 void lmi_md_fill_read(lmail_store *table)
 {
     table->read = read_message;
-    table->rest = lmi_md_rest;
+    table->rest = rest;
 }
