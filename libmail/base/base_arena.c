@@ -19,7 +19,7 @@ struct lmi_arena_chunk {
 
 void lmi_arena_init(lmi_arena *a, const lmail_alloc *alloc, size_t ceiling)
 {
-    *a = (lmi_arena){alloc, NULL, 0, ceiling};
+    *a = (lmi_arena){alloc, NULL, 0, ceiling, 0};
 }
 
 static size_t aligned(size_t size)
@@ -40,8 +40,9 @@ static size_t room_in(const lmi_arena_chunk *c)
 static size_t chunk_size(const lmi_arena *a, size_t need)
 {
     size_t size = a->taken;
-    if (size < FIRST_CHUNK)
-        size = FIRST_CHUNK;
+    size_t first = a->first ? a->first : FIRST_CHUNK;
+    if (size < first)
+        size = first;
     if (size > LARGEST_STEP)
         size = LARGEST_STEP;
     size_t least;

@@ -32,6 +32,7 @@ typedef struct lmi_arena {
     lmi_arena_chunk *chunks; /* newest first */
     size_t taken;            /* octets in all chunks */
     size_t ceiling;          /* get fails above it */
+    size_t first;            /* octets of the first chunk; 0: 512 */
 } lmi_arena;
 
 void lmi_arena_init(lmi_arena *a, const lmail_alloc *alloc, size_t ceiling);

@@ -203,6 +203,7 @@ void lmi_imap_mbox_init(lmi_imap_mbox *m, const lmail_alloc *alloc, size_t memor
 {
     *m = (lmi_imap_mbox){.handle = NULL};
     lmi_arena_init(&m->arena, alloc, KEYWORD_MEMORY);
+    m->arena.first = 64; /* a name; few mailboxes have keywords */
     lmi_imap_view_init(&m->view, alloc, memory);
     m->recent.alloc = m->fresh.alloc = m->vanished.alloc = m->flagged.alloc = *alloc;
     m->reporting.alloc = m->telling.alloc = m->arg.alloc = m->arg2.alloc = *alloc;
@@ -227,7 +228,7 @@ void lmi_imap_mbox_done(lmi_imap_mbox *m)
 lmail_status lmi_imap_mbox_keywords(lmi_imap_mbox *m, lmail_keywords k)
 {
     size_t count = k.count < LMAIL_MAX_KEYWORDS ? k.count : LMAIL_MAX_KEYWORDS;
-    if (count < m->keyword_count)
+    if (count <= m->keyword_count)
         return LMAIL_OK; /* a table only grows while the mailbox is open */
     lmail_str *names = m->keywords;
     if (!names)
