@@ -223,7 +223,7 @@ def idle_run(d, what, port, tls, users, budget):
     first = [session(d, port, tls, u) for u in users[:20]]
     before = d.memory("imapd")
     rest = [session(d, port, tls, u) for u in users[20:]]
-    lib_daemons.time.sleep(0.5)
+    lib_daemons.time.sleep(1.5)
     grown = (d.memory("imapd") - before) / len(rest)
     report(what, budget, grown, "KiB", f"{len(users)} sessions, {d.memory('imapd')} KiB in all")
     for s in first + rest:

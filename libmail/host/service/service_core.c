@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #define TEXT(s) (int)(s).len, (s).ptr
+#define REST_AFTER 250u /* milliseconds: a client that computes has answered by then */
 
 void lmail_service_config_init(lmail_service_config *config)
 {
@@ -91,6 +92,7 @@ static lmail_status fill_listener(lmail_listener_config *c, const lmi_door *door
     if (l->proxy && !*networks)
         return LMAIL_ERR_NOMEM;
     c->proxy_from = *networks;
+    c->rest_after = REST_AFTER;
     if (l->tls != LMAIL_LISTENER_PLAIN)
         c->tls = door->rules->tls[door->protocol->auth];
     c->implicit_tls = l->tls == LMAIL_LISTENER_TLS;
