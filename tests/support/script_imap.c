@@ -826,6 +826,7 @@ static lmail_status on_append_commit(lmail_imap_server *s, void *user, lmail_tic
 static void on_append_abort(lmail_imap_server *s, void *user)
 {
     (void)s;
+    (void)script_collected(user); /* how much came before a refusal depends on the split */
     script_note(user, "append abort");
 }
 
