@@ -52,5 +52,8 @@ int mailctl_read_password(const char *user, int from_pipe, int twice, char *out,
 lmail_config *mailctl_load_config(const mailctl_call *call);
 /* The account file of libmail.conf, or its default; to be freed. NULL: said. */
 char *mailctl_account_file(const mailctl_call *call);
+/* Run as root, a file that was just made becomes that of the configured user, who must read it.
+ * Returns an exit code; a refusal has been said. */
+int mailctl_give_to_user(const mailctl_call *call, const char *path);
 
 #endif

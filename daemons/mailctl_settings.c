@@ -1,5 +1,6 @@
 /* What mailctl's groups need of libmail.conf. */
 #include <libmail/host/service.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,4 +40,20 @@ char *mailctl_account_file(const mailctl_call *call)
     if (!path)
         mailctl_say("out of memory");
     return path;
+}
+
+int mailctl_give_to_user(const mailctl_call *call, const char *path)
+{
+    lmail_config *config = geteuid() == 0 ? mailctl_load_config(call) : NULL;
+    if (!config)
+        return geteuid() == 0 ? MAILCTL_REFUSED : MAILCTL_DONE;
+    lmail_str user = lmail_config_settings(config)->user;
+    char *name = user.len ? strndup(user.ptr, user.len) : NULL;
+    const struct passwd *pw = name ? getpwnam(name) : NULL;
+    int failed = name && (!pw || lchown(path, pw->pw_uid, pw->pw_gid));
+    if (failed)
+        mailctl_say("%s: cannot give it to user %s, who must read it", path, name);
+    free(name);
+    lmail_config_free(config);
+    return failed ? MAILCTL_REFUSED : MAILCTL_DONE;
 }

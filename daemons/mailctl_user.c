@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <libmail/host/accounts.h>
 
@@ -129,7 +130,11 @@ static int begin(user_call *u)
 static int commit(user_call *u, lmail_status status)
 {
     if (status == LMAIL_OK) {
+        int fresh = access(u->file, F_OK) != 0;
         status = lmail_accounts_edit_commit(u->edit);
+        if (status == LMAIL_OK && fresh) {
+            return mailctl_give_to_user(u->call, u->file);
+        }
     }
     return status == LMAIL_OK ? MAILCTL_DONE : refuse(u, status);
 }

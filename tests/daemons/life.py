@@ -169,7 +169,7 @@ def privileges():
     with tempfile.TemporaryDirectory(prefix="libmail-") as parent:
         os.chmod(parent, 0o711)
         d = Daemons("user = nobody\ngroup = nogroup\n", ["smtp", "imaps"], parent=parent)
-        for path in d.home, *d.home.iterdir():
+        for path in d.home, d.conf:  # mailctl has given the account file to the user itself
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
         with d:
             for name in "smtpd", "imapd":

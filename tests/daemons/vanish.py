@@ -1,4 +1,5 @@
 """Clients that vanish, stall or talk nonsense: nothing of them stays, and others are served meanwhile."""
+# long
 import os
 import random
 import socket
