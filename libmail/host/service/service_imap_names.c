@@ -251,6 +251,23 @@ typedef struct name_job {
     lmi_news news;
 } name_job;
 
+static int count_name(void *user, const lmail_list_row *row)
+{
+    (void)row;
+    ++*(uint64_t *)user;
+    return 0;
+}
+
+/* May the account have one name more? Subscriptions count: they are names too. */
+static lmail_status room_for_name(const lmi_peer *peer)
+{
+    uint64_t names = 0;
+    lmail_status st = lmi_peer_store(peer)->list(peer->account, count_name, &names);
+    if (!st && names >= peer->door->rules->settings->store.max_mailboxes)
+        st = LMAIL_ERR_LIMIT;
+    return st;
+}
+
 static lmail_status change_name(const name_job *job)
 {
     const lmail_store *store = lmi_peer_store(job->base.peer);
@@ -276,6 +293,8 @@ static void work_name(lmi_job *base)
     name_job *job = (name_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     job->status = lmi_peer_open_account(base->peer);
+    if (!job->status && (job->verb == CREATE || job->verb == SUBSCRIBE))
+        job->status = room_for_name(base->peer);
     if (!job->status)
         job->status = change_name(job);
     /* The selected mailbox may be the one that went, or INBOX that was emptied by RENAME. */
