@@ -26,13 +26,15 @@ int main(int argc, char **argv)
 {
     lmail_config_io io = LMAIL_CONFIG_IO_INIT;
     lmail_service_config c = LMAIL_SERVICE_CONFIG_INIT;
+    lmail_accounts_config names = LMAIL_ACCOUNTS_CONFIG_INIT;
     lmail_store *store;
     lmail_service *service;
     char error[500];
     io.open = open_text;
+    names.default_domain = LMAIL_STR("example.test"); /* alice is alice@example.test */
     if (lmail_store_memory_new(NULL, &store) ||
         lmail_config_load(&c.config, LMAIL_STR("text"), &io, NULL) ||
-        lmail_accounts_from_text(&c.accounts, LMAIL_STR("alice:{PLAIN}secret\n"), NULL))
+        lmail_accounts_from_text(&c.accounts, LMAIL_STR("alice:{PLAIN}secret\n"), &names))
         return 1;
     c.store = store;
     c.protocols = LMAIL_SERVICE_SMTP | LMAIL_SERVICE_IMAP;

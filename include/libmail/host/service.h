@@ -46,7 +46,8 @@ typedef struct lmail_service_config {
     unsigned protocols;            /* LMAIL_SERVICE_* */
     lmail_log *log;                /* borrowed; NULL: nothing is logged */
     const lmail_store *store;      /* borrowed; NULL: Maildir under settings.mail_directory */
-    lmail_accounts *accounts;      /* borrowed; NULL: the file settings.accounts */
+    lmail_accounts *accounts;      /* borrowed; NULL: the file settings.accounts. Names without a
+                                    * domain get mail when its default_domain is among domains */
     lmail_auth_token_fn *on_token; /* checks OAUTHBEARER and XOAUTH2 tokens; NULL: not offered */
     void *user;                    /* for on_token */
 } lmail_service_config;

@@ -252,7 +252,7 @@ static lmail_status make_net(lmail_service *s, char *error, size_t cap)
     p.threads = (unsigned)v->password_workers;
     p.max_per_key = (unsigned)v->password_queue;
     st = lmail_pool_new(&s->password_pool, s->net, &p);
-    return st ? st : lmi_watch_new(&s->watch, s->net, s->notice);
+    return st ? st : lmi_watch_new(&s->watch, s->net, s->notice, s->own_store == NULL);
 }
 
 static lmail_status build(lmail_service *s, char *error, size_t cap)

@@ -197,7 +197,9 @@ int lmi_auth_cleartext(lmi_peer *peer, const lmail_tls_facts *tls);
 
 /* ---- Watching -------------------------------------------------------------------------------- */
 
-lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice);
+/* raises: the store does not know the notice, as one of the host's own: lmi_watch_tell raises for it.
+ */
+lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice, int raises);
 /* After the net was made, on loop 0, before it runs: hear other processes. */
 lmail_status lmi_watch_start(lmi_watch *w);
 void lmi_watch_stop(lmi_watch *w); /* on loop 0, when the net begins to stop */
@@ -207,8 +209,7 @@ void lmi_watch_free(lmi_watch *w);
 /* The peer wants protocol->changed for its account. On its loop. Twice does no harm. */
 void lmi_watch_add(lmi_watch *w, lmi_peer *peer);
 void lmi_watch_remove(lmi_peer *peer);
-/* An account was changed by this process: tell its peers. On any loop, after the counter was
- * raised. */
+/* An account was changed by this process: tell its peers. On any loop. */
 void lmi_watch_tell(lmi_watch *w, unsigned slot);
 uint32_t lmi_watch_value(const lmi_watch *w, unsigned slot);
 

@@ -25,6 +25,7 @@ struct lmi_watch {
     lmail_notice *notice;
     uv_poll_t poll;
     unsigned polling;
+    int raises;
     unsigned loops;
     loop_watch *at;
 };
@@ -102,7 +103,7 @@ static void tell_posted(void *arg)
     free(t);
 }
 
-void lmi_watch_tell(lmi_watch *w, unsigned slot)
+static void tell(lmi_watch *w, unsigned slot)
 {
     /* The counter was raised before this looks for watchers, and who begins to watch compares the
      * counter afterwards: one of the two sees the other. */
@@ -118,6 +119,13 @@ void lmi_watch_tell(lmi_watch *w, unsigned slot)
     }
 }
 
+void lmi_watch_tell(lmi_watch *w, unsigned slot)
+{
+    if (w->raises)
+        lmail_notice_raise(w->notice, slot);
+    tell(w, slot);
+}
+
 static void woken(uv_poll_t *poll, int status, int events)
 {
     lmi_watch *w = poll->data;
@@ -126,16 +134,17 @@ static void woken(uv_poll_t *poll, int status, int events)
     if (status < 0)
         return;
     while (lmail_notice_take(w->notice, &slot) == LMAIL_OK)
-        lmi_watch_tell(w, slot);
+        tell(w, slot);
 }
 
-lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice)
+lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice, int raises)
 {
     lmi_watch *w = calloc(1, sizeof *w);
     if (!w)
         return LMAIL_ERR_NOMEM;
     w->net = net;
     w->notice = notice;
+    w->raises = raises;
     w->at = calloc(lmail_net_loops(net), sizeof *w->at);
     if (!w->at) {
         free(w);
