@@ -320,10 +320,9 @@ static int octets_now(lmi_job *base)
 {
     octets_job *job = (octets_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
-    lmail_status st =
-        lmi_peer_store(base->peer)
-            ->read(p->box->mailbox, job->uid, job->offset, job->octets->data, job->want,
-                   LMAIL_READ_NOWAIT, &job->got);
+    lmail_status st = lmi_peer_store(base->peer)
+                          ->read(p->box->mailbox, job->uid, job->offset, job->octets->data,
+                                 job->want, LMAIL_READ_NOWAIT, &job->got);
     if (st || !job->got)
         return 0;
     job->status = LMAIL_OK;
