@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -220,6 +221,17 @@ START_TEST(test_stop_says_farewell_and_awaits_tickets)
 }
 END_TEST
 
+/* Until the server can write no more: what waits here to be read has stopped growing. */
+static void await_full(int fd)
+{
+    int waits = 0, before = -1;
+    while (waits == 0 || waits != before) {
+        before = waits;
+        nap(100);
+        ck_assert_int_eq(ioctl(fd, FIONREAD, &waits), 0);
+    }
+}
+
 START_TEST(test_stop_cuts_off_after_the_grace)
 {
     server sv = {0};
@@ -227,7 +239,7 @@ START_TEST(test_stop_cuts_off_after_the_grace)
     int fd = dial(sv.port);
     say(fd, "big 500000000\r\n");
     expect(fd, "220 echo\r\n");
-    nap(50);
+    await_full(fd); /* else all that is written yet fits the socket, and the farewell is said */
     stop_server(&sv, 100);
     ck_assert_uint_eq(sv.last_reason, LMAIL_CLOSE_STOP);
     close(fd);
