@@ -155,6 +155,46 @@ START_TEST(test_what_is_made_once)
 }
 END_TEST
 
+/* Eight at once, with the certificate there already: each has used the salt that stays. */
+START_TEST(test_one_salt_for_all)
+{
+    enum { N = 8 };
+    int gate[2], told[2];
+    char path[100], octets[N][32], c;
+    lmi_rules *r = rules_of("");
+    ck_assert_msg(r, "%s", error);
+    lmi_rules_release(r);
+    snprintf(path, sizeof path, "%s/mail/salt.key", folder());
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(pipe(gate), 0);
+    ck_assert_int_eq(pipe(told), 0);
+    for (int i = 0; i < N; i++) {
+        pid_t child = fork();
+        ck_assert_int_ge(child, 0);
+        if (child == 0) {
+            lmail_config *config = config_from("");
+            lmail_str text;
+            close(gate[1]);
+            if (read(gate[0], &c, 1) != 0 ||
+                lmi_rules_new(&r, &service, config, error, sizeof error) ||
+                lmi_file_read(path, &text) || text.len != 32 || write(told[1], text.ptr, 32) != 32)
+                _exit(1);
+            _exit(0);
+        }
+    }
+    close(gate[1]); /* all begin */
+    close(told[1]);
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(read(told[0], octets[i], 32), 32);
+        ck_assert_mem_eq(octets[i], octets[0], 32);
+    }
+    close(gate[0]);
+    close(told[0]);
+    while (wait(NULL) > 0)
+        ;
+}
+END_TEST
+
 START_TEST(test_the_machine_is_asked_for_its_name_once)
 {
     strcpy(service.machine_name, "known.test");
@@ -178,6 +218,7 @@ Suite *service_rules_suite(void)
     tcase_add_test(c, test_faults_are_named);
     tcase_add_test(c, test_a_damaged_salt_is_no_salt);
     tcase_add_test(c, test_what_is_made_once);
+    tcase_add_test(c, test_one_salt_for_all);
     tcase_add_test(c, test_the_machine_is_asked_for_its_name_once);
     suite_add_tcase(s, c);
     return s;
