@@ -1,6 +1,8 @@
 /* service_internal.h - how sessions meet accounts, store and delivery.
  *
- *     service_core.c      the service: net, pools, store, listeners, signals, stop, reload
+ *     service_core.c      the service: net, pools, store, signals, stop
+ *     service_door.c      one listener under one set of rules; the sockets
+ *     service_reload.c    a new reading of the configuration while it runs
  *     service_rules.c     one immutable reading of the configuration: certificates, auth, setups
  *     service_config.c    configuration files from disk
  *     service_peer.c      what a connection has whatever it speaks: account, jobs on workers
@@ -67,7 +69,16 @@ struct lmi_door {
     void *setup; /* the session type's immutable setup */
 };
 
+/* l is one of the rules' own. Returns OK, or fills error. */
+lmail_status lmi_door_new(lmi_door **out, lmi_rules *rules, const lmail_listener_settings *l,
+                          char *error, size_t cap);
 void lmi_door_release(lmi_door *door);
+/* The net's view of a door. *networks is what c->proxy_from points to, to be freed after c was
+ * used. OK or ERR_NOMEM. */
+lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, char **networks);
+const lmi_protocol *lmi_protocol_of(const lmail_listener_settings *l);
+/* Open every listener that is this service's, at its start. */
+lmail_status lmi_doors_open(lmail_service *s, char *error, size_t cap);
 
 struct lmi_protocol {
     const char *name;
@@ -197,8 +208,8 @@ int lmi_auth_cleartext(lmi_peer *peer, const lmail_tls_facts *tls);
 
 /* ---- Watching -------------------------------------------------------------------------------- */
 
-/* raises: the store does not know the notice, as one of the host's own: lmi_watch_tell raises for it.
- */
+/* raises: the store does not know the notice, as one of the host's own does not: lmi_watch_tell
+ * raises for it. */
 lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice, int raises);
 /* After the net was made, on loop 0, before it runs: hear other processes. */
 lmail_status lmi_watch_start(lmi_watch *w);
@@ -241,5 +252,8 @@ struct lmail_service {
     lmi_loop_state *loops;  /* one a loop */
     atomic_uint_fast64_t last_queue_id;
 };
+
+/* A signal asks for it; on loop 0. arg: the service. */
+void lmi_reload_asked(void *arg);
 
 #endif

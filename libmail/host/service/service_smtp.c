@@ -3,23 +3,13 @@
  *
  * Recipients are accounts of the local domains; all other mail is refused with 550 5.7.1. The 250
  * (in LMTP each one) is written when the message is safe in the mailbox. */
-#include "host/service/service_internal.h"
-#include "host/service/service_mail.h"
+#include "host/service/service_smtp.h"
 
-#include <libmail/smtp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TEXT(s) (int)(s).len, (s).ptr
-
-typedef struct smtp_peer {
-    lmi_peer base;
-    lmail_smtp_server *server;
-    lmi_mail *mail;    /* the open transaction */
-    lmi_mail *dropped; /* ended, and not yet freed */
-    char text[64];     /* of a reply that is given at once */
-} smtp_peer;
 
 typedef struct smtp_job {
     lmi_job base;
@@ -27,13 +17,6 @@ typedef struct smtp_job {
     lmail_str octets;
     lmail_status status;
 } smtp_job;
-
-typedef struct rcpt_job {
-    lmi_job base;
-    lmail_status status;
-    char name[LMAIL_MAX_ACCOUNT_NAME + 2]; /* an account to be found; then the one found */
-    char address[400];                     /* as the client said it */
-} rcpt_job;
 
 static const lmail_settings *settings_of(const smtp_peer *p)
 {
@@ -47,7 +30,7 @@ static unsigned kind_of(const smtp_peer *p)
 
 /* ---- Replies --------------------------------------------------------------------------------- */
 
-static void say(lmail_smtp_reply *reply, unsigned code, const char *enhanced, const char *text)
+void lmi_reply_fill(lmail_smtp_reply *reply, unsigned code, const char *enhanced, const char *text)
 {
     reply->code = code;
     reply->enhanced = lmail_str_from(enhanced);
@@ -59,18 +42,18 @@ static void say_store(lmail_smtp_reply *reply, lmail_status st)
 {
     switch (st) {
     case LMAIL_ERR_FULL:
-        say(reply, 452, "4.3.1", "Insufficient system storage; try again later");
+        lmi_reply_fill(reply, 452, "4.3.1", "Insufficient system storage; try again later");
         break;
     case LMAIL_ERR_QUOTA:
-        say(reply, 452, "4.2.2", "Mailbox is full; try again later");
+        lmi_reply_fill(reply, 452, "4.2.2", "Mailbox is full; try again later");
         break;
     default:
-        say(reply, 451, "4.3.0", "Mailbox cannot be written now; try again later");
+        lmi_reply_fill(reply, 451, "4.3.0", "Mailbox cannot be written now; try again later");
     }
 }
 
-static void log_refusal(const smtp_peer *p, const char *stage, lmail_str to,
-                        const lmail_smtp_reply *reply)
+void lmi_reply_log(const smtp_peer *p, const char *stage, lmail_str to,
+                   const lmail_smtp_reply *reply)
 {
     lmail_log_line l;
     lmi_peer_log(&p->base, &l, LMAIL_LOG_INFO, "refused");
@@ -84,7 +67,7 @@ static void log_refusal(const smtp_peer *p, const char *stage, lmail_str to,
     lmail_log_end(&l);
 }
 
-static void answer(smtp_peer *p, lmail_ticket t, const lmail_smtp_reply *reply)
+void lmi_reply_give(smtp_peer *p, lmail_ticket t, const lmail_smtp_reply *reply)
 {
     lmail_smtp_server_answer(p->server, t, reply, lmi_peer_now(&p->base));
 }
@@ -154,107 +137,6 @@ static void on_abandon(lmail_smtp_server *s, void *user, lmail_smtp_abandon why)
     drop_mail(user);
 }
 
-/* ---- Recipients ------------------------------------------------------------------------------ */
-
-typedef lmail_status find_fn(lmail_accounts *, lmail_str, lmail_account *);
-
-/* The name of an account of ours as it was addressed becomes the one it has here. */
-static lmail_status find_account(const lmi_rules *rules, find_fn *find, char *name, size_t cap)
-{
-    lmail_account account;
-    memset(&account, 0, sizeof account);
-    account.size = sizeof account;
-    lmail_status st = find(rules->accounts, lmail_str_from(name), &account);
-    if (st == LMAIL_ERR_NOTFOUND && rules->settings->postmaster.len &&
-        lmail_str_equal_nocase((lmail_str){name, strcspn(name, "@")}, LMAIL_STR("postmaster")))
-        st = find(rules->accounts, rules->settings->postmaster, &account);
-    if (st)
-        return st;
-    snprintf(name, cap, "%.*s", TEXT(account.name));
-    lmail_accounts_release(rules->accounts, &account);
-    return LMAIL_OK;
-}
-
-/* What came of it, as a reply. text: 500 octets that live as long as the reply; unused for OK. */
-static void take_recipient(smtp_peer *p, lmail_status st, const char *name, const char *address,
-                           char *text, lmail_smtp_reply *reply)
-{
-    if (!st && p->mail)
-        st = lmi_mail_add_recipient(p->mail, lmail_str_from(name), lmail_str_from(address));
-    if (st == LMAIL_ERR_NOTFOUND) {
-        snprintf(text, 500, "<%s>: no such user here", address);
-        say(reply, 550, "5.1.1", text);
-    } else if (st) {
-        say(reply, 451, "4.3.0", "Accounts cannot be read now; try again later");
-    }
-    if (reply->code)
-        log_refusal(p, "rcpt", lmail_str_from(address), reply);
-}
-
-static void work_find(lmi_job *base)
-{
-    rcpt_job *job = (rcpt_job *)base;
-    job->status =
-        find_account(base->peer->door->rules, lmail_accounts_find, job->name, sizeof job->name);
-}
-
-static void account_found(lmi_job *base)
-{
-    rcpt_job *job = (rcpt_job *)base;
-    smtp_peer *p = (smtp_peer *)base->peer;
-    lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
-    char text[500];
-    take_recipient(p, job->status, job->name, job->address, text, &reply);
-    answer(p, base->ticket, &reply);
-}
-
-/* What to look for. 0: no account can have such an address. */
-static int fill_names(rcpt_job *job, const lmail_smtp_address *to)
-{
-    char local[512];
-    if (to->local.len > sizeof local || to->text.len >= sizeof job->address)
-        return 0;
-    size_t n = lmail_smtp_local_unquote(to->local, local);
-    int len = snprintf(job->name, sizeof job->name, to->domain.len ? "%.*s@%.*s" : "%.*s", (int)n,
-                       local, TEXT(to->domain));
-    snprintf(job->address, sizeof job->address, "%.*s", TEXT(to->text));
-    return len >= 0 && (size_t)len < sizeof job->name && !memchr(local, '\0', n);
-}
-
-static lmail_status on_rcpt(lmail_smtp_server *s, void *user, lmail_ticket t,
-                            const lmail_smtp_rcpt_event *ev, lmail_smtp_reply *reply)
-{
-    smtp_peer *p = user;
-    const lmi_rules *rules = p->base.door->rules;
-    rcpt_job now;
-    (void)s;
-    /* <postmaster> alone is ours too (RFC 5321 §4.5.1). */
-    if (ev->to.domain.len && !lmi_rules_local_domain(rules, ev->to.domain)) {
-        say(reply, 550, "5.7.1", "Relaying denied");
-        log_refusal(p, "rcpt", ev->to.text, reply);
-        return LMAIL_OK;
-    }
-    if (!fill_names(&now, &ev->to)) {
-        say(reply, 550, "5.1.1", "No such user here");
-        log_refusal(p, "rcpt", ev->to.text, reply);
-        return LMAIL_OK;
-    }
-    /* An account in memory costs no worker. One that is not there may be new: it is looked for. */
-    now.status = find_account(rules, lmail_accounts_find_now, now.name, sizeof now.name);
-    if (now.status == LMAIL_OK) {
-        take_recipient(p, now.status, now.name, now.address, NULL, reply);
-        return LMAIL_OK;
-    }
-    rcpt_job *job = lmi_job_new(sizeof *job, &p->base, t, work_find, account_found);
-    if (!job)
-        return LMAIL_ERR_NOMEM;
-    job->status = LMAIL_ERR_BUSY;
-    memcpy(job->name, now.name, sizeof job->name);
-    memcpy(job->address, now.address, sizeof job->address);
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
-}
-
 /* ---- The message ----------------------------------------------------------------------------- */
 
 /* RFC 3848, RFC 6531 §4.3. */
@@ -305,7 +187,7 @@ static void piece_written(lmi_job *base)
     lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
     if (job->status)
         say_store(&reply, job->status);
-    answer((smtp_peer *)base->peer, base->ticket, &reply);
+    lmi_reply_give((smtp_peer *)base->peer, base->ticket, &reply);
 }
 
 static lmail_status on_body(lmail_smtp_server *s, void *user, lmail_ticket t,
@@ -315,8 +197,8 @@ static lmail_status on_body(lmail_smtp_server *s, void *user, lmail_ticket t,
     (void)s;
     lmi_mail_look(p->mail, ev->octets);
     if (p->mail->hops > settings_of(p)->smtp.max_hops) {
-        say(reply, 554, "5.4.6", "Too many hops");
-        log_refusal(p, "data", (lmail_str){NULL, 0}, reply);
+        lmi_reply_fill(reply, 554, "5.4.6", "Too many hops");
+        lmi_reply_log(p, "data", (lmail_str){NULL, 0}, reply);
         return LMAIL_OK;
     }
     lmail_status st = lmi_mail_keep(p->mail, ev->octets);
@@ -347,7 +229,7 @@ static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_
         lmail_log_number(&l, "recipients", m->count);
         lmail_log_end(&l);
     } else {
-        log_refusal(p, "body", LMAIL_STR(""), reply);
+        lmi_reply_log(p, "body", LMAIL_STR(""), reply);
     }
     for (size_t i = 0; i < m->count; i++) {
         const lmi_recipient *r = &m->recipients[i];
@@ -381,7 +263,7 @@ static void fill_end(const smtp_peer *p, const lmi_mail *m, lmail_status st, uin
         return;
     }
     snprintf(text, 64, "OK queued as %s", m->id);
-    say(reply, 250, "2.0.0", text);
+    lmi_reply_fill(reply, 250, "2.0.0", text);
 }
 
 static void committed(lmi_job *base)
@@ -398,7 +280,7 @@ static void committed(lmi_job *base)
                            lmail_notice_slot(lmail_str_from(m->recipients[i].account)));
     fill_end(p, m, job->status, 0, text, &reply);
     log_outcome(p, m, &reply);
-    answer(p, base->ticket, &reply);
+    lmi_reply_give(p, base->ticket, &reply);
     /* SMTP: the transaction ends with this answer. LMTP: the other recipients' questions follow. */
     if (p->mail == m && (kind_of(p) != LMAIL_LISTENER_LMTP || m->count <= 1)) {
         if (m->delivery) { /* it never ran: the spool file is there still */
@@ -459,7 +341,8 @@ static lmail_status answer_auth(lmi_peer *peer, lmail_ticket t, const lmail_auth
 
 static uint32_t flags_of(const lmi_door *door)
 {
-    /* HELP also because of clients that find STARTTLS in "250-" lines alone (gsasl 2.2): it stands last. */
+    /* HELP also because of clients that find STARTTLS in "250-" lines alone (gsasl 2.2): it stands
+     * last. */
     uint32_t flags = LMAIL_SMTP_FLAGS_DEFAULT | LMAIL_SMTP_HELP;
     if (door->settings->protocol == LMAIL_LISTENER_LMTP)
         flags |= LMAIL_SMTP_LMTP;
@@ -491,7 +374,7 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     c.replies = &hello;
     c.reply_count = 1;
     h.on_mail = on_mail;
-    h.on_rcpt = on_rcpt;
+    h.on_rcpt = lmi_rcpt_asked;
     h.on_body_start = on_body_start;
     h.on_body = on_body;
     h.on_body_end = on_body_end;

@@ -1,0 +1,159 @@
+/* service_door.c - doors: a listener under one set of rules, and the sockets opened at start.
+ *
+ * A door is counted: its listener holds it, and so does every peer that came through it. Protocols
+ * are rows of lmi_protocol and known here by their table alone. */
+#include "host/service/service_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT(s) (int)(s).len, (s).ptr
+#define REST_AFTER 250u /* milliseconds: a client that computes has answered by then */
+
+const lmi_protocol *lmi_protocol_of(const lmail_listener_settings *l)
+{
+    switch (l->protocol) {
+    case LMAIL_LISTENER_IMAP:
+        return &lmi_imap_protocol;
+    case LMAIL_LISTENER_POP3:
+        return &lmi_pop3_protocol;
+    default:
+        return &lmi_smtp_protocol;
+    }
+}
+
+void lmi_door_release(lmi_door *door)
+{
+    if (!door || atomic_fetch_sub_explicit(&door->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (door->setup)
+        door->protocol->setup_free(door->setup);
+    lmi_rules_release(door->rules);
+    free(door);
+}
+
+static void door_released(void *arg)
+{
+    lmi_door_release(arg);
+}
+
+lmail_status lmi_door_new(lmi_door **out, lmi_rules *rules, const lmail_listener_settings *l,
+                          char *error, size_t cap)
+{
+    lmi_door *door = calloc(1, sizeof *door);
+    if (!door)
+        return LMAIL_ERR_NOMEM;
+    atomic_init(&door->refs, 1);
+    door->service = rules->service;
+    door->rules = lmi_rules_hold(rules);
+    door->settings = l;
+    door->protocol = lmi_protocol_of(l);
+    lmail_status st = door->protocol->setup_new(door, &door->setup);
+    if (st) {
+        snprintf(error, cap, "listener %.*s: %s", TEXT(l->name), lmail_status_text(st));
+        lmi_door_release(door);
+        return st;
+    }
+    *out = door;
+    return LMAIL_OK;
+}
+
+/* The networks of l as one text, malloc'ed; NULL: no memory. */
+static char *trusted_networks(const lmail_listener_settings *l)
+{
+    size_t len = 1, n = 0;
+    for (size_t i = 0; i < l->proxy_trusted.count; i++)
+        len += l->proxy_trusted.items[i].len + 1;
+    char *text = calloc(1, len);
+    for (size_t i = 0; text && i < l->proxy_trusted.count; i++)
+        n += (size_t)snprintf(text + n, len - n, "%s%.*s", i ? " " : "",
+                              TEXT(l->proxy_trusted.items[i]));
+    return text;
+}
+
+lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, char **networks)
+{
+    const lmail_listener_settings *l = door->settings;
+    lmail_listener_config_init(c);
+    *networks = l->proxy ? trusted_networks(l) : NULL;
+    if (l->proxy && !*networks)
+        return LMAIL_ERR_NOMEM;
+    c->proxy_from = *networks;
+    c->rest_after = REST_AFTER;
+    if (l->tls != LMAIL_LISTENER_PLAIN)
+        c->tls = door->rules->tls[door->protocol->auth];
+    c->implicit_tls = l->tls == LMAIL_LISTENER_TLS;
+    c->refusal = lmail_str_from(door->protocol->refusal);
+    c->on_open = lmi_peer_open;
+    c->on_closed = lmi_peer_closed;
+    c->user = (void *)(size_t)door;
+    c->on_released = door_released;
+    return LMAIL_OK;
+}
+
+/* One socket of a listener. */
+static lmail_status bind_one(lmail_service *s, const lmail_listener_settings *l, lmail_str address,
+                             char *error, size_t cap)
+{
+    char where[512], why[256] = "", *networks;
+    lmi_door *door;
+    lmail_status st = lmi_door_new(&door, s->rules, l, error, cap);
+    if (st)
+        return st;
+    lmail_listener_config c;
+    st = lmi_door_listener(&c, door, &networks);
+    if (address.len > 5 && memcmp(address.ptr, "unix:", 5) == 0)
+        snprintf(where, sizeof where, "%.*s", TEXT(address));
+    else
+        snprintf(where, sizeof where,
+                 memchr(address.ptr, ':', address.len) ? "[%.*s]:%llu" : "%.*s:%llu", TEXT(address),
+                 (unsigned long long)l->port);
+    c.address = where;
+    if (!st)
+        st = lmail_listener_new(&s->listeners[s->listener_count], s->net, &c, why, sizeof why);
+    free(networks);
+    if (st) {
+        snprintf(error, cap, "listener %.*s at %s: %s", TEXT(l->name), where,
+                 why[0] ? why : lmail_status_text(st));
+        lmi_door_release(door);
+        return st;
+    }
+    s->listener_names[s->listener_count++] = l->name;
+    return LMAIL_OK;
+}
+
+lmail_status lmi_doors_open(lmail_service *s, char *error, size_t cap)
+{
+    const lmail_settings *v = s->rules->settings;
+    size_t sockets = 0;
+    for (size_t i = 0; i < v->listener_count; i++)
+        sockets += v->listeners[i].address.count ? v->listeners[i].address.count : 1;
+    s->listeners = calloc(sockets + 1, sizeof *s->listeners);
+    s->listener_names = calloc(sockets + 1, sizeof *s->listener_names);
+    if (!s->listeners || !s->listener_names)
+        return LMAIL_ERR_NOMEM;
+    for (size_t i = 0; i < v->listener_count; i++) {
+        const lmail_listener_settings *l = &v->listeners[i];
+        if (!(lmi_protocol_of(l)->service_bit & s->protocols))
+            continue;
+        lmail_status st = l->address.count ? LMAIL_OK : bind_one(s, l, LMAIL_STR("*"), error, cap);
+        for (size_t a = 0; !st && a < l->address.count; a++)
+            st = bind_one(s, l, l->address.items[a], error, cap);
+        if (st)
+            return st;
+    }
+    if (s->listener_count == 0) {
+        snprintf(error, cap, "no listener is configured for this service");
+        return LMAIL_ERR_ARG;
+    }
+    return LMAIL_OK;
+}
+
+unsigned lmail_service_port(const lmail_service *s, lmail_str listener)
+{
+    for (size_t i = 0; i < s->listener_count; i++)
+        if (lmail_str_equal(s->listener_names[i], listener))
+            return lmail_listener_port(s->listeners[i]);
+    return 0;
+}
