@@ -70,7 +70,6 @@ char *lmi_imap_name(const lmi_imap_peer *p, lmail_str name)
 
 typedef struct catch_job {
     lmi_job base;
-    lmail_status status;
     lmi_news news;
 } catch_job;
 
@@ -79,7 +78,7 @@ static void catch_up(lmi_job *base)
     catch_job *job = (catch_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     if (p->box)
-        job->status = lmi_box_catch_up(p, 0, &job->news);
+        job->base.status = lmi_box_catch_up(p, 0, &job->news);
 }
 
 static void changed(lmi_peer *peer);
@@ -90,7 +89,7 @@ static void caught_up(lmi_job *base)
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_result news = LMAIL_IMAP_RESULT_INIT;
     p->catching_up = 0;
-    if (p->base.session && !job->status) {
+    if (p->base.session && !job->base.status) {
         lmi_news_tell(p, &job->news, &news);
         for (size_t i = 0; i < news.change_count; i++)
             lmail_imap_server_notify(p->server, &news.changes[i], lmi_peer_now(&p->base));
@@ -111,7 +110,6 @@ static void changed(lmi_peer *peer)
     catch_job *job = lmi_job_new(sizeof *job, peer, 0, catch_up, caught_up);
     if (!job)
         return; /* the next sweep tries again */
-    job->status = LMAIL_ERR_BUSY;
     p->catching_up = 1;
     lmi_peer_submit(peer, &job->base);
 }
@@ -120,14 +118,13 @@ static void changed(lmi_peer *peer)
 
 typedef struct tidy_job {
     lmi_job base;
-    lmail_status status;
 } tidy_job;
 
 static void tidy(lmi_job *base)
 {
     const lmail_store *store = lmi_peer_store(base->peer);
     if (store->tidy && base->peer->account)
-        ((tidy_job *)base)->status = store->tidy(base->peer->account, TIDY_FILES);
+        base->status = store->tidy(base->peer->account, TIDY_FILES);
 }
 
 static void tidied(lmi_job *base);
@@ -142,7 +139,7 @@ static void submit_tidy(lmi_imap_peer *p)
 static void tidied(lmi_job *base)
 {
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
-    p->untidy = ((tidy_job *)base)->status == LMAIL_MORE;
+    p->untidy = base->status == LMAIL_MORE;
     if (p->untidy && p->base.session)
         submit_tidy(p);
 }

@@ -32,7 +32,6 @@ typedef struct append_job {
     lmi_job base;
     lmi_append *append;
     lmail_str octets; /* lent by the session until the answer */
-    lmail_status status;
     uint32_t uidvalidity;
     lmail_uid_list uids;
     lmi_news news;
@@ -94,7 +93,6 @@ static append_job *submit(lmi_imap_peer *p, lmail_ticket t, void (*work)(lmi_job
     if (!job)
         return NULL;
     job->append = p->append;
-    job->status = LMAIL_ERR_BUSY;
     lmi_peer_submit(&p->base, &job->base);
     return job;
 }
@@ -104,7 +102,7 @@ static void simple_done(lmi_job *base)
     append_job *job = (append_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_answer a = LMAIL_IMAP_ANSWER_INIT;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_TRYCREATE);
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_TRYCREATE);
     lmail_imap_server_answer(p->server, base->ticket, &a, lmi_peer_now(&p->base));
 }
 
@@ -114,9 +112,9 @@ static void work_begin(lmi_job *base)
 {
     append_job *job = (append_job *)base;
     lmail_mailbox_status found;
-    job->status = lmi_peer_open_account(base->peer);
-    if (!job->status)
-        job->status =
+    job->base.status = lmi_peer_open_account(base->peer);
+    if (!job->base.status)
+        job->base.status =
             lmi_peer_store(base->peer)
                 ->status(base->peer->account, lmail_str_from(job->append->mailbox), 0, &found);
 }
@@ -169,7 +167,7 @@ static lmail_status flush(const lmail_store *store, lmi_append *a, lmail_str oct
 static void work_octets(lmi_job *base)
 {
     append_job *job = (append_job *)base;
-    job->status = flush(lmi_peer_store(base->peer), job->append, job->octets, 0);
+    job->base.status = flush(lmi_peer_store(base->peer), job->append, job->octets, 0);
 }
 
 /* The message before this one, if there is one, is complete. */
@@ -179,7 +177,7 @@ static void work_next(lmi_job *base)
     lmi_append *a = job->append;
     /* The new message stands in the list already: hide it while its predecessor is written. */
     a->count--;
-    job->status = flush(lmi_peer_store(base->peer), a, (lmail_str){NULL, 0}, 1);
+    job->base.status = flush(lmi_peer_store(base->peer), a, (lmail_str){NULL, 0}, 1);
     a->count++;
 }
 
@@ -261,9 +259,7 @@ static lmail_status on_octets(lmail_imap_server *s, void *user, lmail_ticket t,
         return LMAIL_ERR_NOMEM;
     job->append = p->append;
     job->octets = ev->octets;
-    job->status = LMAIL_ERR_BUSY;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- Commit ---------------------------------------------------------------------------------- */
@@ -299,7 +295,7 @@ static void work_commit(lmi_job *base)
     append_job *job = (append_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_delivery_target *targets = calloc(job->append->count + 1, sizeof *targets);
-    job->status = targets ? commit(job, targets) : LMAIL_ERR_NOMEM;
+    job->base.status = targets ? commit(job, targets) : LMAIL_ERR_NOMEM;
     free(targets);
     if (p->box)
         lmi_box_catch_up(p, 0, &job->news);
@@ -312,8 +308,8 @@ static void commit_done(lmi_job *base)
     append_job *job = (append_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_append_answer a = LMAIL_IMAP_APPEND_ANSWER_INIT;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_TRYCREATE);
-    if (!job->status) {
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_TRYCREATE);
+    if (!job->base.status) {
         a.uidvalidity = job->uidvalidity;
         a.uids = lmail_uid_list_set(&job->uids);
         lmi_watch_tell(p->base.door->service->watch, p->base.slot);
@@ -340,10 +336,8 @@ static lmail_status on_commit(lmail_imap_server *s, void *user, lmail_ticket t,
     if (!job)
         return LMAIL_ERR_NOMEM;
     job->append = p->append;
-    job->status = LMAIL_ERR_BUSY;
     p->append = NULL; /* the job's from here on */
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 static void on_abort(lmail_imap_server *s, void *user)

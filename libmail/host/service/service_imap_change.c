@@ -15,7 +15,6 @@ typedef struct store_job {
     lmail_set_flags_result result;
     lmail_uid_list missing;
     lmi_news news;
-    lmail_status status;
 } store_job;
 
 /* Names of the keywords that the event means: bits of the table, and new names. */
@@ -62,15 +61,15 @@ static void work_store(lmi_job *base)
     args.keyword_count = keyword_names(p->box, ev, names);
     if (ev->unchanged)
         args.unchanged_since = ev->unchanged;
-    job->status = lmi_peer_store(base->peer)->set_flags(p->box->mailbox, &args, &job->result);
+    job->base.status = lmi_peer_store(base->peer)->set_flags(p->box->mailbox, &args, &job->result);
     free(names);
     lmail_status st = lmi_box_catch_up(p, 0, &job->news);
-    if (!job->status)
-        job->status = st;
-    if (!job->status)
-        job->status = lmi_news_known(&job->news, ev->uids);
-    if (!job->status)
-        job->status = note_missing(job);
+    if (!job->base.status)
+        job->base.status = st;
+    if (!job->base.status)
+        job->base.status = lmi_news_known(&job->news, ev->uids);
+    if (!job->base.status)
+        job->base.status = note_missing(job);
 }
 
 static void store_done(lmi_job *base)
@@ -78,7 +77,7 @@ static void store_done(lmi_job *base)
     store_job *job = (store_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_store_answer a = LMAIL_IMAP_STORE_ANSWER_INIT;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_NONEXISTENT);
     a.failed = lmail_uid_list_set(&job->result.failed);
     a.missing = lmail_uid_list_set(&job->missing);
     lmi_news_tell(p, &job->news, &a.result);
@@ -101,9 +100,7 @@ static lmail_status on_store(lmail_imap_server *s, void *user, lmail_ticket t,
     if (!job)
         return LMAIL_ERR_NOMEM;
     job->ev = ev;
-    job->status = LMAIL_ERR_BUSY;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- COPY, MOVE ------------------------------------------------------------------------------ */
@@ -115,7 +112,6 @@ typedef struct copy_job {
     lmail_copy_result result;
     lmail_uid_list from, to;
     lmi_news news;
-    lmail_status status;
 } copy_job;
 
 /* The pairs as two sets. They tell the mapping only while the copies' UIDs rise with the
@@ -141,12 +137,12 @@ static void work_copy(lmi_job *base)
     copy_job *job = (copy_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     const lmail_store *store = lmi_peer_store(base->peer);
-    job->status = (job->ev->move ? store->move
-                                 : store->copy)(p->box->mailbox, job->ev->uids, base->peer->account,
-                                                lmail_str_from(job->target), &job->result);
+    job->base.status = (job->ev->move ? store->move : store->copy)(
+        p->box->mailbox, job->ev->uids, base->peer->account, lmail_str_from(job->target),
+        &job->result);
     lmi_box_catch_up(p, 0, &job->news);
-    if (!job->status)
-        job->status = make_sets(job);
+    if (!job->base.status)
+        job->base.status = make_sets(job);
 }
 
 static void copy_done(lmi_job *base)
@@ -154,14 +150,14 @@ static void copy_done(lmi_job *base)
     copy_job *job = (copy_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_copy_answer a = LMAIL_IMAP_COPY_ANSWER_INIT;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_TRYCREATE);
-    if (!job->status) {
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_TRYCREATE);
+    if (!job->base.status) {
         a.uidvalidity = job->result.uidvalidity;
         a.source = lmail_uid_list_set(&job->from);
         a.target = lmail_uid_list_set(&job->to);
     }
     lmi_news_tell(p, &job->news, &a.result);
-    if (!job->status)
+    if (!job->base.status)
         lmi_imap_changed(p);
     lmail_imap_server_answer_copy(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     lmail_copy_result_free(&job->result);
@@ -181,14 +177,12 @@ static lmail_status on_copy(lmail_imap_server *s, void *user, lmail_ticket t,
     if (!job)
         return LMAIL_ERR_NOMEM;
     job->ev = ev;
-    job->status = LMAIL_ERR_BUSY;
     job->target = lmi_imap_name(p, ev->target);
     if (!job->target) {
         free(job);
         return LMAIL_ERR_NOMEM;
     }
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- EXPUNGE --------------------------------------------------------------------------------- */
@@ -198,16 +192,15 @@ typedef struct expunge_job {
     const lmail_imap_expunge_event *ev;
     lmail_uid_list vanished;
     lmi_news news;
-    lmail_status status;
 } expunge_job;
 
 static void work_expunge(lmi_job *base)
 {
     expunge_job *job = (expunge_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
-    job->status = lmi_peer_store(base->peer)
-                      ->expunge(p->box->mailbox, job->ev->all ? NULL : &job->ev->uids,
-                                LMAIL_EXPUNGE_DELETED, &job->vanished, NULL);
+    job->base.status = lmi_peer_store(base->peer)
+                           ->expunge(p->box->mailbox, job->ev->all ? NULL : &job->ev->uids,
+                                     LMAIL_EXPUNGE_DELETED, &job->vanished, NULL);
     lmi_box_catch_up(p, 0, &job->news);
 }
 
@@ -216,7 +209,7 @@ static void expunge_done(lmi_job *base)
     expunge_job *job = (expunge_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_expunge_answer a = {.size = sizeof a};
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_NONEXISTENT);
     a.vanished = lmail_uid_list_set(&job->vanished);
     lmi_news_tell(p, &job->news, &a.result);
     if (job->vanished.count)
@@ -236,9 +229,7 @@ static lmail_status on_expunge(lmail_imap_server *s, void *user, lmail_ticket t,
     if (!job)
         return LMAIL_ERR_NOMEM;
     job->ev = ev;
-    job->status = LMAIL_ERR_BUSY;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- SEARCH ---------------------------------------------------------------------------------- */
@@ -248,16 +239,15 @@ typedef struct search_job {
     lmail_search tree[2]; /* AND over the event's UIDs and its criteria */
     lmail_search criteria;
     lmail_uid_list found;
-    lmail_status status;
 } search_job;
 
 static void work_search(lmi_job *base)
 {
     search_job *job = (search_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
-    job->status = lmi_peer_store(base->peer)
-                      ->search(p->box->mailbox, p->box->shown, &job->tree[0],
-                               (lmail_uid_set){NULL, 0}, &job->found);
+    job->base.status = lmi_peer_store(base->peer)
+                           ->search(p->box->mailbox, p->box->shown, &job->tree[0],
+                                    (lmail_uid_set){NULL, 0}, &job->found);
 }
 
 static void search_done(lmi_job *base)
@@ -265,8 +255,8 @@ static void search_done(lmi_job *base)
     search_job *job = (search_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_search_answer a = LMAIL_IMAP_SEARCH_ANSWER_INIT;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
-    if (!job->status)
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_NONEXISTENT);
+    if (!job->base.status)
         a.uids = lmail_uid_list_set(&job->found);
     lmail_imap_server_answer_search(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     lmail_uid_list_free(&job->found);
@@ -281,13 +271,11 @@ static lmail_status on_search(lmail_imap_server *s, void *user, lmail_ticket t,
     search_job *job = lmi_job_new(sizeof *job, &p->base, t, work_search, search_done);
     if (!job)
         return LMAIL_ERR_NOMEM;
-    job->status = LMAIL_ERR_BUSY;
     job->criteria = *ev->criteria;
     job->criteria.next = NULL;
     job->tree[1] = (lmail_search){.op = LMAIL_SEARCH_UIDS, .set = ev->uids, .next = &job->criteria};
     job->tree[0] = (lmail_search){.op = LMAIL_SEARCH_AND, .child = &job->tree[1]};
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 void lmi_imap_handle_change(lmail_imap_server_handler *h)

@@ -30,7 +30,6 @@ typedef struct fetch_job {
     const lmail_imap_fetch_event *ev; /* lives until the answer */
     gather g;
     lmail_uid next;
-    lmail_status status;
 } fetch_job;
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
@@ -188,12 +187,12 @@ static void work_fetch(lmi_job *base)
     args.uids = job->ev->uids;
     args.items = store_items(job->ev->items);
     args.max_rows = job->g.max;
-    job->status =
+    job->base.status =
         lmi_peer_store(base->peer)->fetch(p->box->mailbox, &args, take_row, &job->g, &job->next);
-    if (!job->status)
-        job->status = job->g.status;
-    if (!job->status && (job->ev->items & LMAIL_IMAP_ITEM_FIELDS))
-        job->status = read_headers(job);
+    if (!job->base.status)
+        job->base.status = job->g.status;
+    if (!job->base.status && (job->ev->items & LMAIL_IMAP_ITEM_FIELDS))
+        job->base.status = read_headers(job);
     settle(&job->g);
 }
 
@@ -202,8 +201,8 @@ static void fetch_done(lmi_job *base)
     fetch_job *job = (fetch_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_fetch_answer a = LMAIL_IMAP_FETCH_ANSWER_INIT;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_EXPUNGEISSUED);
-    if (!job->status) {
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_EXPUNGEISSUED);
+    if (!job->base.status) {
         a.rows = job->g.rows;
         a.count = job->g.count;
         a.more = job->next != 0 && job->g.count > 0;
@@ -256,7 +255,6 @@ static lmail_status on_fetch(lmail_imap_server *s, void *user, lmail_ticket t,
     if (!job)
         return LMAIL_ERR_NOMEM;
     job->ev = ev;
-    job->status = LMAIL_ERR_BUSY;
     uint64_t total = lmail_uid_set_total(ev->uids);
     job->g.max = total < SLICE_ROWS ? (size_t)total : SLICE_ROWS;
     job->g.peer = p;
@@ -265,8 +263,7 @@ static lmail_status on_fetch(lmail_imap_server *s, void *user, lmail_ticket t,
         free(job);
         return LMAIL_ERR_NOMEM;
     }
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- Octets ---------------------------------------------------------------------------------- */
@@ -277,7 +274,6 @@ typedef struct octets_job {
     lmail_uid uid;
     uint64_t offset;
     size_t want, got;
-    lmail_status status;
 } octets_job;
 
 static void lend(lmi_imap_peer *p, lmi_octets *o, lmail_ticket t)
@@ -310,9 +306,9 @@ static void work_octets(lmi_job *base)
 {
     octets_job *job = (octets_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
-    job->status = lmi_peer_store(base->peer)
-                      ->read(p->box->mailbox, job->uid, job->offset, job->octets->data, job->want,
-                             0, &job->got);
+    job->base.status = lmi_peer_store(base->peer)
+                           ->read(p->box->mailbox, job->uid, job->offset, job->octets->data,
+                                  job->want, 0, &job->got);
 }
 
 /* Asks run ahead: behind one that needed the disk may stand many that do not. */
@@ -325,7 +321,7 @@ static int octets_now(lmi_job *base)
                                  job->want, LMAIL_READ_NOWAIT, &job->got);
     if (st || !job->got)
         return 0;
-    job->status = LMAIL_OK;
+    job->base.status = LMAIL_OK;
     return 1;
 }
 
@@ -335,8 +331,8 @@ static void octets_done(lmi_job *base)
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_octets_answer a = LMAIL_IMAP_OCTETS_ANSWER_INIT;
     lmail_ticket t = base->ticket;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_EXPUNGEISSUED);
-    if (!job->status)
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_EXPUNGEISSUED);
+    if (!job->base.status)
         a.octets = (lmail_str){job->octets->data, job->got};
     lend(p, job->octets, t);
     lmail_status st = lmail_imap_server_answer_octets(p->server, t, &a, lmi_peer_now(&p->base));
@@ -371,9 +367,7 @@ static lmail_status on_octets(lmail_imap_server *s, void *user, lmail_ticket t,
     job->uid = ev->uid;
     job->offset = ev->offset;
     job->want = want;
-    job->status = LMAIL_ERR_BUSY;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 void lmi_imap_handle_fetch(lmail_imap_server_handler *h)

@@ -175,8 +175,7 @@ static lmail_status on_list(lmail_imap_server *s, void *user, lmail_ticket t,
     *l = (struct lmi_listing){.status = LMAIL_ERR_BUSY, .peer = p, .options = ev->options};
     job->listing = l;
     job->max = ev->max;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- STATUS ---------------------------------------------------------------------------------- */
@@ -185,16 +184,15 @@ typedef struct status_job {
     lmi_job base;
     char *name;
     int octets;
-    lmail_status status;
     lmail_mailbox_status found;
 } status_job;
 
 static void read_status(lmi_job *base)
 {
     status_job *job = (status_job *)base;
-    job->status = lmi_peer_open_account(base->peer);
-    if (!job->status)
-        job->status =
+    job->base.status = lmi_peer_open_account(base->peer);
+    if (!job->base.status)
+        job->base.status =
             lmi_peer_store(base->peer)
                 ->status(base->peer->account, lmail_str_from(job->name), job->octets, &job->found);
 }
@@ -205,7 +203,7 @@ static void status_read(lmi_job *base)
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_status_answer a = LMAIL_IMAP_STATUS_ANSWER_INIT;
     const lmail_mailbox_status *f = &job->found;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_NONEXISTENT);
     a.messages = f->messages;
     a.recent = f->recent;
     a.uidvalidity = f->uidvalidity;
@@ -227,15 +225,13 @@ static lmail_status on_status(lmail_imap_server *s, void *user, lmail_ticket t,
     status_job *job = lmi_job_new(sizeof *job, &p->base, t, read_status, status_read);
     if (!job)
         return LMAIL_ERR_NOMEM;
-    job->status = LMAIL_ERR_BUSY;
     job->octets = (ev->items & LMAIL_IMAP_STATUS_SIZE) != 0;
     job->name = lmi_imap_name(p, ev->mailbox);
     if (!job->name) {
         free(job);
         return LMAIL_ERR_NOMEM;
     }
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- CREATE, DELETE, RENAME, SUBSCRIBE ------------------------------------------------------- */
@@ -247,7 +243,6 @@ typedef struct name_job {
     name_verb verb;
     char *name, *to;
     lmail_special_use use;
-    lmail_status status;
     lmi_news news;
 } name_job;
 
@@ -292,13 +287,13 @@ static void work_name(lmi_job *base)
 {
     name_job *job = (name_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
-    job->status = lmi_peer_open_account(base->peer);
-    if (!job->status && (job->verb == CREATE || job->verb == SUBSCRIBE))
-        job->status = room_for_name(base->peer);
-    if (!job->status)
-        job->status = change_name(job);
+    job->base.status = lmi_peer_open_account(base->peer);
+    if (!job->base.status && (job->verb == CREATE || job->verb == SUBSCRIBE))
+        job->base.status = room_for_name(base->peer);
+    if (!job->base.status)
+        job->base.status = change_name(job);
     /* The selected mailbox may be the one that went, or INBOX that was emptied by RENAME. */
-    if (!job->status && p->box && (job->verb == REMOVE || job->verb == RENAME))
+    if (!job->base.status && p->box && (job->verb == REMOVE || job->verb == RENAME))
         lmi_box_catch_up(p, 0, &job->news);
 }
 
@@ -307,9 +302,9 @@ static void name_done(lmi_job *base)
     name_job *job = (name_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_answer a = LMAIL_IMAP_ANSWER_INIT;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_NONEXISTENT);
     lmi_news_tell(p, &job->news, &a.result);
-    if (!job->status)
+    if (!job->base.status)
         lmi_watch_tell(p->base.door->service->watch, p->base.slot);
     lmail_imap_server_answer(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     lmi_news_free(&job->news);
@@ -325,7 +320,6 @@ static lmail_status submit_name(lmi_imap_peer *p, lmail_ticket t, name_verb verb
         return LMAIL_ERR_NOMEM;
     job->verb = verb;
     job->use = use;
-    job->status = LMAIL_ERR_BUSY;
     job->name = lmi_imap_name(p, name);
     job->to = lmi_imap_name(p, to);
     if (!job->name || !job->to) {
@@ -334,8 +328,7 @@ static lmail_status submit_name(lmi_imap_peer *p, lmail_ticket t, name_verb verb
         free(job);
         return LMAIL_ERR_NOMEM;
     }
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* The limit of the configuration; the store checks what a name may hold. */

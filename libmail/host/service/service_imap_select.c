@@ -144,7 +144,6 @@ typedef struct select_job {
     lmi_box *box;
     lmail_uid_range recent;
     uint32_t seen;
-    lmail_status status;
 } select_job;
 
 static void close_box(const lmi_peer *peer, lmi_box *box)
@@ -161,15 +160,15 @@ static void open_box(lmi_job *base)
     lmi_peer *peer = base->peer;
     const lmail_store *store = lmi_peer_store(peer);
     lmail_mailbox_view view;
-    job->status = lmi_peer_open_account(peer);
+    job->base.status = lmi_peer_open_account(peer);
     job->seen = lmi_watch_value(peer->door->service->watch, peer->slot);
-    if (!job->status)
-        job->status =
+    if (!job->base.status)
+        job->base.status =
             store->mailbox_open(peer->account, lmail_str_from(job->name),
                                 job->box->read_only ? LMAIL_OPEN_READ_ONLY : 0, &job->box->mailbox);
-    if (!job->status)
-        job->status = store->refresh(job->box->mailbox, 0, &view);
-    if (!job->status) {
+    if (!job->base.status)
+        job->base.status = store->refresh(job->box->mailbox, 0, &view);
+    if (!job->base.status) {
         job->box->shown = view.snapshot;
         job->recent = (lmail_uid_range){view.recent_first, view.recent_last};
     } else {
@@ -199,7 +198,7 @@ static void box_opened(lmi_job *base)
     select_job *job = (select_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_select_answer a = LMAIL_IMAP_SELECT_ANSWER_INIT;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_NONEXISTENT);
     if (job->box)
         fill_select(job, &a);
     lmi_box_shut(p); /* one whose own question to close found no memory */
@@ -218,7 +217,6 @@ static lmail_status on_select(lmail_imap_server *s, void *user, lmail_ticket t,
     select_job *job = lmi_job_new(sizeof *job, &p->base, t, open_box, box_opened);
     if (!job)
         return LMAIL_ERR_NOMEM;
-    job->status = LMAIL_ERR_BUSY;
     job->name = lmi_imap_name(p, ev->mailbox);
     job->box = calloc(1, sizeof *job->box);
     if (!job->name || !job->box) {
@@ -228,8 +226,7 @@ static lmail_status on_select(lmail_imap_server *s, void *user, lmail_ticket t,
         return LMAIL_ERR_NOMEM;
     }
     job->box->read_only = ev->read_only;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- CLOSE, UNSELECT ------------------------------------------------------------------------- */
@@ -237,7 +234,6 @@ static lmail_status on_select(lmail_imap_server *s, void *user, lmail_ticket t,
 typedef struct close_job {
     lmi_job base;
     unsigned expunge, done;
-    lmail_status status;
 } close_job;
 
 static void work_close(lmi_job *base)
@@ -245,10 +241,11 @@ static void work_close(lmi_job *base)
     close_job *job = (close_job *)base;
     lmi_box *box = ((lmi_imap_peer *)base->peer)->box;
     lmail_uid_list vanished = {0};
-    job->status = LMAIL_OK;
+    job->base.status = LMAIL_OK;
     if (job->expunge && !box->read_only)
-        job->status = lmi_peer_store(base->peer)
-                          ->expunge(box->mailbox, NULL, LMAIL_EXPUNGE_DELETED, &vanished, NULL);
+        job->base.status =
+            lmi_peer_store(base->peer)
+                ->expunge(box->mailbox, NULL, LMAIL_EXPUNGE_DELETED, &vanished, NULL);
     lmail_uid_list_free(&vanished);
     close_box(base->peer, box);
     job->done = 1;
@@ -259,7 +256,7 @@ static void close_done(lmi_job *base)
     close_job *job = (close_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_answer a = LMAIL_IMAP_ANSWER_INIT;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_NONEXISTENT);
     if (!job->done) /* no worker; to the session it is closed all the same */
         close_box(base->peer, p->box);
     p->box = NULL;
@@ -278,9 +275,7 @@ static lmail_status on_close(lmail_imap_server *s, void *user, lmail_ticket t,
     if (!job)
         return LMAIL_ERR_NOMEM;
     job->expunge = ev->expunge;
-    job->status = LMAIL_ERR_BUSY;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 void lmi_box_shut(lmi_imap_peer *p)
@@ -295,14 +290,13 @@ void lmi_box_shut(lmi_imap_peer *p)
 typedef struct poll_job {
     lmi_job base;
     unsigned flags;
-    lmail_status status;
     lmi_news news;
 } poll_job;
 
 static void work_poll(lmi_job *base)
 {
     poll_job *job = (poll_job *)base;
-    job->status = lmi_box_catch_up((lmi_imap_peer *)base->peer, job->flags, &job->news);
+    job->base.status = lmi_box_catch_up((lmi_imap_peer *)base->peer, job->flags, &job->news);
 }
 
 static void poll_done(lmi_job *base)
@@ -310,7 +304,7 @@ static void poll_done(lmi_job *base)
     poll_job *job = (poll_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_answer a = LMAIL_IMAP_ANSWER_INIT;
-    lmi_imap_fail(&a.result, job->status, LMAIL_IMAP_CODE_NONEXISTENT);
+    lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_NONEXISTENT);
     lmi_news_tell(p, &job->news, &a.result);
     lmail_imap_server_answer(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     lmi_news_free(&job->news);
@@ -325,10 +319,8 @@ static lmail_status on_poll(lmail_imap_server *s, void *user, lmail_ticket t,
     poll_job *job = lmi_job_new(sizeof *job, &p->base, t, work_poll, poll_done);
     if (!job)
         return LMAIL_ERR_NOMEM;
-    job->status = LMAIL_ERR_BUSY;
     job->flags = ev->check ? LMAIL_REFRESH_SCAN : 0;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 void lmi_imap_handle_select(lmail_imap_server_handler *h)

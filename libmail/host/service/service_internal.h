@@ -111,6 +111,8 @@ struct lmi_job {
     lmi_job *next;
     lmi_peer *peer;
     lmail_ticket ticket;
+    /* What work came to; ERR_NOMEM until it has run: no worker was to be had. */
+    lmail_status status;
     int (*now)(lmi_job *job);     /* NULL, or on the loop: 1 when that has done the work */
     void (*work)(lmi_job *job);   /* on a worker */
     void (*finish)(lmi_job *job); /* on the loop; answers, then frees what the job owns */
@@ -149,9 +151,9 @@ struct lmi_peer {
 
 /* Queue a job on the store pool; the peer's jobs run in order. The job is freed with free() after
  * finish. When there is no worker to be had, a job that answers a ticket is finished from the loop
- * with its work not done: a failing result must be its initial state. A job without a ticket has
- * something to give back: it is then done on the loop. */
-void lmi_peer_submit(lmi_peer *peer, lmi_job *job);
+ * with its work not done and its status telling so. A job without a ticket has something to give
+ * back: it is then done on the loop. Returns PENDING, for the callback that asked. */
+lmail_status lmi_peer_submit(lmi_peer *peer, lmi_job *job);
 /* malloc a zeroed job; NULL when there is no memory. */
 void *lmi_job_new(size_t size, lmi_peer *peer, lmail_ticket t, void (*work)(lmi_job *),
                   void (*finish)(lmi_job *));

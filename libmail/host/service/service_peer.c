@@ -30,6 +30,7 @@ void *lmi_job_new(size_t size, lmi_peer *peer, lmail_ticket t, void (*work)(lmi_
         return NULL;
     job->peer = peer;
     job->ticket = t;
+    job->status = LMAIL_ERR_NOMEM;
     job->work = work;
     job->finish = finish;
     return job;
@@ -102,16 +103,17 @@ static void finished(void *arg)
         peer_end(peer);
 }
 
-void lmi_peer_submit(lmi_peer *peer, lmi_job *job)
+lmail_status lmi_peer_submit(lmi_peer *peer, lmi_job *job)
 {
     job->next = NULL;
     if (peer->jobs) {
         peer->jobs_tail->next = job;
         peer->jobs_tail = job;
-        return;
+    } else {
+        peer->jobs = peer->jobs_tail = job;
+        start_first(peer);
     }
-    peer->jobs = peer->jobs_tail = job;
-    start_first(peer);
+    return LMAIL_PENDING;
 }
 
 lmail_status lmi_peer_open_account(lmi_peer *peer)

@@ -73,8 +73,8 @@ static void read_maildrop(lmi_job *base)
     pop3_peer *p = (pop3_peer *)base->peer;
     if (job->first == 1)
         leave_maildrop(p); /* of a login before, whose maildrop the session did not want */
-    job->status = p->mailbox ? LMAIL_OK : open_maildrop(p);
-    if (job->status) {
+    job->base.status = p->mailbox ? LMAIL_OK : open_maildrop(p);
+    if (job->base.status) {
         leave_maildrop(p);
         return;
     }
@@ -84,10 +84,10 @@ static void read_maildrop(lmi_job *base)
         job->count = LMI_POP3_ROWS;
     job->sizes = calloc(job->count ? job->count : 1, sizeof *job->sizes);
     if (!job->sizes)
-        job->status = LMAIL_ERR_NOMEM;
+        job->base.status = LMAIL_ERR_NOMEM;
     else
         lmi_pop3_rows(job, LMAIL_ROW_SIZE);
-    if (job->status)
+    if (job->base.status)
         leave_maildrop(p);
 }
 
@@ -96,11 +96,11 @@ static void maildrop_read(lmi_job *base)
     pop3_job *job = (pop3_job *)base;
     pop3_peer *p = (pop3_peer *)base->peer;
     lmail_pop3_maildrop_answer a = {.size = sizeof a};
-    a.failure = lmi_pop3_failure_of(job->status);
+    a.failure = lmi_pop3_failure_of(job->base.status);
     a.sizes = job->sizes;
-    a.count = job->status ? 0 : job->count;
-    a.more = !job->status && job->first - 1 + job->count < p->count;
-    if (job->status) { /* the client is back where it logs in (RFC 1939 §4) */
+    a.count = job->base.status ? 0 : job->count;
+    a.more = !job->base.status && job->first - 1 + job->count < p->count;
+    if (job->base.status) { /* the client is back where it logs in (RFC 1939 §4) */
         leave_maildrop(p);
         unlock(p);
     }
@@ -139,11 +139,9 @@ static lmail_status on_maildrop(lmail_pop3_server *s, void *user, lmail_ticket t
     pop3_job *job = lmi_job_new(sizeof *job, &p->base, t, read_maildrop, maildrop_read);
     if (!job)
         return LMAIL_ERR_NOMEM;
-    job->status = LMAIL_ERR_IO;
     job->first = ev->first;
     job->max = ev->max;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- Logging in ------------------------------------------------------------------------------ */

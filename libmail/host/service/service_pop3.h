@@ -31,7 +31,6 @@ typedef struct pop3_peer {
 
 typedef struct pop3_job {
     lmi_job base;
-    lmail_status status;
     uint32_t first, max;
     /* maildrop */
     uint64_t *sizes;

@@ -48,7 +48,7 @@ static int take_row(void *user, const lmail_mailbox_row *row)
     if (job->ids) {
         char *copy = malloc(row->uidl.len + 1);
         if (!copy) {
-            job->status = LMAIL_ERR_NOMEM;
+            job->base.status = LMAIL_ERR_NOMEM;
             return 1;
         }
         memcpy(copy, row->uidl.ptr, row->uidl.len);
@@ -64,18 +64,18 @@ void lmi_pop3_rows(pop3_job *job, unsigned items)
     const lmail_store *store = lmi_peer_store(&p->base);
     lmail_uid_list uids = {0};
     row_reader r = {p, job, job->first};
-    for (uint32_t i = 0; i < job->count && !job->status; i++) {
+    for (uint32_t i = 0; i < job->count && !job->base.status; i++) {
         lmail_uid uid = p->uids[job->first - 1 + i];
-        job->status = lmail_uid_list_add(&uids, uid, uid);
+        job->base.status = lmail_uid_list_add(&uids, uid, uid);
     }
     lmail_fetch_args args = LMAIL_FETCH_ARGS_INIT;
     args.uids = lmail_uid_list_set(&uids);
     args.items = items;
     lmail_uid next;
-    if (!job->status && job->count) {
+    if (!job->base.status && job->count) {
         lmail_status st = store->fetch(p->mailbox, &args, take_row, &r, &next);
         if (st)
-            job->status = st;
+            job->base.status = st;
     }
     lmail_uid_list_free(&uids);
 }
@@ -85,10 +85,10 @@ void lmi_pop3_rows(pop3_job *job, unsigned items)
 static void read_ids(lmi_job *base)
 {
     pop3_job *job = (pop3_job *)base;
-    job->status = LMAIL_OK;
+    job->base.status = LMAIL_OK;
     job->ids = calloc(job->count, sizeof *job->ids);
     if (!job->ids)
-        job->status = LMAIL_ERR_NOMEM;
+        job->base.status = LMAIL_ERR_NOMEM;
     else
         lmi_pop3_rows(job, LMAIL_ROW_UIDL);
 }
@@ -98,9 +98,9 @@ static void ids_read(lmi_job *base)
     pop3_job *job = (pop3_job *)base;
     pop3_peer *p = (pop3_peer *)base->peer;
     lmail_pop3_uidl_answer a = {.size = sizeof a};
-    a.failure = lmi_pop3_failure_of(job->status);
+    a.failure = lmi_pop3_failure_of(job->base.status);
     a.ids = job->ids;
-    a.count = job->status ? 0 : job->count;
+    a.count = job->base.status ? 0 : job->count;
     lmail_pop3_server_answer_uidl(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     for (uint32_t i = 0; job->ids && i < job->count; i++)
         free((char *)job->ids[i].ptr);
@@ -116,11 +116,9 @@ static lmail_status on_uidl(lmail_pop3_server *s, void *user, lmail_ticket t,
     pop3_job *job = lmi_job_new(sizeof *job, &p->base, t, read_ids, ids_read);
     if (!job)
         return LMAIL_ERR_NOMEM;
-    job->status = LMAIL_ERR_IO;
     job->first = ev->first;
     job->count = ev->count < LMI_POP3_ROWS ? ev->count : LMI_POP3_ROWS;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- Octets ---------------------------------------------------------------------------------- */
@@ -129,8 +127,9 @@ static void read_octets(lmi_job *base)
 {
     pop3_job *job = (pop3_job *)base;
     pop3_peer *p = (pop3_peer *)base->peer;
-    job->status = lmi_peer_store(&p->base)->read(p->mailbox, p->uids[job->first - 1], job->offset,
-                                                 job->octets->data, job->want, 0, &job->got);
+    job->base.status =
+        lmi_peer_store(&p->base)->read(p->mailbox, p->uids[job->first - 1], job->offset,
+                                       job->octets->data, job->want, 0, &job->got);
 }
 
 static void lend(pop3_peer *p, pop3_octets *o, lmail_ticket t)
@@ -155,8 +154,8 @@ static void on_release(lmail_pop3_server *s, void *user, lmail_ticket t)
 
 static void fill_octets(const pop3_job *job, lmail_pop3_octets_answer *a)
 {
-    a->failure = lmi_pop3_failure_of(job->status);
-    if (job->status)
+    a->failure = lmi_pop3_failure_of(job->base.status);
+    if (job->base.status)
         return;
     a->data = (lmail_str){job->octets->data, job->got};
     a->end = job->got < job->want;
@@ -171,7 +170,7 @@ static void octets_read(lmi_job *base)
     lmail_ticket t = base->ticket;
     lend(p, job->octets, t);
     lmail_status st = lmail_pop3_server_answer_octets(p->server, t, &a, lmi_peer_now(&p->base));
-    if (st || job->status || job->got == 0)
+    if (st || job->base.status || job->got == 0)
         on_release(p->server, p, t);
 }
 
@@ -191,9 +190,9 @@ static lmail_status on_octets(lmail_pop3_server *s, void *user, lmail_ticket t,
     pop3_job now = {.octets = o, .want = ev->want};
     /* What the page cache has is read here: a worker's round trip costs more than the read. */
     if (!p->base.jobs)
-        now.status = store->read(p->mailbox, p->uids[ev->number - 1], ev->offset, o->data, ev->want,
-                                 LMAIL_READ_NOWAIT, &now.got);
-    if (!p->base.jobs && now.status != LMAIL_PENDING && (now.status || now.got)) {
+        now.base.status = store->read(p->mailbox, p->uids[ev->number - 1], ev->offset, o->data,
+                                      ev->want, LMAIL_READ_NOWAIT, &now.got);
+    if (!p->base.jobs && now.base.status != LMAIL_PENDING && (now.base.status || now.got)) {
         fill_octets(&now, a);
         a->end = 0; /* the page cache had less: no sign that the message ends */
         if (a->failure)
@@ -207,13 +206,11 @@ static lmail_status on_octets(lmail_pop3_server *s, void *user, lmail_ticket t,
         free(o);
         return LMAIL_ERR_NOMEM;
     }
-    job->status = LMAIL_ERR_IO;
     job->octets = o;
     job->first = ev->number;
     job->offset = ev->offset;
     job->want = ev->want;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- QUIT ------------------------------------------------------------------------------------ */
@@ -225,7 +222,7 @@ static void update(lmi_job *base)
     const lmail_store *store = lmi_peer_store(&p->base);
     lmail_uid_list vanished = {0};
     lmail_uid_set set = lmail_uid_list_set(&job->deleted);
-    job->status = LMAIL_OK;
+    job->base.status = LMAIL_OK;
     if (p->read.count) {
         lmail_set_flags_args args = LMAIL_SET_FLAGS_ARGS_INIT;
         lmail_set_flags_result result;
@@ -237,7 +234,7 @@ static void update(lmi_job *base)
         lmail_uid_list_free(&result.failed);
     }
     if (set.count) {
-        job->status = store->expunge(p->mailbox, &set, LMAIL_EXPUNGE_ALL, &vanished, NULL);
+        job->base.status = store->expunge(p->mailbox, &set, LMAIL_EXPUNGE_ALL, &vanished, NULL);
         lmail_uid_list_free(&vanished);
     }
 }
@@ -247,7 +244,7 @@ static void updated(lmi_job *base)
     pop3_job *job = (pop3_job *)base;
     pop3_peer *p = (pop3_peer *)base->peer;
     lmail_pop3_update_answer a = {.size = sizeof a};
-    a.failure = lmi_pop3_failure_of(job->status);
+    a.failure = lmi_pop3_failure_of(job->base.status);
     lmail_pop3_totals totals;
     lmail_pop3_server_totals(p->server, &totals);
     lmail_log_line l;
@@ -271,7 +268,6 @@ static lmail_status on_update(lmail_pop3_server *s, void *user, lmail_ticket t,
     pop3_job *job = lmi_job_new(sizeof *job, &p->base, t, update, updated);
     if (!job)
         return LMAIL_ERR_NOMEM;
-    job->status = LMAIL_ERR_IO;
     for (size_t r = 0; r < ev->range_count; r++)
         for (uint32_t n = ev->deleted[r].first; n <= ev->deleted[r].last && n <= p->count; n++)
             if (lmail_uid_list_add(&job->deleted, p->uids[n - 1], p->uids[n - 1])) {
@@ -279,8 +275,7 @@ static lmail_status on_update(lmail_pop3_server *s, void *user, lmail_ticket t,
                 free(job);
                 return LMAIL_ERR_NOMEM;
             }
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 void lmi_pop3_octets_free(pop3_peer *p)

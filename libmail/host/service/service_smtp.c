@@ -15,7 +15,6 @@ typedef struct smtp_job {
     lmi_job base;
     lmi_mail *mail;
     lmail_str octets;
-    lmail_status status;
 } smtp_job;
 
 static const lmail_settings *settings_of(const smtp_peer *p)
@@ -178,15 +177,15 @@ static lmail_status on_body_start(lmail_smtp_server *s, void *user, lmail_ticket
 static void write_piece(lmi_job *base)
 {
     smtp_job *job = (smtp_job *)base;
-    job->status = lmi_mail_write(job->mail, job->octets);
+    job->base.status = lmi_mail_write(job->mail, job->octets);
 }
 
 static void piece_written(lmi_job *base)
 {
     smtp_job *job = (smtp_job *)base;
     lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
-    if (job->status)
-        say_store(&reply, job->status);
+    if (job->base.status)
+        say_store(&reply, job->base.status);
     lmi_reply_give((smtp_peer *)base->peer, base->ticket, &reply);
 }
 
@@ -209,9 +208,7 @@ static lmail_status on_body(lmail_smtp_server *s, void *user, lmail_ticket t,
         return LMAIL_ERR_NOMEM;
     job->mail = p->mail;
     job->octets = ev->octets;
-    job->status = LMAIL_ERR_BUSY;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* "accepted" means that somebody has it: the client heard 250. */
@@ -249,7 +246,7 @@ static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_
 static void commit(lmi_job *base)
 {
     smtp_job *job = (smtp_job *)base;
-    job->status = lmi_mail_commit(job->mail);
+    job->base.status = lmi_mail_commit(job->mail);
 }
 
 /* The answer for one recipient (LMTP) or for all. */
@@ -278,7 +275,7 @@ static void committed(lmi_job *base)
         if (!m->recipients[i].status)
             lmi_watch_tell(service->watch,
                            lmail_notice_slot(lmail_str_from(m->recipients[i].account)));
-    fill_end(p, m, job->status, 0, text, &reply);
+    fill_end(p, m, job->base.status, 0, text, &reply);
     log_outcome(p, m, &reply);
     lmi_reply_give(p, base->ticket, &reply);
     /* SMTP: the transaction ends with this answer. LMTP: the other recipients' questions follow. */
@@ -308,9 +305,7 @@ static lmail_status on_body_end(lmail_smtp_server *s, void *user, lmail_ticket t
     if (!job)
         return LMAIL_ERR_NOMEM;
     job->mail = p->mail;
-    job->status = LMAIL_ERR_BUSY;
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
 
 /* ---- Logging in ------------------------------------------------------------------------------ */

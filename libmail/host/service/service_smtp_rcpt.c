@@ -11,7 +11,6 @@
 
 typedef struct rcpt_job {
     lmi_job base;
-    lmail_status status;
     char name[LMAIL_MAX_ACCOUNT_NAME + 2]; /* an account to be found; then the one found */
     char address[400];                     /* as the client said it */
 } rcpt_job;
@@ -54,7 +53,7 @@ static void take_recipient(smtp_peer *p, lmail_status st, const char *name, cons
 static void work_find(lmi_job *base)
 {
     rcpt_job *job = (rcpt_job *)base;
-    job->status =
+    job->base.status =
         find_account(base->peer->door->rules, lmail_accounts_find, job->name, sizeof job->name);
 }
 
@@ -64,7 +63,7 @@ static void account_found(lmi_job *base)
     smtp_peer *p = (smtp_peer *)base->peer;
     lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
     char text[500];
-    take_recipient(p, job->status, job->name, job->address, text, &reply);
+    take_recipient(p, job->base.status, job->name, job->address, text, &reply);
     lmi_reply_give(p, base->ticket, &reply);
 }
 
@@ -100,17 +99,15 @@ lmail_status lmi_rcpt_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
         return LMAIL_OK;
     }
     /* An account in memory costs no worker. One that is not there may be new: it is looked for. */
-    now.status = find_account(rules, lmail_accounts_find_now, now.name, sizeof now.name);
-    if (now.status == LMAIL_OK) {
-        take_recipient(p, now.status, now.name, now.address, NULL, reply);
+    now.base.status = find_account(rules, lmail_accounts_find_now, now.name, sizeof now.name);
+    if (now.base.status == LMAIL_OK) {
+        take_recipient(p, now.base.status, now.name, now.address, NULL, reply);
         return LMAIL_OK;
     }
     rcpt_job *job = lmi_job_new(sizeof *job, &p->base, t, work_find, account_found);
     if (!job)
         return LMAIL_ERR_NOMEM;
-    job->status = LMAIL_ERR_BUSY;
     memcpy(job->name, now.name, sizeof job->name);
     memcpy(job->address, now.address, sizeof job->address);
-    lmi_peer_submit(&p->base, &job->base);
-    return LMAIL_PENDING;
+    return lmi_peer_submit(&p->base, &job->base);
 }
