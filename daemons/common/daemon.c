@@ -196,6 +196,7 @@ static int serve(const daemon_facts *f, lmail_service *service, const lmail_sett
 {
     char *pid = text_of(pid_file(f, s));
     int code = pid && *pid ? write_pid(f, pid) : 0;
+    int written = pid && *pid && !code;
     if (!code)
         code = drop_privileges(f, s);
     if (!code && (lmail_service_signals(service, SIGTERM, SIGHUP, path) ||
@@ -209,7 +210,7 @@ static int serve(const daemon_facts *f, lmail_service *service, const lmail_sett
         tell_manager("STOPPING=1");
         log_event(log, "stop", f);
     }
-    if (pid && *pid)
+    if (written)
         unlink(pid);
     free(pid);
     return code;
