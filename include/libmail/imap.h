@@ -745,18 +745,18 @@ typedef struct lmail_imap_server_config {
     const lmail_imap_id_field *id; /* what ID answers; copied [NIL] */
     size_t id_count;
 
-    size_t line_max;            /* octets of a command without its literals [65536] */
-    size_t literal_max;         /* octets of one literal that is not a message [65536] */
-    uint64_t append_max;        /* octets of a message in APPEND [52428800] */
-    size_t name_max;            /* octets of a mailbox name, on the wire and decoded [1000] */
+    size_t max_line;            /* octets of a command without its literals [65536] */
+    size_t max_literal;         /* octets of one literal that is not a message [65536] */
+    uint64_t max_append;        /* octets of a message in APPEND [52428800] */
+    size_t max_name;            /* octets of a mailbox name, on the wire and decoded [1000] */
     size_t command_memory;      /* octets of one command with its literals [262144] */
     size_t question_memory;     /* octets of one event [262144] */
-    size_t output_mark;         /* octets unsent at which nothing more is asked or read [65536] */
+    size_t out_mark;            /* octets unsent at which nothing more is asked or read [65536] */
     size_t view_memory;         /* octets for the UIDs of the selected mailbox [67108864] */
     unsigned max_pending;       /* tickets out, cancelled ones included [16] */
     unsigned max_bad_commands;  /* BAD answers in a row before BYE [20] */
     unsigned max_auth_failures; /* failed LOGIN and AUTHENTICATE before BYE [5] */
-    lmail_msec auth_timeout;    /* from the greeting until the client is in [180000] */
+    lmail_msec login_timeout;   /* from the greeting until the client is in [180000] */
     lmail_msec idle_timeout;    /* milliseconds without a command, IDLE included; RFC 3501 §5.4: 30
                                  * minutes at least [1800000] */
     lmail_msec keepalive;       /* in IDLE, "* OK Still here" after this long silence; LMAIL_NEVER:

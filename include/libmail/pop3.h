@@ -262,7 +262,7 @@ typedef struct lmail_pop3_octets_answer {
     lmail_pop3_failure failure; /* behind offset 0 the connection is closed: the client sees it
                                  * cut */
     lmail_str text;
-    lmail_str data; /* 0..want octets, not copied: valid until on_release(t) */
+    lmail_str data; /* 0..want octets, not copied: valid until on_released(t) */
     unsigned end;   /* not 0: nothing follows; implied when no octet came or the size is reached */
 } lmail_pop3_octets_answer;
 
@@ -317,7 +317,7 @@ typedef struct lmail_pop3_server_handler {
     /* The octets answered to this ticket are no longer looked at. Called once for each answer of OK
      * to on_octets that had data, perhaps before the answering call returns, at the latest inside
      * free. */
-    void (*on_release)(lmail_pop3_server *s, void *user, lmail_ticket t);
+    void (*on_released)(lmail_pop3_server *s, void *user, lmail_ticket t);
     /* NULL: DELE is refused (WRONG_STATE). */
     lmail_status (*on_update)(lmail_pop3_server *s, void *user, lmail_ticket t,
                               const lmail_pop3_update_event *ev, lmail_pop3_update_answer *answer);
@@ -373,7 +373,7 @@ LMAIL_API lmail_status lmail_pop3_server_stop(lmail_pop3_server *s, lmail_msec n
 /* Late answers: hand a ticket back, exactly once, cancelled or not. Slices in the answer are
  * borrowed for the call, but for lmail_pop3_octets_answer.data. From a callback: no.
  * Returns: OK, ERR_STALE (cancelled or answered before, or unknown: harmless, the event is
- * released; data is not taken and on_release does not follow), ERR_ARG (another kind of question,
+ * released; data is not taken and on_released does not follow), ERR_ARG (another kind of question,
  * or an answer that breaks a rule above: the ticket is still out), ERR_SIZE, ERR_NOMEM (the session
  * is over), ERR_REENTRANT. */
 LMAIL_API lmail_status lmail_pop3_server_answer_connect(lmail_pop3_server *s, lmail_ticket t,

@@ -223,7 +223,7 @@ lmail_status lmi_imap_append_literal(lmi_imap *s, const lmi_imap_literal *l, lmi
                     LMAIL_STR("Expected a mailbox, flags, a date and a literal"));
     else if (!h->on_append_begin || !h->on_append_octets || !h->on_append_commit)
         refuse_take(s, take, LMI_NO, LMAIL_IMAP_CODE_CANNOT, LMAIL_STR("APPEND is not possible"));
-    else if (l->octets > lmi_imap_config(s)->append_max)
+    else if (l->octets > lmi_imap_config(s)->max_append)
         refuse_take(s, take, LMI_NO, LMAIL_IMAP_CODE_TOOBIG, LMAIL_STR("Message is too large"));
     else if (!l->octets)
         refuse_take(s, take, LMI_NO, LMAIL_IMAP_CODE_CANNOT,

@@ -276,7 +276,7 @@ static lmail_status begin(lmi_imap *s, unsigned lsub)
     if (!st)
         d->patterns = lmi_imap_get(s, PATTERNS * sizeof *d->patterns, &st);
     if (!st) {
-        d->last_cap = lmi_imap_config(s)->name_max;
+        d->last_cap = lmi_imap_config(s)->max_name;
         d->last = lmi_imap_get(s, d->last_cap, &st);
     }
     if (!st) {

@@ -96,7 +96,7 @@ static lmail_status refusal(lmi_imap *s)
 static lmail_status skip_literal(lmi_imap *s, uint64_t n)
 {
     /* RFC 7888 §4: a literal that is far too large may end the session instead of being read. */
-    if (n > lmi_imap_config(s)->append_max)
+    if (n > lmi_imap_config(s)->max_append)
         return lmi_imap_bye(s, LMAIL_STR("[TOOBIG] Literal too large"));
     s->left = n;
     s->tail_len = 0;
@@ -169,7 +169,7 @@ static lmail_status take_tag_of(lmi_imap *s, lmail_str early, lmail_str late)
     int whole;
     lmail_status st = append(s, early);
     if (!st)
-        st = append(s, lmi_str_sub(late, 0, lmi_imap_config(s)->line_max));
+        st = append(s, lmi_str_sub(late, 0, lmi_imap_config(s)->max_line));
     size_t n = tag_length((lmail_str){s->text, s->text_len}, &whole);
     s->cmd.tag_len = s->text_len = st || !whole ? 0 : n;
     return st;
@@ -237,7 +237,7 @@ static lmail_status announced(lmi_imap *s, const lmi_imap_literal *l)
     size_t total;
     if (!s->refused && l->binary)
         refuse_bad(s, LMAIL_STR("A literal8 cannot stand here"));
-    if (!s->refused && (l->octets > config->literal_max ||
+    if (!s->refused && (l->octets > config->max_literal ||
                         lmail_size_add(s->text_len + 2, (size_t)l->octets, &total) ||
                         total > config->command_memory))
         lmi_imap_refuse(s, LMI_NO, LMAIL_IMAP_CODE_TOOBIG, LMAIL_STR("Literal too large"));
@@ -335,7 +335,7 @@ static lmail_status unreadable(lmi_imap *s, lmi_line_result why, size_t held, lm
     lmail_status st = LMAIL_OK;
     s->line.discard = s->line.was_cr = 0;
     lmi_trace(&s->base, why == LMI_LINE_LONG ? LMAIL_TRACE_LIMIT : LMAIL_TRACE_VIOLATION, 0, 0,
-              why == LMI_LINE_LONG ? LMAIL_STR("line_max") : LMAIL_STR("bare CR or LF"));
+              why == LMI_LINE_LONG ? LMAIL_STR("max_line") : LMAIL_STR("bare CR or LF"));
     if (!s->text_len)
         st = take_tag_of(s, early, taken);
     if (!s->refused)
@@ -354,7 +354,7 @@ static lmail_status read_line(lmi_imap *s, lmail_str in, size_t *used)
     lmail_str line;
     size_t held = s->line.len;
     switch (
-        lmi_line_read(&s->line, &s->base.alloc, in, lmi_imap_config(s)->line_max, used, &line)) {
+        lmi_line_read(&s->line, &s->base.alloc, in, lmi_imap_config(s)->max_line, used, &line)) {
     case LMI_LINE_MORE:
         return LMAIL_OK;
     case LMI_LINE_READY:

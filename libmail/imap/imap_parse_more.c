@@ -34,7 +34,7 @@ static lmail_status normalise(lmi_imap_args *a, lmail_str *name)
     char *out = lmi_arena_get(a->arena, cap);
     if (!out)
         return no_memory(a, cap);
-    if (env->nfc(env->ctx, *name, out, cap, &made) == LMAIL_OK && made <= a->config->name_max)
+    if (env->nfc(env->ctx, *name, out, cap, &made) == LMAIL_OK && made <= a->config->max_name)
         *name = (lmail_str){out, made};
     return LMAIL_OK;
 }
@@ -42,7 +42,7 @@ static lmail_status normalise(lmi_imap_args *a, lmail_str *name)
 static lmail_status decode(lmi_imap_args *a, lmail_str raw, size_t from, lmail_str *out)
 {
     size_t cap = raw.len * 3 + 4, made = 0;
-    if (raw.len > a->config->name_max) {
+    if (raw.len > a->config->max_name) {
         a->at = from;
         return LMAIL_ERR_LIMIT;
     }
@@ -60,7 +60,7 @@ static lmail_status decode(lmi_imap_args *a, lmail_str raw, size_t from, lmail_s
             a->at = from;
             return lmi_imap_expected(a, "a mailbox name without control characters");
         }
-    if (made > a->config->name_max) {
+    if (made > a->config->max_name) {
         a->at = from;
         return LMAIL_ERR_LIMIT;
     }

@@ -28,18 +28,18 @@ static void fill_defaults(lmail_imap_server_config *c)
     if (!c->member)                                                                                \
     c->member = (value)
     DEFAULT(separator, '/');
-    DEFAULT(line_max, 65536);
-    DEFAULT(literal_max, 65536);
-    DEFAULT(append_max, (uint64_t)50 << 20);
-    DEFAULT(name_max, 1000);
+    DEFAULT(max_line, 65536);
+    DEFAULT(max_literal, 65536);
+    DEFAULT(max_append, (uint64_t)50 << 20);
+    DEFAULT(max_name, 1000);
     DEFAULT(command_memory, (size_t)256 << 10);
     DEFAULT(question_memory, (size_t)256 << 10);
-    DEFAULT(output_mark, 65536);
+    DEFAULT(out_mark, 65536);
     DEFAULT(view_memory, (size_t)64 << 20);
     DEFAULT(max_pending, 16);
     DEFAULT(max_bad_commands, 20);
     DEFAULT(max_auth_failures, 5);
-    DEFAULT(auth_timeout, 3 * 60 * 1000);
+    DEFAULT(login_timeout, 3 * 60 * 1000);
     DEFAULT(idle_timeout, 30 * 60 * 1000);
     DEFAULT(keepalive, 2 * 60 * 1000);
 #undef DEFAULT
@@ -158,7 +158,7 @@ void lmi_imap_set_timer(lmi_imap *s)
 static lmail_status on_start(lmail_session *base)
 {
     lmi_imap *s = (lmi_imap *)base;
-    lmail_msec limit = lmi_imap_config(s)->auth_timeout;
+    lmail_msec limit = lmi_imap_config(s)->login_timeout;
     s->heard = s->spoke = base->now;
     s->auth_deadline = limit < LMAIL_NEVER - base->now ? base->now + limit : LMAIL_NEVER;
     lmi_imap_put(s, LMAIL_STR("* OK [CAPABILITY "));
@@ -307,7 +307,7 @@ lmail_status lmail_imap_server_new(lmail_imap_server **out, const lmail_imap_ser
     if (!s)
         return LMAIL_ERR_NOMEM;
     lmi_session_init(&s->base, &imap_class, &setup->alloc, user, now);
-    s->base.out_mark = setup->config.output_mark;
+    s->base.out_mark = setup->config.out_mark;
     s->base.question_ceiling = setup->config.question_memory;
     s->base.max_tickets = setup->config.max_pending;
     s->base.trace = setup->handler.on_trace;

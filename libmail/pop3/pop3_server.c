@@ -318,10 +318,10 @@ static void cancelled(lmail_session *base, const lmi_question *q)
 static void released(lmail_session *base, lmail_ticket t)
 {
     lmail_pop3_server *s = of(base);
-    if (t >> 63 || !s->setup->on.on_release)
+    if (t >> 63 || !s->setup->on.on_released)
         return; /* not the last stretch of the answer */
     lmi_callback_begin(base);
-    s->setup->on.on_release(s, base->user, t);
+    s->setup->on.on_released(s, base->user, t);
     lmi_callback_end(base);
 }
 

@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     lmail_imap_server_config_init(&config);
     config.separator = '/';
-    config.name_max = 200;
+    config.max_name = 200;
     lmail_alloc alloc = lmi_alloc_resolve(&config.alloc);
     lmi_arena arena;
     size_t ends[2];

@@ -42,11 +42,11 @@ static void configure(script *h, unsigned choice, unsigned host)
     script_set(h, "messages", "200:209");
     script_set(h, "keywords", "$Forwarded,Junk");
     script_set(h, "mailboxes", "INBOX=hasnochildren a/b a/c=subscribed+sent \\xc3\\xa4 z");
-    script_set(h, "line_max", "300");
-    script_set(h, "literal_max", "100");
-    script_set(h, "append_max", "400");
+    script_set(h, "max_line", "300");
+    script_set(h, "max_literal", "100");
+    script_set(h, "max_append", "400");
     script_set(h, "command_memory", "8192");
-    script_set(h, "name_max", "60");
+    script_set(h, "max_name", "60");
     if (host & 1)
         script_rule(h, "list *", "take 1", 1);
     if (host & 2)

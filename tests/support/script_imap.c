@@ -3,8 +3,8 @@
  * Settings
  *   caps -STARTTLS,-LITERAL+        capabilities switched off
  *   plaintext yes|no                LOGIN without TLS (yes)
- *   greeting, separator, line_max, literal_max, append_max, name_max, command_memory, mark,
- *   view_memory, max_bad, max_failures, auth_timeout, idle_timeout, keepalive, trace, trace_secrets
+ *   greeting, separator, max_line, max_literal, max_append, max_name, command_memory, mark,
+ *   view_memory, max_bad, max_failures, login_timeout, idle_timeout, keepalive, trace, trace_secrets
  *   id name=value,name=value        what ID answers
  *   mechs, mechs_tls                SASL mechanisms without and with TLS
  *   without list,poll,...           callbacks that are NULL
@@ -975,16 +975,16 @@ static void fill_config(script *h, lmail_imap_server_config *c)
     c->capabilities = caps_of(h);
     c->plaintext = (unsigned)script_get_number(h, "plaintext", 1);
     c->trace_secrets = (unsigned)script_get_number(h, "trace_secrets", 0);
-    c->line_max = script_get_number(h, "line_max", 0);
-    c->literal_max = script_get_number(h, "literal_max", 0);
-    c->append_max = script_get_number(h, "append_max", 0);
-    c->name_max = script_get_number(h, "name_max", 0);
+    c->max_line = script_get_number(h, "max_line", 0);
+    c->max_literal = script_get_number(h, "max_literal", 0);
+    c->max_append = script_get_number(h, "max_append", 0);
+    c->max_name = script_get_number(h, "max_name", 0);
     c->command_memory = script_get_number(h, "command_memory", 0);
-    c->output_mark = script_get_number(h, "mark", 0);
+    c->out_mark = script_get_number(h, "mark", 0);
     c->view_memory = script_get_number(h, "view_memory", 0);
     c->max_bad_commands = (unsigned)script_get_number(h, "max_bad", 0);
     c->max_auth_failures = (unsigned)script_get_number(h, "max_failures", 0);
-    c->auth_timeout = script_get_number(h, "auth_timeout", 0);
+    c->login_timeout = script_get_number(h, "login_timeout", 0);
     c->idle_timeout = script_get_number(h, "idle_timeout", 0);
     c->keepalive = script_get_number(h, "keepalive", 0);
 }

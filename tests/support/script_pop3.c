@@ -434,7 +434,7 @@ static void give_back(script *h, lmail_ticket t)
     script_fail(h, "octets were released that are not lent");
 }
 
-static void on_release(lmail_pop3_server *s, void *user, lmail_ticket t)
+static void on_released(lmail_pop3_server *s, void *user, lmail_ticket t)
 {
     (void)s;
     give_back(user, t);
@@ -577,7 +577,7 @@ static void fill_handler(script *h, lmail_pop3_server_handler *on)
     on->on_maildrop = on_maildrop;
     on->on_uidl = without(h, "uidl") ? NULL : on_uidl;
     on->on_octets = on_octets;
-    on->on_release = on_release;
+    on->on_released = on_released;
     on->on_update = without(h, "update") ? NULL : on_update;
     on->on_cancel = on_cancel;
     on->on_trace = script_get_number(h, "trace", 0) ? script_trace : NULL;

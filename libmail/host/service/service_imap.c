@@ -241,11 +241,11 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     c.plaintext = v->auth.allow_cleartext;
     c.id = id;
     c.id_count = sizeof id / sizeof *id;
-    c.line_max = v->imap.max_line;
-    c.literal_max = v->imap.max_literal;
-    c.append_max = v->imap.max_message_size;
+    c.max_line = v->imap.max_line;
+    c.max_literal = v->imap.max_literal;
+    c.max_append = v->imap.max_message_size;
     c.max_bad_commands = (unsigned)v->imap.max_bad_commands;
-    c.auth_timeout = v->imap.login_timeout;
+    c.login_timeout = v->imap.login_timeout;
     c.idle_timeout = v->imap.idle_timeout;
     if (door->settings->tls != LMAIL_LISTENER_STARTTLS)
         c.capabilities &= ~(uint64_t)LMAIL_IMAP_CAP_STARTTLS;

@@ -139,7 +139,7 @@ static void lend(pop3_peer *p, pop3_octets *o, lmail_ticket t)
     p->lent = o;
 }
 
-static void on_release(lmail_pop3_server *s, void *user, lmail_ticket t)
+static void on_released(lmail_pop3_server *s, void *user, lmail_ticket t)
 {
     pop3_peer *p = user;
     (void)s;
@@ -171,7 +171,7 @@ static void octets_read(lmi_job *base)
     lend(p, job->octets, t);
     lmail_status st = lmail_pop3_server_answer_octets(p->server, t, &a, lmi_peer_now(&p->base));
     if (st || job->base.status || job->got == 0)
-        on_release(p->server, p, t);
+        on_released(p->server, p, t);
 }
 
 static lmail_status on_octets(lmail_pop3_server *s, void *user, lmail_ticket t,
@@ -281,13 +281,13 @@ static lmail_status on_update(lmail_pop3_server *s, void *user, lmail_ticket t,
 void lmi_pop3_octets_free(pop3_peer *p)
 {
     while (p->lent)
-        on_release(NULL, p, p->lent->ticket);
+        on_released(NULL, p, p->lent->ticket);
 }
 
 void lmi_pop3_handle_read(lmail_pop3_server_handler *h)
 {
     h->on_uidl = on_uidl;
     h->on_octets = on_octets;
-    h->on_release = on_release;
+    h->on_released = on_released;
     h->on_update = on_update;
 }

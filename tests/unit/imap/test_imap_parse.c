@@ -288,7 +288,7 @@ static void set_up(void)
     libc = lmi_alloc_resolve(&(lmail_alloc){NULL, NULL});
     lmail_imap_server_config_init(&config);
     config.separator = '/';
-    config.name_max = 100;
+    config.max_name = 100;
     lmi_arena_init(&arena, &libc, 1 << 16);
 }
 

@@ -84,7 +84,7 @@ static lmail_status on_octets(lmail_pop3_server *x, void *user, lmail_ticket t,
     return LMAIL_PENDING;
 }
 
-static void on_release(lmail_pop3_server *x, void *user, lmail_ticket t)
+static void on_released(lmail_pop3_server *x, void *user, lmail_ticket t)
 {
     (void)x;
     (void)user;
@@ -122,7 +122,7 @@ static void fill(void)
     handler.on_maildrop = on_maildrop;
     handler.on_uidl = on_uidl;
     handler.on_octets = on_octets;
-    handler.on_release = on_release;
+    handler.on_released = on_released;
     handler.on_update = on_update;
     handler.on_cancel = on_cancel;
     memset(text, 'a', sizeof text);
