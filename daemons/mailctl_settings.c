@@ -6,22 +6,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/diagnostic.h"
 #include "mailctl.h"
-
-static void tell(void *ctx, const lmail_config_diagnostic *d)
-{
-    static const char *const words[] = {"notice", "warning", "error"};
-    (void)ctx;
-    fprintf(stderr, "%.*s:%zu: %s: %.*s\n", (int)d->file.len, d->file.ptr, d->line,
-            words[d->severity], (int)d->text.len, d->text.ptr);
-}
 
 lmail_config *mailctl_load_config(const mailctl_call *call)
 {
     /* The default file may be missing; one that was named may not. */
     int none = !call->config_given && access(call->config, F_OK) != 0;
     lmail_config *config;
-    lmail_status st = lmail_config_load_file(&config, none ? NULL : call->config, tell, NULL);
+    lmail_status st =
+        lmail_config_load_file(&config, none ? NULL : call->config, print_diagnostic, NULL);
     if (st == LMAIL_OK)
         return config;
     if (st == LMAIL_ERR_NOMEM)

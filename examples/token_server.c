@@ -25,11 +25,12 @@ static lmail_status on_token(void *user, const lmail_auth_token_event *ev, char 
     return LMAIL_ERR_DENIED;
 }
 
-static void complain(void *ctx, const lmail_config_diagnostic *d)
+static void complain(void *ctx, const lmail_diagnostic *d)
 {
+    char line[1000];
     (void)ctx;
-    fprintf(stderr, "%.*s:%zu: %.*s\n", (int)d->file.len, d->file.ptr, d->line, (int)d->text.len,
-            d->text.ptr);
+    lmail_diagnostic_write(d, line, sizeof line);
+    fprintf(stderr, "%s\n", line);
 }
 
 int main(int argc, char **argv)

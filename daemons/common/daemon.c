@@ -3,6 +3,7 @@
  * Options, configuration, listeners, pid file, privileges, then the service until a signal. Exit
  * codes as sysexits.h: 78 for a faulty configuration, 71 when the system refuses something. */
 #include "daemon.h"
+#include "diagnostic.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,18 +30,6 @@ typedef struct options {
 } options;
 
 /* ---- Configuration --------------------------------------------------------------------------- */
-
-static void print_diagnostic(void *ctx, const lmail_config_diagnostic *d)
-{
-    static const char *const words[] = {"notice", "warning", "error"};
-    (void)ctx;
-    if (d->line)
-        fprintf(stderr, "%.*s:%zu: %s: %.*s\n", (int)d->file.len, d->file.ptr, d->line,
-                words[d->severity], (int)d->text.len, d->text.ptr);
-    else
-        fprintf(stderr, "%.*s: %s: %.*s\n", (int)d->file.len, d->file.ptr, words[d->severity],
-                (int)d->text.len, d->text.ptr);
-}
 
 /* The file that -c names must exist; the default one may be missing. */
 static const char *config_path(const options *o)

@@ -1,7 +1,7 @@
 /* libmail/base.h - the vocabulary that every other header uses.
  *
- * Slices, milliseconds, status codes, the allocator, the environment table, arithmetic that cannot
- * overflow. Nothing here does I/O, reads a clock or keeps state.
+ * Slices, milliseconds, status codes, the allocator, the environment table, complaints about files,
+ * arithmetic that cannot overflow. Nothing here does I/O, reads a clock or keeps state.
  *
  * Rules that hold for the whole library:
  *   - Text is a slice (pointer and length), never a terminated string. It may hold NUL.
@@ -165,6 +165,27 @@ typedef struct lmail_env {
 
 /* The same for bindings: zero the struct and set its size. */
 LMAIL_API void lmail_env_init(lmail_env *env);
+
+/* ---- What readers of an administrator's files say --------------------------------------------- */
+
+typedef enum lmail_severity { LMAIL_NOTICE = 0, LMAIL_WARNING, LMAIL_ERROR } lmail_severity;
+
+/* One complaint. Library-filled; borrowed for the call that shows it. */
+typedef struct lmail_diagnostic {
+    lmail_severity severity;
+    lmail_str file;
+    size_t line;    /* from 1; 0: the file as a whole */
+    lmail_str text; /* English, one line, without a full stop; control octets are '?' already */
+} lmail_diagnostic;
+
+/* Told every complaint, in the order of the lines. */
+typedef void lmail_diagnostic_fn(void *ctx, const lmail_diagnostic *d);
+
+/* A complaint as a line for people: "libmail.conf:14: error: unknown setting" - without the number
+ * when the file as a whole is meant, without a line end, control octets of the file's name as '?'.
+ *   out   terminated, unless cap is 0; a text that does not fit is cut
+ * Returns: octets written, the terminator not counted; below cap, or 0. */
+LMAIL_API size_t lmail_diagnostic_write(const lmail_diagnostic *d, char *out, size_t cap);
 
 #ifdef __cplusplus
 }

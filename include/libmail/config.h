@@ -131,23 +131,14 @@ typedef struct lmail_settings {
     size_t listener_count;
 } lmail_settings;
 
-typedef enum lmail_severity { LMAIL_NOTICE = 0, LMAIL_WARNING, LMAIL_ERROR } lmail_severity;
-
-typedef struct lmail_config_diagnostic {
-    lmail_severity severity;
-    lmail_str file;
-    size_t line; /* from 1; 0: the file as a whole */
-    lmail_str text;
-} lmail_config_diagnostic;
-
 /* What reading needs of the world. */
 typedef struct lmail_config_io {
     size_t size;
     void *ctx;
     /* Give a file's octets: borrowed until close. OK, ERR_NOTFOUND, ERR_DENIED, ERR_IO. */
     lmail_status (*open)(void *ctx, lmail_str name, lmail_str *octets);
-    void (*close)(void *ctx, lmail_str octets);                      /* may be NULL */
-    void (*diagnostic)(void *ctx, const lmail_config_diagnostic *d); /* may be NULL */
+    void (*close)(void *ctx, lmail_str octets); /* may be NULL */
+    lmail_diagnostic_fn *diagnostic;            /* may be NULL */
 } lmail_config_io;
 
 #define LMAIL_CONFIG_IO_INIT                                                                       \

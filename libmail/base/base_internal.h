@@ -60,6 +60,17 @@ lmail_status lmi_parse_u32(lmail_str s, uint32_t *out);
 /* Writes decimal digits, at most 20; returns how many. No terminator. */
 size_t lmi_write_u64(char *out, uint64_t value);
 
+/* ---- Complaints ------------------------------------------------------------------------------ */
+
+/* Two arguments: an array of slices and their count. */
+#define LMI_PIECES(...)                                                                            \
+    (const lmail_str[]){__VA_ARGS__}, sizeof((const lmail_str[]){__VA_ARGS__}) / sizeof(lmail_str)
+
+/* Put a complaint together and hand it to `tell` (may be NULL). Each piece is cut to a bearable
+ * length, and what a file holds cannot command a terminal: control octets become '?'. */
+void lmi_diagnose(lmail_diagnostic_fn *tell, void *ctx, lmail_severity severity, lmail_str file,
+                  size_t line, const lmail_str *pieces, size_t count);
+
 /* ---- Output ---------------------------------------------------------------------------------- */
 
 /* A list of segments. What peek has shown stays where it is; writes only append. */

@@ -73,12 +73,10 @@ typedef struct lmi_reader {
     lmail_status failed; /* ERR_NOMEM ends everything */
 } lmi_reader;
 
-/* A complaint, put together from slices; each is cut to a bearable length. */
+/* A complaint about a place, put together from slices (lmi_diagnose); errors are counted. */
 void lmi_config_say(lmi_reader *r, lmail_severity severity, lmi_origin where,
                     const lmail_str *pieces, size_t count);
-#define LMI_SAY(r, severity, where, ...)                                                           \
-    lmi_config_say(r, severity, where, (const lmail_str[]){__VA_ARGS__},                           \
-                   sizeof((const lmail_str[]){__VA_ARGS__}) / sizeof(lmail_str))
+#define LMI_SAY(r, severity, where, ...) lmi_config_say(r, severity, where, LMI_PIECES(__VA_ARGS__))
 
 /* Set a setting by name. section: NULL or the listener that it belongs to. Complains itself. */
 void lmi_config_assign(lmi_reader *r, lmi_listener *section, lmail_str name, lmail_str value,

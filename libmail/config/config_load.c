@@ -7,8 +7,6 @@
 #include <string.h>
 
 #define CONFIG_CEILING (16u << 20) /* octets of all values together */
-#define LONGEST_PIECE 120u
-#define LONGEST_TEXT 500u
 
 void lmail_config_io_init(lmail_config_io *io)
 {
@@ -19,23 +17,9 @@ void lmail_config_io_init(lmail_config_io *io)
 void lmi_config_say(lmi_reader *r, lmail_severity severity, lmi_origin where,
                     const lmail_str *pieces, size_t count)
 {
-    char text[LONGEST_TEXT];
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++) {
-        lmail_str piece = lmi_str_sub(pieces[i], 0, LONGEST_PIECE);
-        size_t len = piece.len < sizeof text - n ? piece.len : sizeof text - n;
-        if (len)
-            memcpy(text + n, piece.ptr, len);
-        n += len;
-    }
-    for (size_t i = 0; i < n; i++) /* what a file holds must not command a terminal */
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            text[i] = '?';
     if (severity == LMAIL_ERROR)
         r->errors++;
-    lmail_config_diagnostic d = {severity, where.file, where.line, {text, n}};
-    if (r->io->diagnostic)
-        r->io->diagnostic(r->io->ctx, &d);
+    lmi_diagnose(r->io->diagnostic, r->io->ctx, severity, where.file, where.line, pieces, count);
 }
 
 /* ---- Assigning ------------------------------------------------------------------------------- */

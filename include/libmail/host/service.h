@@ -63,9 +63,7 @@ LMAIL_API void lmail_service_config_init(lmail_service_config *config);
  *   diagnostic   called with every complaint; may be NULL
  * Returns: as lmail_config_load. */
 LMAIL_API lmail_status lmail_config_load_file(lmail_config **out, const char *path,
-                                              void (*diagnostic)(void *ctx,
-                                                                 const lmail_config_diagnostic *d),
-                                              void *ctx);
+                                              lmail_diagnostic_fn *diagnostic, void *ctx);
 
 /* Open store and accounts, load or make the certificate, bind every listener. Connections are
  * served once it runs; privileges may be dropped in between.

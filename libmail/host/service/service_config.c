@@ -74,11 +74,6 @@ void lmi_file_free(lmail_str text)
     }
 }
 
-typedef struct reading {
-    void (*diagnostic)(void *ctx, const lmail_config_diagnostic *d);
-    void *ctx;
-} reading;
-
 static lmail_status open_named(void *ctx, lmail_str name, lmail_str *octets)
 {
     (void)ctx;
@@ -96,22 +91,13 @@ static void close_named(void *ctx, lmail_str octets)
     lmi_file_free(octets);
 }
 
-static void pass_on(void *ctx, const lmail_config_diagnostic *d)
-{
-    const reading *r = ctx;
-    if (r->diagnostic)
-        r->diagnostic(r->ctx, d);
-}
-
 lmail_status lmail_config_load_file(lmail_config **out, const char *path,
-                                    void (*diagnostic)(void *ctx, const lmail_config_diagnostic *d),
-                                    void *ctx)
+                                    lmail_diagnostic_fn *diagnostic, void *ctx)
 {
-    reading r = {diagnostic, ctx};
     lmail_config_io io = LMAIL_CONFIG_IO_INIT;
-    io.ctx = &r;
+    io.ctx = ctx; /* open and close need none */
     io.open = open_named;
     io.close = close_named;
-    io.diagnostic = pass_on;
+    io.diagnostic = diagnostic;
     return lmail_config_load(out, lmail_str_from(path), &io, NULL);
 }

@@ -113,7 +113,7 @@ lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *
     return LMAIL_OK;
 }
 
-static void log_diagnostic(void *ctx, const lmail_config_diagnostic *d)
+static void log_diagnostic(void *ctx, const lmail_diagnostic *d)
 {
     lmail_service *s = ctx;
     lmail_log_line l;

@@ -25,7 +25,7 @@ static lmail_status open_file(void *ctx, lmail_str name, lmail_str *octets)
     return LMAIL_ERR_NOTFOUND;
 }
 
-static void note(void *ctx, const lmail_config_diagnostic *d)
+static void note(void *ctx, const lmail_diagnostic *d)
 {
     world *w = ctx;
     size_t n = strlen(w->said);
