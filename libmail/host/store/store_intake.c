@@ -5,6 +5,7 @@
  * is touched once. Used by deliveries of every backend. */
 #include "host/store/store_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static lmail_status give(lmi_intake *in, const char *p, size_t n)
@@ -44,4 +45,18 @@ const lmail_mime_summary *lmi_intake_end(lmi_intake *in)
     if (!in->parser || in->broken || lmail_mime_parser_end(in->parser))
         return NULL;
     return lmail_mime_parser_summary(in->parser);
+}
+
+void *lmi_delivery_next(const lmail_delivery_message *args, unsigned writing, void *list,
+                        size_t count, size_t size, lmail_status *why)
+{
+    *why = LMAIL_OK;
+    if (args->size > sizeof *args)
+        *why = LMAIL_ERR_SIZE;
+    else if (writing)
+        *why = LMAIL_ERR_STATE;
+    void *more = *why ? NULL : realloc(list, (count + 1) * size);
+    if (!more && !*why)
+        *why = LMAIL_ERR_NOMEM;
+    return more;
 }

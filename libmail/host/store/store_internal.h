@@ -41,6 +41,12 @@ lmail_status lmi_intake_write(lmi_intake *in, lmail_str octets);
 /* The message is whole: its summary, or NULL. */
 const lmail_mime_summary *lmi_intake_end(lmi_intake *in);
 
+/* A further message of a delivery. Grows `list`, which has `count` of `size` octets each, by room
+ * for one. NULL, and *why, when none may begin: ERR_SIZE, ERR_STATE (one is being written),
+ * ERR_NOMEM; the list is as it was. */
+void *lmi_delivery_next(const lmail_delivery_message *args, unsigned writing, void *list,
+                        size_t count, size_t size, lmail_status *why);
+
 /* ---- store_fields.c: decoded fields as one blob */
 
 size_t lmi_fields_size(const lmail_mime_summary *s);

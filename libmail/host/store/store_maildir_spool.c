@@ -131,17 +131,14 @@ static lmail_status delivery_begin(void *ctx, const lmail_delivery_args *args, l
 
 static lmail_status delivery_message(lmail_delivery *d, const lmail_delivery_message *args)
 {
-    if (args->size > sizeof *args)
-        return LMAIL_ERR_SIZE;
-    if (d->writing)
-        return LMAIL_ERR_STATE;
-    incoming *list = realloc(d->messages, (d->count + 1) * sizeof *list);
+    lmail_status st;
+    incoming *list = lmi_delivery_next(args, d->writing, d->messages, d->count, sizeof *list, &st);
     if (!list)
-        return LMAIL_ERR_NOMEM;
+        return st;
     d->messages = list;
     incoming *m = &list[d->count];
     *m = (incoming){.fd = -1, .args = *args};
-    lmail_status st = open_spool(d, m);
+    st = open_spool(d, m);
     if (st)
         return st;
     d->count++;

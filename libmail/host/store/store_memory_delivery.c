@@ -56,20 +56,17 @@ static lmail_status sink(void *user, const char *octets, size_t n)
 
 static lmail_status delivery_message(lmail_delivery *d, const lmail_delivery_message *args)
 {
-    if (args->size > sizeof *args)
-        return LMAIL_ERR_SIZE;
-    if (d->writing)
-        return LMAIL_ERR_STATE;
-    incoming *list = realloc(d->messages, (d->count + 1) * sizeof *list);
+    lmail_status st;
+    incoming *list = lmi_delivery_next(args, d->writing, d->messages, d->count, sizeof *list, &st);
     if (!list)
-        return LMAIL_ERR_NOMEM;
+        return st;
     d->messages = list;
     list[d->count] = (incoming){.args = *args};
     lmail_mime_config config = LMAIL_MIME_CONFIG_INIT;
     config.env = d->store->env;
     config.gather = LMAIL_MIME_GATHER_SUMMARY;
     d->intake = (lmi_intake){.exact = args->exact, .sink = sink, .user = d};
-    lmail_status st = lmail_mime_parser_new(&d->intake.parser, &config);
+    st = lmail_mime_parser_new(&d->intake.parser, &config);
     if (st)
         return st;
     d->count++;
