@@ -296,7 +296,7 @@ static void destroy(lmi_peer *peer)
 {
     lmi_imap_peer *p = (lmi_imap_peer *)peer;
     lmi_listing_free(p);
-    lmi_octets_free(p);
+    lmi_lent_free(&p->lent);
 }
 
 const lmi_protocol lmi_imap_protocol = {

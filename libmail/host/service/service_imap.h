@@ -10,6 +10,7 @@
 #define LMI_SERVICE_IMAP_H
 
 #include "host/service/service_internal.h"
+#include "host/service/service_lent.h"
 
 #include <libmail/imap.h>
 
@@ -22,19 +23,13 @@ typedef struct lmi_box {
     unsigned read_only;
 } lmi_box;
 
-typedef struct lmi_octets {
-    struct lmi_octets *next;
-    lmail_ticket ticket;
-    char data[];
-} lmi_octets;
-
 typedef struct lmi_append lmi_append;
 
 typedef struct lmi_imap_peer {
     lmi_peer base;
     lmail_imap_server *server;
     lmi_box *box;
-    lmi_octets *lent;            /* answered, not yet released */
+    lmi_lent *lent;              /* answered, not yet released */
     lmi_append *append;          /* APPEND under way */
     struct lmi_listing *listing; /* LIST between two slices */
     unsigned catching_up;        /* a job that nobody asked for is on its way */
@@ -78,7 +73,6 @@ void lmi_imap_changed(lmi_imap_peer *p);
 
 void lmi_append_drop(lmi_imap_peer *p);
 void lmi_listing_free(lmi_imap_peer *p);
-void lmi_octets_free(lmi_imap_peer *p);
 void lmi_box_shut(lmi_imap_peer *p);    /* on a worker, when no job runs any more */
 void lmi_append_shut(lmi_imap_peer *p); /* the same */
 

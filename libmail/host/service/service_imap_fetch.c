@@ -270,36 +270,16 @@ static lmail_status on_fetch(lmail_imap_server *s, void *user, lmail_ticket t,
 
 typedef struct octets_job {
     lmi_job base;
-    lmi_octets *octets;
+    lmi_lent *octets;
     lmail_uid uid;
     uint64_t offset;
     size_t want, got;
 } octets_job;
 
-static void lend(lmi_imap_peer *p, lmi_octets *o, lmail_ticket t)
-{
-    o->ticket = t;
-    o->next = p->lent;
-    p->lent = o;
-}
-
 static void on_released(lmail_imap_server *s, void *user, lmail_ticket t)
 {
-    lmi_imap_peer *p = user;
     (void)s;
-    for (lmi_octets **at = &p->lent; *at; at = &(*at)->next)
-        if ((*at)->ticket == t) {
-            lmi_octets *o = *at;
-            *at = o->next;
-            free(o);
-            return;
-        }
-}
-
-void lmi_octets_free(lmi_imap_peer *p)
-{
-    while (p->lent)
-        on_released(NULL, p, p->lent->ticket);
+    lmi_lent_release(&((lmi_imap_peer *)user)->lent, t);
 }
 
 static void work_octets(lmi_job *base)
@@ -334,10 +314,10 @@ static void octets_done(lmi_job *base)
     lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_EXPUNGEISSUED);
     if (!job->base.status)
         a.octets = (lmail_str){job->octets->data, job->got};
-    lend(p, job->octets, t);
+    lmi_lent_add(&p->lent, job->octets, t);
     lmail_status st = lmail_imap_server_answer_octets(p->server, t, &a, lmi_peer_now(&p->base));
     if (st || !a.octets.len)
-        on_released(p->server, p, t);
+        lmi_lent_release(&p->lent, t);
 }
 
 static lmail_status on_octets(lmail_imap_server *s, void *user, lmail_ticket t,
@@ -346,7 +326,7 @@ static lmail_status on_octets(lmail_imap_server *s, void *user, lmail_ticket t,
     lmi_imap_peer *p = user;
     size_t want = ev->length < SLICE_OCTETS ? (size_t)ev->length : SLICE_OCTETS, got = 0;
     (void)s;
-    lmi_octets *o = malloc(sizeof *o + want);
+    lmi_lent *o = lmi_lent_new(want);
     if (!o)
         return LMAIL_ERR_NOMEM;
     if (!p->base.jobs &&
@@ -354,7 +334,7 @@ static lmail_status on_octets(lmail_imap_server *s, void *user, lmail_ticket t,
                                        LMAIL_READ_NOWAIT, &got) == LMAIL_OK &&
         got) {
         a->octets = (lmail_str){o->data, got};
-        lend(p, o, t);
+        lmi_lent_add(&p->lent, o, t);
         return LMAIL_OK;
     }
     octets_job *job = lmi_job_new(sizeof *job, &p->base, t, work_octets, octets_done);

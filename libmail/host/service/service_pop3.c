@@ -268,7 +268,7 @@ static void destroy(lmi_peer *peer)
     pop3_peer *p = (pop3_peer *)peer;
     free(p->uids);
     lmail_uid_list_free(&p->read);
-    lmi_pop3_octets_free(p);
+    lmi_lent_free(&p->lent);
 }
 
 const lmi_protocol lmi_pop3_protocol = {

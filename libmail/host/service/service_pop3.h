@@ -6,17 +6,11 @@
 #define LMI_SERVICE_POP3_H
 
 #include "host/service/service_internal.h"
+#include "host/service/service_lent.h"
 
 #include <libmail/pop3.h>
 
 #define LMI_POP3_ROWS 1000u /* of one slice of the listing */
-
-/* Octets answered and not yet released. */
-typedef struct pop3_octets {
-    struct pop3_octets *next;
-    lmail_ticket ticket;
-    char data[];
-} pop3_octets;
 
 typedef struct pop3_peer {
     lmi_peer base;
@@ -26,7 +20,7 @@ typedef struct pop3_peer {
     lmail_uid *uids; /* of message 1, 2, ... */
     uint32_t count;
     lmail_uid_list read; /* RETR sent them */
-    pop3_octets *lent;
+    lmi_lent *lent;
 } pop3_peer;
 
 typedef struct pop3_job {
@@ -38,7 +32,7 @@ typedef struct pop3_job {
     /* uidl */
     lmail_str *ids;
     /* octets */
-    pop3_octets *octets;
+    lmi_lent *octets;
     uint64_t offset;
     size_t want, got;
     /* update */
@@ -48,8 +42,6 @@ typedef struct pop3_job {
 lmail_pop3_failure lmi_pop3_failure_of(lmail_status st);
 /* On a worker: rows (LMAIL_ROW_*) of messages first .. first + count - 1 into sizes or ids. */
 void lmi_pop3_rows(pop3_job *job, unsigned items);
-/* What was lent and not released yet goes back. */
-void lmi_pop3_octets_free(pop3_peer *p);
 
 /* Fills its callbacks. */
 void lmi_pop3_handle_read(lmail_pop3_server_handler *h);

@@ -132,24 +132,10 @@ static void read_octets(lmi_job *base)
                                        job->octets->data, job->want, 0, &job->got);
 }
 
-static void lend(pop3_peer *p, pop3_octets *o, lmail_ticket t)
-{
-    o->ticket = t;
-    o->next = p->lent;
-    p->lent = o;
-}
-
 static void on_released(lmail_pop3_server *s, void *user, lmail_ticket t)
 {
-    pop3_peer *p = user;
     (void)s;
-    for (pop3_octets **at = &p->lent; *at; at = &(*at)->next)
-        if ((*at)->ticket == t) {
-            pop3_octets *o = *at;
-            *at = o->next;
-            free(o);
-            return;
-        }
+    lmi_lent_release(&((pop3_peer *)user)->lent, t);
 }
 
 static void fill_octets(const pop3_job *job, lmail_pop3_octets_answer *a)
@@ -168,10 +154,10 @@ static void octets_read(lmi_job *base)
     lmail_pop3_octets_answer a = {.size = sizeof a};
     fill_octets(job, &a);
     lmail_ticket t = base->ticket;
-    lend(p, job->octets, t);
+    lmi_lent_add(&p->lent, job->octets, t);
     lmail_status st = lmail_pop3_server_answer_octets(p->server, t, &a, lmi_peer_now(&p->base));
     if (st || job->base.status || job->got == 0)
-        on_released(p->server, p, t);
+        lmi_lent_release(&p->lent, t);
 }
 
 static lmail_status on_octets(lmail_pop3_server *s, void *user, lmail_ticket t,
@@ -184,7 +170,7 @@ static lmail_status on_octets(lmail_pop3_server *s, void *user, lmail_ticket t,
         lmail_uid uid = p->uids[ev->number - 1];
         lmail_uid_list_add(&p->read, uid, uid); /* without memory one message stays unread */
     }
-    pop3_octets *o = malloc(sizeof *o + (ev->want ? ev->want : 1));
+    lmi_lent *o = lmi_lent_new(ev->want);
     if (!o)
         return LMAIL_ERR_NOMEM;
     pop3_job now = {.octets = o, .want = ev->want};
@@ -198,7 +184,7 @@ static lmail_status on_octets(lmail_pop3_server *s, void *user, lmail_ticket t,
         if (a->failure)
             free(o);
         else
-            lend(p, o, t);
+            lmi_lent_add(&p->lent, o, t);
         return LMAIL_OK;
     }
     pop3_job *job = lmi_job_new(sizeof *job, &p->base, t, read_octets, octets_read);
@@ -276,12 +262,6 @@ static lmail_status on_update(lmail_pop3_server *s, void *user, lmail_ticket t,
                 return LMAIL_ERR_NOMEM;
             }
     return lmi_peer_submit(&p->base, &job->base);
-}
-
-void lmi_pop3_octets_free(pop3_peer *p)
-{
-    while (p->lent)
-        on_released(NULL, p, p->lent->ticket);
 }
 
 void lmi_pop3_handle_read(lmail_pop3_server_handler *h)
