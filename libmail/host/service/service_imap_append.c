@@ -1,13 +1,13 @@
 /* service_imap_append.c - APPEND: messages from the client into a mailbox, all or none.
  *
- * As in delivery, a message up to 64 KiB waits in memory and is written with the commit; a larger
+ * As in delivery, a message up to LMI_KEEP_MAX waits in memory and is written with the commit; a larger
  * one streams into the spool while it arrives. */
 #include "host/service/service_imap.h"
+#include "host/service/service_keep.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define IN_MEMORY 65536u
 #define MAX_MESSAGES 1000u /* of one APPEND: what is remembered of each lies in memory */
 
 typedef struct append_message {
@@ -24,8 +24,7 @@ struct lmi_append {
     size_t started; /* messages that the delivery knows of */
     size_t ended;
     lmail_delivery *delivery;
-    char *buf; /* octets of the last message that no worker has taken yet */
-    size_t len, cap;
+    lmi_keep kept; /* octets of the last message that no worker has taken yet */
 };
 
 typedef struct append_job {
@@ -50,7 +49,7 @@ static void append_free(const lmail_store *store, lmi_append *a)
     }
     free(a->messages);
     free(a->mailbox);
-    free(a->buf);
+    lmi_keep_free(&a->kept);
     free(a);
 }
 
@@ -152,9 +151,9 @@ static lmail_status flush(const lmail_store *store, lmi_append *a, lmail_str oct
     }
     if (!st && a->started < a->count)
         st = store->delivery_message(a->delivery, &a->messages[a->started++].args);
-    if (!st && a->len)
-        st = store->delivery_write(a->delivery, (lmail_str){a->buf, a->len});
-    a->len = 0;
+    if (!st && a->kept.len)
+        st = store->delivery_write(a->delivery, lmi_keep_all(&a->kept));
+    a->kept.len = 0;
     if (!st && octets.len)
         st = store->delivery_write(a->delivery, octets);
     if (!st && end && a->ended < a->started) {
@@ -226,38 +225,19 @@ static lmail_status on_message(lmail_imap_server *s, void *user, lmail_ticket t,
     return submit(p, t, work_next, simple_done) ? LMAIL_PENDING : LMAIL_ERR_NOMEM;
 }
 
-static int keep(lmi_append *a, lmail_str octets)
-{
-    if (a->started == a->count || octets.len > IN_MEMORY || a->len > IN_MEMORY - octets.len)
-        return 0;
-    if (octets.len > a->cap - a->len) {
-        size_t cap = a->cap ? a->cap : 2048;
-        while (cap - a->len < octets.len)
-            cap *= 2;
-        char *buf = realloc(a->buf, cap);
-        if (!buf)
-            return 0;
-        a->buf = buf;
-        a->cap = cap;
-    }
-    if (octets.len)
-        memcpy(a->buf + a->len, octets.ptr, octets.len);
-    a->len += octets.len;
-    return 1;
-}
-
 static lmail_status on_octets(lmail_imap_server *s, void *user, lmail_ticket t,
                               const lmail_imap_append_octets_event *ev, lmail_imap_answer *answer)
 {
     lmi_imap_peer *p = user;
+    lmi_append *a = p->append;
     (void)s;
     (void)answer;
-    if (keep(p->append, ev->octets))
+    if (a->started < a->count && lmi_keep_add(&a->kept, ev->octets) == LMAIL_OK)
         return LMAIL_OK;
     append_job *job = lmi_job_new(sizeof *job, &p->base, t, work_octets, simple_done);
     if (!job)
         return LMAIL_ERR_NOMEM;
-    job->append = p->append;
+    job->append = a;
     job->octets = ev->octets;
     return lmi_peer_submit(&p->base, &job->base);
 }

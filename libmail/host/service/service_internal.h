@@ -8,6 +8,8 @@
  *     service_peer.c      what a connection has whatever it speaks: account, jobs on workers
  *     service_auth.c      logging in, once for the three protocols
  *     service_watch.c     who wants to hear of changes to which account
+ *     service_keep.c      a message's octets that wait in memory
+ *     service_lent.c      octets that a session was answered and has not released
  *     service_smtp*.c service_imap*.c service_pop3*.c     the handlers of one protocol each
  *
  * A protocol is a row of functions, lmi_protocol. Its state of a connection begins with a lmi_peer.

@@ -55,7 +55,7 @@ void lmi_mail_free(lmi_mail *m)
     }
     free(m->recipients);
     free(m->from);
-    free(m->buf);
+    lmi_keep_free(&m->kept);
     free(m);
 }
 
@@ -83,29 +83,10 @@ lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str ad
 
 /* ---- Octets ---------------------------------------------------------------------------------- */
 
-static lmail_status append(lmi_mail *m, const char *ptr, size_t len)
-{
-    if (len > m->cap - m->len) {
-        size_t cap = m->cap ? m->cap : 2048;
-        while (cap - m->len < len)
-            cap *= 2;
-        char *p = realloc(m->buf, cap);
-        if (!p)
-            return LMAIL_ERR_NOMEM;
-        m->buf = p;
-        m->cap = cap;
-    }
-    memcpy(m->buf + m->len, ptr, len);
-    m->len += len;
-    return LMAIL_OK;
-}
-
 lmail_status lmi_mail_keep(lmi_mail *m, lmail_str octets)
 {
     m->octets += octets.len;
-    if (m->delivery || octets.len > LMI_MAIL_IN_MEMORY || m->len > LMI_MAIL_IN_MEMORY - octets.len)
-        return LMAIL_END;
-    return append(m, octets.ptr, octets.len);
+    return m->delivery ? LMAIL_END : lmi_keep_add(&m->kept, octets);
 }
 
 void lmi_mail_look(lmi_mail *m, lmail_str octets)
@@ -173,7 +154,7 @@ lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *t)
         return LMAIL_ERR_LIMIT;
     m->in_header = 1;
     m->line_empty = 1;
-    return append(m, text, (size_t)n);
+    return lmi_keep_add(&m->kept, (lmail_str){text, (size_t)n});
 }
 
 /* ---- On a worker ----------------------------------------------------------------------------- */
@@ -193,11 +174,9 @@ static lmail_status begin(lmi_mail *m)
 lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets)
 {
     lmail_status st = begin(m);
-    if (!st && m->len)
-        st = m->store->delivery_write(m->delivery, (lmail_str){m->buf, m->len});
-    free(m->buf); /* nothing is kept again: what comes goes to the delivery at once */
-    m->buf = NULL;
-    m->len = m->cap = 0;
+    if (!st && m->kept.len)
+        st = m->store->delivery_write(m->delivery, lmi_keep_all(&m->kept));
+    lmi_keep_free(&m->kept); /* nothing is kept again: what comes goes to the delivery at once */
     return st || !octets.len ? st : m->store->delivery_write(m->delivery, octets);
 }
 

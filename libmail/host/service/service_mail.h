@@ -3,9 +3,7 @@
 #define LMI_SERVICE_MAIL_H
 
 #include "host/service/service_internal.h"
-
-/* A message up to so many octets waits in memory and costs a worker one visit. */
-#define LMI_MAIL_IN_MEMORY 65536u
+#include "host/service/service_keep.h"
 
 /* Someone who gets the message. */
 typedef struct lmi_recipient {
@@ -28,8 +26,7 @@ typedef struct lmi_mail {
     size_t count, capacity;
     uint64_t octets; /* of the message as the client sent it */
 
-    char *buf; /* what no worker has taken yet */
-    size_t len, cap;
+    lmi_keep kept;            /* what no worker has taken yet */
     lmail_delivery *delivery; /* a worker's, once it has begun */
 
     /* Counting Received fields while the header goes by. */

@@ -54,9 +54,9 @@ static void to(const char *account, const char *address)
 static const char *head(void)
 {
     static char text[4096];
-    ck_assert_uint_lt(mail->len, sizeof text);
-    memcpy(text, mail->buf, mail->len);
-    text[mail->len] = '\0';
+    ck_assert_uint_lt(mail->kept.len, sizeof text);
+    memcpy(text, mail->kept.ptr, mail->kept.len);
+    text[mail->kept.len] = '\0';
     char *id = strstr(text, mail->id);
     ck_assert_ptr_nonnull(id);
     *id = 'X';
@@ -192,17 +192,17 @@ END_TEST
 
 START_TEST(test_sixty_four_kib_wait_in_memory_and_no_octet_more)
 {
-    static char octets[LMI_MAIL_IN_MEMORY];
+    static char octets[LMI_KEEP_MAX];
     lmi_mail_trace t = trace("c.test", "192.0.2.1", "SMTP");
     memset(octets, 'x', sizeof octets);
     begin_with("", &t);
-    size_t room = LMI_MAIL_IN_MEMORY - mail->len;
+    size_t room = LMI_KEEP_MAX - mail->kept.len;
     ck_assert_int_eq(lmi_mail_keep(mail, (lmail_str){octets, room + 1}), LMAIL_END);
     ck_assert_int_eq(lmi_mail_keep(mail, (lmail_str){octets, room}), LMAIL_OK);
-    ck_assert_uint_le(mail->cap, LMI_MAIL_IN_MEMORY);
+    ck_assert_uint_le(mail->kept.cap, LMI_KEEP_MAX);
     ck_assert_int_eq(lmi_mail_keep(mail, (lmail_str){octets, 1}), LMAIL_END);
     ck_assert_int_eq(lmi_mail_write(mail, (lmail_str){octets, 1}), LMAIL_OK);
-    ck_assert_ptr_null(mail->buf); /* and the memory goes back */
+    ck_assert_ptr_null(mail->kept.ptr); /* and the memory goes back */
     ck_assert_int_eq(lmi_mail_keep(mail, (lmail_str){octets, 1}), LMAIL_END);
     ck_assert_uint_eq(mail->octets, 2 * room + 3);
 }
