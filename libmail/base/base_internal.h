@@ -71,6 +71,10 @@ size_t lmi_write_u64(char *out, uint64_t value);
 void lmi_diagnose(lmail_diagnostic_fn *tell, void *ctx, lmail_severity severity, lmail_str file,
                   size_t line, const lmail_str *pieces, size_t count);
 
+/* Nearest of the names to `name` when it is near enough to be meant, else NULL. */
+typedef const char *lmi_name_at(const void *ctx, size_t i); /* NULL behind the last */
+const char *lmi_suggest(lmail_str name, lmi_name_at *at, const void *ctx);
+
 /* ---- Output ---------------------------------------------------------------------------------- */
 
 /* A list of segments. What peek has shown stays where it is; writes only append. */

@@ -3,7 +3,6 @@
  *     config_native.c    libmail.conf: lines, sections, includes -> assignments
  *     config_settings.c  the table of all settings; assigns values, fills defaults
  *     config_value.c     text <-> typed values
- *     config_suggest.c   "did you mean"
  *     config_show.c      settings -> a native file with origins
  *
  * Readers of other formats (classic files) make the same assignments: a name, a value, a place. */
@@ -98,9 +97,5 @@ lmail_status lmi_value_show(const lmi_setting *row, const void *at,
                             lmail_status (*write)(void *ctx, lmail_str text), void *ctx);
 /* Walk "a|b|c": choice number i, or the empty slice behind the last. */
 lmail_str lmi_choice_at(const char *choices, size_t i);
-
-/* Nearest of the names to `name` when it is near enough to be meant, else NULL. */
-typedef const char *lmi_name_at(const void *ctx, size_t i); /* NULL behind the last */
-const char *lmi_suggest(lmail_str name, lmi_name_at *at, const void *ctx);
 
 #endif

@@ -1,5 +1,5 @@
-/* config_suggest.c - "did you mean": the nearest known name to a misspelt one. */
-#include "config/config_internal.h"
+/* base_suggest.c - "did you mean": the nearest known name to a misspelt one. */
+#include "base/base_internal.h"
 
 #define LONGEST 64u
 
