@@ -20,11 +20,16 @@
  *
  * Sizes take K, M, G (powers of 1024); durations take ms, s, m, h, d and are seconds without a
  * unit. A setting given twice is an error that names both lines.
+ *
+ * `sendmail_mc` and `dovecot_conf` name files of the classic installation. What they say is kept
+ * under the names of this file; a setting that stands in libmail.conf wins over theirs. What they
+ * do not say has the value that it has in that installation, but "no limit" means the one here.
  */
 #ifndef LIBMAIL_CONFIG_H
 #define LIBMAIL_CONFIG_H
 
 #include <libmail/base.h>
+#include <libmail/sasl.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -50,6 +55,23 @@ typedef enum lmail_listener_tls {
     LMAIL_LISTENER_PLAIN         /* never */
 } lmail_listener_tls;
 
+typedef enum lmail_family {
+    LMAIL_FAMILY_ANY = 0,
+    LMAIL_FAMILY_INET,
+    LMAIL_FAMILY_INET6
+} lmail_family;
+
+/* When a message that was taken goes out. */
+typedef enum lmail_delivery_mode {
+    LMAIL_DELIVERY_BACKGROUND = 0, /* at once, the client does not wait */
+    LMAIL_DELIVERY_INTERACTIVE,    /* at once, the client waits for the first attempt */
+    LMAIL_DELIVERY_QUEUE,          /* at the next queue run */
+    LMAIL_DELIVERY_DEFERRED        /* the same, and no DNS question before that */
+} lmail_delivery_mode;
+
+/* A load average is a number; with this bit it counts for each processor. 0: no limit. */
+#define LMAIL_LOAD_PER_PROCESSOR (1ull << 32)
+
 typedef struct lmail_listener_settings {
     lmail_str name;
     unsigned protocol;            /* lmail_listener_protocol */
@@ -58,12 +80,105 @@ typedef struct lmail_listener_settings {
     unsigned tls;                 /* lmail_listener_tls */
     unsigned proxy;               /* a PROXY protocol header comes first */
     lmail_str_list proxy_trusted; /* networks that may send it */
+    unsigned family;              /* lmail_family */
+    uint64_t backlog;             /* 0: as long as the system lets it be */
+    unsigned optional;            /* goes on without it when it cannot be opened */
+    uint64_t max_sessions;        /* of this listener; 0: no limit of its own */
+    unsigned require_auth;        /* MAIL needs AUTH */
+    unsigned offer_auth;
+    unsigned etrn;                 /* ETRN is obeyed */
+    unsigned qualified_senders;    /* a sender needs a domain whatever the policy says */
+    unsigned qualified_recipients; /* the same for recipients */
+    unsigned unqualified_senders;  /* a sender needs none */
+    unsigned same_address;         /* mail that came here leaves from the same address */
+    unsigned interface_name;       /* and says the name of that interface in EHLO */
+    lmail_str_list milters;        /* names; empty: smtp.milters */
+    uint64_t queue_load, refuse_load, delay_load; /* 0: those of section smtp */
+    unsigned delivery; /* 0: queue.delivery; else 1 + lmail_delivery_mode */
 } lmail_listener_settings;
+
+typedef enum lmail_dnsbl_action {
+    LMAIL_DNSBL_REJECT = 0,
+    LMAIL_DNSBL_QUARANTINE,
+    LMAIL_DNSBL_DISCARD
+} lmail_dnsbl_action;
+
+/* One list of client addresses in DNS. */
+typedef struct lmail_dnsbl_settings {
+    lmail_str name;
+    lmail_str zone;        /* empty: the section's name */
+    unsigned action;       /* lmail_dnsbl_action */
+    lmail_str reply;       /* "NNN D.S.N text"; empty: 550 5.7.1 Rejected: ADDR listed at ZONE */
+    unsigned defer;        /* a lookup that fails for now refuses for now */
+    lmail_str_list values; /* answers that count; empty: every one */
+} lmail_dnsbl_settings;
+
+typedef enum lmail_milter_failure {
+    LMAIL_MILTER_ACCEPT = 0,
+    LMAIL_MILTER_REJECT,   /* 550 */
+    LMAIL_MILTER_TEMPFAIL, /* 451 */
+    LMAIL_MILTER_SHUTDOWN  /* 421 and close */
+} lmail_milter_failure;
+
+/* One mail filter. */
+typedef struct lmail_milter_settings {
+    lmail_str name;
+    lmail_str socket;    /* "inet:PORT@HOST", "inet6:PORT@HOST", "unix:PATH" */
+    unsigned on_failure; /* lmail_milter_failure */
+    lmail_msec connect_timeout, send_timeout, read_timeout, end_timeout;
+} lmail_milter_settings;
+
+/* smtp.privacy */
+enum {
+    LMAIL_PRIVACY_NEED_MAIL_HELO = 1,
+    LMAIL_PRIVACY_NEED_VRFY_HELO = 2,
+    LMAIL_PRIVACY_NEED_EXPN_HELO = 4,
+    LMAIL_PRIVACY_NO_VRFY = 8,
+    LMAIL_PRIVACY_NO_EXPN = 16,
+    LMAIL_PRIVACY_NO_ETRN = 32,
+    LMAIL_PRIVACY_NO_RECEIPTS = 64,          /* no DSN */
+    LMAIL_PRIVACY_NO_BODY_RETURN = 128,      /* bounces without the message's body */
+    LMAIL_PRIVACY_NO_ACTUAL_RECIPIENT = 256, /* bounces without the expanded address */
+    LMAIL_PRIVACY_RESTRICT_MAILQ = 512,      /* listing the queue: root and its owner */
+    LMAIL_PRIVACY_RESTRICT_QRUN = 1024,
+    LMAIL_PRIVACY_RESTRICT_EXPAND = 2048,
+    LMAIL_PRIVACY_AUTH_WARNINGS = 4096 /* X-Authentication-Warning fields */
+};
+
+/* smtp.allow_cleartext */
+typedef enum lmail_inherit { LMAIL_INHERIT = 0, LMAIL_INHERIT_NO, LMAIL_INHERIT_YES } lmail_inherit;
+
+/* policy.delay_checks */
+typedef enum lmail_delay_checks {
+    LMAIL_DELAY_CHECKS_NO = 0,
+    LMAIL_DELAY_CHECKS_YES,
+    LMAIL_DELAY_CHECKS_FRIEND,
+    LMAIL_DELAY_CHECKS_HATER
+} lmail_delay_checks;
+
+/* policy.relay_mail_from */
+typedef enum lmail_relay_mail_from {
+    LMAIL_RELAY_MAIL_FROM_NO = 0,
+    LMAIL_RELAY_MAIL_FROM_ADDRESS,
+    LMAIL_RELAY_MAIL_FROM_DOMAIN
+} lmail_relay_mail_from;
+
+/* policy.rate_control, policy.connection_control */
+enum { LMAIL_CONTROL_ON = 1, LMAIL_CONTROL_NODELAY = 2, LMAIL_CONTROL_TERMINATE = 4 };
+
+/* policy.percent_hack, policy.bang_path */
+typedef enum lmail_route_mark {
+    LMAIL_ROUTE_MARK_ROUTE = 0, /* names the next host */
+    LMAIL_ROUTE_MARK_PLAIN,     /* an ordinary letter of the local part */
+    LMAIL_ROUTE_MARK_REJECT     /* refused */
+} lmail_route_mark;
 
 /* Where a daemon's log lines go. */
 typedef enum lmail_log_target { LMAIL_LOG_STDERR = 0, LMAIL_LOG_SYSLOG } lmail_log_target;
 
-/* Every setting. The names in a file are those of the members, a nested struct being a section.
+/* A path of which it is said that it may begin with "-": the file may be missing then.
+ *
+ * Every setting. The names in a file are those of the members, a nested struct being a section.
  * Sizes are octets, durations milliseconds; an `unsigned` that names no enum is 0 or 1. Defaults:
  * lmail_config_key_at, or libmail.conf(5). All of it lives as long as its lmail_config. */
 typedef struct lmail_settings {
@@ -81,6 +196,9 @@ typedef struct lmail_settings {
     uint64_t max_connections_per_address;
     unsigned log;            /* lmail_log_target */
     lmail_msec stop_timeout; /* sessions may finish for so long at a stop */
+    uint64_t log_level;      /* 0 to 99; above 9 more than is usual */
+    lmail_str sendmail_mc;   /* files of the classic installation; empty: none */
+    lmail_str dovecot_conf;
 
     struct {
         lmail_str certificate, key; /* PEM files; empty: one made by ourselves */
@@ -108,7 +226,96 @@ typedef struct lmail_settings {
         uint64_t max_bad_commands;
         lmail_msec command_timeout, data_timeout;
         lmail_str pid_file;
+        lmail_msec starttls_timeout;
+        uint64_t max_sessions;            /* all listeners; at it they are closed; 0: none */
+        uint64_t connection_rate;         /* a second and listener; more wait; 0: none */
+        uint64_t bad_recipients_throttle; /* refused ones before each costs 1 s; 0: never */
+        uint64_t max_noop_commands;       /* NOOP, HELP and the like before they are slowed */
+        uint64_t min_free;                /* octets on the disk, else 452 to MAIL */
+        uint64_t queue_load, refuse_load, delay_load;
+        unsigned privacy;                   /* LMAIL_PRIVACY_* */
+        lmail_str_list auth_mechanisms;     /* empty: auth.mechanisms */
+        unsigned auth_options;              /* LMAIL_SASL_* */
+        unsigned allow_cleartext;           /* lmail_inherit: auth.allow_cleartext */
+        lmail_str realm;                    /* empty: auth.realm */
+        lmail_str tls_certificate, tls_key; /* empty: those of section tls */
+        lmail_str client_ca;                /* empty: tls.client_ca */
+        lmail_str client_ca_directory;
+        lmail_str ciphers;                   /* empty: the library's */
+        unsigned request_client_certificate; /* where there is a client_ca */
+        lmail_str_list milters;              /* names of milter sections, in order */
     } smtp;
+
+    struct {
+        lmail_str access;                  /* access map; "-" */
+        unsigned address_literals;         /* the machine's [addresses] are local */
+        lmail_str local_host_names;        /* file of local domains; "-" */
+        lmail_str_list relay_domains;      /* mail for and from them is relayed */
+        lmail_str_list relay_domain_files; /* "-" */
+        lmail_str trusted_users;           /* file: who may set another sender; "-" */
+        lmail_str_list trusted_mechanisms; /* who logged in with one relays; "*": any */
+        unsigned blocklist_recipients;
+        unsigned accept_unresolvable_domains, accept_unqualified_senders;
+        unsigned relay_entire_domain, relay_hosts_only, relay_based_on_mx, relay_local_from;
+        unsigned relay_mail_from; /* lmail_relay_mail_from */
+        unsigned promiscuous_relay, loose_relay_check;
+        unsigned relay_to_full_address, lookup_dot_domain;
+        unsigned delay_checks;               /* lmail_delay_checks */
+        lmail_msec greet_pause;              /* silence before the greeting */
+        unsigned greet_pause_access;         /* GreetPause: of the access map counts */
+        unsigned rate_control;               /* LMAIL_CONTROL_* */
+        unsigned connection_control;         /* LMAIL_CONTROL_* */
+        lmail_msec rate_window;              /* that ClientRate: counts in */
+        unsigned percent_hack, bang_path;    /* lmail_route_mark */
+        lmail_str reject_reply, relay_reply; /* "NNN D.S.N text" */
+    } policy;
+
+    struct {
+        lmail_str_list aliases;                                           /* files; "-" */
+        lmail_str mailertable, virtusertable, genericstable, domaintable; /* "-" */
+        lmail_str_list virtuser_domains, virtuser_domain_files;           /* "-" */
+        unsigned virtuser_entire_domain;
+        lmail_str_list generics_domains, generics_domain_files; /* "-" */
+        unsigned generics_entire_domain;
+        lmail_str smart_host; /* "host", "[host]": no MX lookup, "mailer:host" */
+        unsigned redirect;    /* u@domain.REDIRECT is answered 551 */
+    } routing;
+
+    struct {
+        lmail_str as; /* empty: no masquerading */
+        lmail_str_list domains, domain_files, exceptions, exception_files; /* files: "-" */
+        lmail_str_list exposed_users, exposed_user_files;
+        unsigned envelope, entire_domain, recipients, limited, not_local;
+    } masquerade;
+
+    struct {
+        lmail_str directory;     /* empty: below mail_directory */
+        uint64_t runners;        /* connections to one destination */
+        uint64_t max_deliveries; /* at a time */
+        uint64_t max_run_size;   /* messages a run takes up; 0: all */
+        lmail_msec warn_after, return_after;
+        lmail_msec retry_first, retry_most;
+        unsigned delivery; /* lmail_delivery_mode */
+    } queue;
+
+    struct {
+        lmail_msec greeting_timeout;
+        lmail_msec connect_timeout, first_connect_timeout, all_connect_timeout; /* 0: system's */
+        lmail_msec helo_timeout, mail_timeout, rcpt_timeout, data_start_timeout;
+        lmail_msec data_block_timeout, data_end_timeout, rset_timeout, quit_timeout;
+        lmail_msec misc_timeout, lhlo_timeout, auth_timeout, starttls_timeout;
+        lmail_msec host_status_timeout; /* a host that was down is not tried again for */
+        lmail_msec file_open_timeout;
+        unsigned starttls, auth;    /* used where the server offers it */
+        unsigned auth_parameter;    /* AUTH= on MAIL only after authenticating */
+        unsigned own_mx;            /* a domain whose best MX is us: to its address, no loop */
+        lmail_str_list address;     /* to connect from; empty: the system chooses */
+        unsigned family;            /* lmail_family */
+        uint64_t port;              /* of the servers */
+        unsigned interface_name;    /* EHLO with the name of the address we come from */
+        lmail_str certificate, key; /* empty: none is shown */
+        lmail_str ca, ca_directory; /* verify servers; empty: smtp's */
+    } client;
 
     struct {
         lmail_str greeting;
@@ -129,6 +336,10 @@ typedef struct lmail_settings {
 
     const lmail_listener_settings *listeners;
     size_t listener_count;
+    const lmail_dnsbl_settings *dnsbls;
+    size_t dnsbl_count;
+    const lmail_milter_settings *milters;
+    size_t milter_count;
 } lmail_settings;
 
 /* What reading needs of the world. */
@@ -173,7 +384,7 @@ LMAIL_API lmail_status lmail_config_show(const lmail_config *config,
 /* One setting as the documentation shows it. */
 typedef struct lmail_config_key {
     lmail_str name; /* "smtp.max_recipients", "listener.port" */
-    lmail_str kind; /* "number", "size", "duration", "yes or no", "text", "list", or its choices */
+    lmail_str kind; /* "number", "size", "duration", "load", "yes or no", "text", "list", choices */
     lmail_str standard; /* its default, as a file would say it */
     lmail_str about;
 } lmail_config_key;

@@ -36,6 +36,39 @@
 extern "C" {
 #endif
 
+/* ---- Which mechanisms may be offered --------------------------------------------------------- */
+
+/* What a mechanism must be to be offered. Unknown mechanisms count as PLAIN does. */
+enum {
+    LMAIL_SASL_NO_ACTIVE = 1,     /* withstands an active attack */
+    LMAIL_SASL_MUTUAL = 2,        /* the server proves itself too */
+    LMAIL_SASL_CREDENTIALS = 4,   /* hands over the credentials */
+    LMAIL_SASL_NO_DICTIONARY = 8, /* withstands a dictionary attack */
+    LMAIL_SASL_FORWARD_SECRECY = 16,
+    LMAIL_SASL_NO_ANONYMOUS = 32,
+    LMAIL_SASL_SCRAM = 64,        /* a list without SCRAM gets it where NO_CLEARTEXT holds */
+    LMAIL_SASL_NO_CLEARTEXT = 128 /* without TLS, withstands listening */
+};
+
+typedef enum lmail_sasl_channel {
+    LMAIL_SASL_CLEAR = 0,
+    LMAIL_SASL_TLS,
+    LMAIL_SASL_TLS_VERIFIED /* and the client's certificate was verified: EXTERNAL is possible */
+} lmail_sasl_channel;
+
+#define LMAIL_SASL_MORE 2u /* mechanisms that LMAIL_SASL_SCRAM may add */
+
+/* The mechanisms of a list that may be offered, in its order.
+ *   mechanisms  those that can complete; a name that stands twice is taken once
+ *   options     LMAIL_SASL_*
+ *   out         room for count + LMAIL_SASL_MORE; slices of the list, or static ones
+ * Returns: how many there are.
+ * Source: RFC 4422 §3.2, §6 (what a listener and an active attacker can do). */
+LMAIL_API size_t lmail_sasl_offer(const lmail_str *mechanisms, size_t count, unsigned options,
+                                  lmail_sasl_channel channel, lmail_str *out);
+
+/* ---- The exchange ---------------------------------------------------------------------------- */
+
 /* Why authentication failed. What each protocol tells its client, when the host gives no text:
  *
  *                     SMTP (RFC 4954, 4468)  POP3 (RFC 3206)        IMAP (RFC 5530)

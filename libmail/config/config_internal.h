@@ -1,7 +1,9 @@
 /* config_internal.h - the pieces of the configuration reader.
  *
  *     config_native.c    libmail.conf: lines, sections, includes -> assignments
- *     config_settings.c  the table of all settings; assigns values, fills defaults
+ *     config_load.c      assigns values, fills defaults, looks at the whole
+ *     config_settings.c  the table of all settings
+ *     config_sections.c  the tables of the named sections
  *     config_value.c     text <-> typed values
  *     config_show.c      settings -> a native file with origins
  *
@@ -19,8 +21,10 @@ typedef enum lmi_kind {
     LMI_KIND_NUMBER,   /* uint64_t */
     LMI_KIND_SIZE,     /* uint64_t, octets */
     LMI_KIND_DURATION, /* lmail_msec */
+    LMI_KIND_LOAD,     /* uint64_t, perhaps with LMAIL_LOAD_PER_PROCESSOR */
     LMI_KIND_BOOL,     /* unsigned */
-    LMI_KIND_CHOICE    /* unsigned: index into `choices` */
+    LMI_KIND_CHOICE,   /* unsigned: index into `choices` */
+    LMI_KIND_FLAGS     /* unsigned: bit i is word i of `choices` */
 } lmi_kind;
 
 typedef struct lmi_setting {
@@ -33,35 +37,74 @@ typedef struct lmi_setting {
     const char *about;
 } lmi_setting;
 
-extern const lmi_setting lmi_settings[];          /* ends with a NULL name */
-extern const lmi_setting lmi_listener_settings[]; /* likewise */
+extern const lmi_setting lmi_settings[]; /* ends with a NULL name */
 
-/* Where a value came from. line 0 is the default. */
+/* Who speaks. Of two that set the same, the higher rank wins; two of one rank are a mistake in
+ * libmail.conf, elsewhere the later one wins and its reader says what it thinks of it. */
+typedef enum lmi_rank {
+    LMI_RANK_DEFAULT,  /* ours */
+    LMI_RANK_STANDARD, /* what an imported file means when it says nothing */
+    LMI_RANK_IMPORTED,
+    LMI_RANK_NATIVE
+} lmi_rank;
+
+/* Where a value came from. Line 0: no line of it. */
 typedef struct lmi_origin {
     lmail_str file;
     size_t line;
+    lmi_rank rank;
 } lmi_origin;
 
-#define LMI_MAX_SETTINGS 96u
-#define LMI_MAX_LISTENER_SETTINGS 16u
-#define LMI_MAX_LISTENERS 64u
+#define LMI_MAX_SETTINGS 256u
+#define LMI_MAX_SECTION_SETTINGS 32u
+#define LMI_MAX_SECTIONS 64u /* of a kind */
 #define LMI_MAX_INCLUDE_DEPTH 16u
 
-typedef struct lmi_listener {
-    lmail_listener_settings values;
-    lmi_origin origin; /* of the section */
-    lmi_origin origins[LMI_MAX_LISTENER_SETTINGS];
-} lmi_listener;
+typedef enum lmi_section_id {
+    LMI_SECTION_LISTENER,
+    LMI_SECTION_DNSBL,
+    LMI_SECTION_MILTER,
+    LMI_SECTION_KINDS
+} lmi_section_id;
+
+typedef struct lmi_section_kind {
+    const char *word, *one, *this_one, *too_many;
+    const lmi_setting *rows; /* names are "listener.port" */
+} lmi_section_kind;
+
+extern const lmi_section_kind lmi_section_kinds[LMI_SECTION_KINDS];
+/* "port" of "listener.port". */
+lmail_str lmi_section_setting(const lmi_section_kind *kind, const lmi_setting *row);
+
+typedef struct lmi_section {
+    union {
+        lmail_str name; /* the first member of each */
+        lmail_listener_settings listener;
+        lmail_dnsbl_settings dnsbl;
+        lmail_milter_settings milter;
+    } values;
+    const lmi_section_kind *kind;
+    lmi_origin origin;
+    lmi_origin origins[LMI_MAX_SECTION_SETTINGS];
+} lmi_section;
+
+typedef struct lmi_sections {
+    lmi_section *items[LMI_MAX_SECTIONS];
+    size_t count;
+} lmi_sections;
 
 struct lmail_config {
     lmail_alloc alloc;
     lmi_arena arena;
     lmail_settings values;
     lmi_origin origins[LMI_MAX_SETTINGS];
-    lmail_listener_settings *listeners; /* what values.listeners shows */
-    lmi_listener *sections[LMI_MAX_LISTENERS];
-    size_t section_count;
+    lmi_sections sections[LMI_SECTION_KINDS];
 };
+
+/* Listeners of these protocols are an imported file's business, bit 1 << lmail_listener_protocol. */
+#define LMI_CLAIM_SMTP (1u << LMAIL_LISTENER_SMTP | 1u << LMAIL_LISTENER_SUBMISSION)
+#define LMI_CLAIM_IMAP (1u << LMAIL_LISTENER_IMAP)
+#define LMI_CLAIM_POP3 (1u << LMAIL_LISTENER_POP3)
 
 /* One reading. */
 typedef struct lmi_reader {
@@ -69,6 +112,7 @@ typedef struct lmi_reader {
     const lmail_config_io *io;
     unsigned depth;
     unsigned errors;
+    unsigned claimed;    /* LMI_CLAIM_* of the files that were imported */
     lmail_status failed; /* ERR_NOMEM ends everything */
 } lmi_reader;
 
@@ -77,17 +121,26 @@ void lmi_config_say(lmi_reader *r, lmail_severity severity, lmi_origin where,
                     const lmail_str *pieces, size_t count);
 #define LMI_SAY(r, severity, where, ...) lmi_config_say(r, severity, where, LMI_PIECES(__VA_ARGS__))
 
-/* Set a setting by name. section: NULL or the listener that it belongs to. Complains itself. */
-void lmi_config_assign(lmi_reader *r, lmi_listener *section, lmail_str name, lmail_str value,
+/* Set a setting by name, in the spelling of libmail.conf, unless a higher rank has set it. section:
+ * NULL or the one that it belongs to. Complains itself. */
+void lmi_config_assign(lmi_reader *r, lmi_section *section, lmail_str name, lmail_str value,
                        lmi_origin where);
-/* The listener of that name, made if it is new. NULL: complained or out of memory. */
-lmi_listener *lmi_config_listener(lmi_reader *r, lmail_str name, lmi_origin where);
+/* The section of that kind and name, made if it is new. NULL: complained, out of memory, or an
+ * imported file names one that libmail.conf has. */
+lmi_section *lmi_config_section(lmi_reader *r, lmi_section_id kind, lmail_str name,
+                                lmi_origin where);
+/* Where a setting was given; of an unknown name: nowhere. */
+lmi_origin lmi_config_origin(const lmail_config *c, const char *name);
+/* A name relative to the file that names it. OK or ERR_NOMEM. */
+lmail_status lmi_config_beside(lmi_reader *r, lmail_str file, lmail_str name, lmail_str *out);
 /* Defaults into a fresh structure; OK or ERR_NOMEM. */
 lmail_status lmi_config_defaults(lmail_config *c);
 /* What only the whole shows: settings that need each other. Publishes the listeners. */
 void lmi_config_finish(lmi_reader *r);
 
 void lmi_config_read_file(lmi_reader *r, lmail_str name, lmi_origin from);
+/* Files of the classic installation. from: the line of libmail.conf that names it. */
+void lmi_config_read_mc(lmi_reader *r, lmail_str name, lmi_origin from);
 
 /* Text into the typed member at `at`. Returns NULL or a complaint (static text). */
 const char *lmi_value_parse(const lmi_setting *row, lmail_str text, lmi_arena *arena, void *at,

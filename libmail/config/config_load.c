@@ -1,5 +1,5 @@
-/* config_load.c - makes a configuration: defaults, the file's assignments, what only the whole
- * shows.
+/* config_load.c - makes a configuration: defaults, then the files' assignments. What only the whole
+ * shows stands in config_whole.c.
  *
  * Every reader of a file format ends here, in lmi_config_assign: a name, a value, a place. */
 #include "config/config_internal.h"
@@ -24,15 +24,21 @@ void lmi_config_say(lmi_reader *r, lmail_severity severity, lmi_origin where,
 
 /* ---- Assigning ------------------------------------------------------------------------------- */
 
+/* The settings that a name may mean, and how much of their names is the section's. */
+typedef struct table {
+    const lmi_setting *rows;
+    size_t prefix;
+} table;
+
 static const char *row_name(const void *ctx, size_t i)
 {
-    const lmi_setting *rows = ctx;
-    return rows[i].name;
+    const table *t = ctx;
+    return t->rows[i].name ? t->rows[i].name + t->prefix : NULL;
 }
 
-static void say_unknown(lmi_reader *r, const lmi_setting *rows, lmail_str name, lmi_origin where)
+static void say_unknown(lmi_reader *r, table t, lmail_str name, lmi_origin where)
 {
-    const char *near = lmi_suggest(name, row_name, rows);
+    const char *near = lmi_suggest(name, row_name, &t);
     if (near)
         LMI_SAY(r, LMAIL_ERROR, where, LMAIL_STR("unknown setting \""), name,
                 LMAIL_STR("\"; did you mean "), lmail_str_from(near), LMAIL_STR("?"));
@@ -40,15 +46,15 @@ static void say_unknown(lmi_reader *r, const lmi_setting *rows, lmail_str name, 
         LMI_SAY(r, LMAIL_ERROR, where, LMAIL_STR("unknown setting \""), name, LMAIL_STR("\""));
 }
 
-static void say_value(lmi_reader *r, const lmi_setting *row, lmail_str value, const char *why,
-                      lmi_origin where)
+static void say_value(lmi_reader *r, const lmi_setting *row, const char *name, lmail_str value,
+                      const char *why, lmi_origin where)
 {
     lmail_str choices = {NULL, 0}, lead = {NULL, 0};
-    if (row->kind == LMI_KIND_CHOICE) {
+    if (row->kind == LMI_KIND_CHOICE || row->kind == LMI_KIND_FLAGS) {
         lead = LMAIL_STR(": ");
         choices = lmail_str_from(row->choices);
     }
-    LMI_SAY(r, LMAIL_ERROR, where, lmail_str_from(row->name), LMAIL_STR(" = \""), value,
+    LMI_SAY(r, LMAIL_ERROR, where, lmail_str_from(name), LMAIL_STR(" = \""), value,
             LMAIL_STR("\": "), lmail_str_from(why), lead, choices);
 }
 
@@ -60,63 +66,85 @@ static void say_twice(lmi_reader *r, const char *name, lmi_origin first, lmi_ori
             first.file, LMAIL_STR(":"), number);
 }
 
-void lmi_config_assign(lmi_reader *r, lmi_listener *section, lmail_str name, lmail_str value,
+void lmi_config_assign(lmi_reader *r, lmi_section *section, lmail_str name, lmail_str value,
                        lmi_origin where)
 {
-    const lmi_setting *rows = section ? lmi_listener_settings : lmi_settings;
+    table t = {lmi_settings, 0};
+    if (section)
+        t = (table){section->kind->rows, strlen(section->kind->word) + 1};
     lmi_origin *origins = section ? section->origins : r->config->origins;
     char *base = section ? (char *)&section->values : (char *)&r->config->values;
     size_t i = 0;
-    while (rows[i].name && !lmail_str_equal(name, lmail_str_from(rows[i].name)))
+    while (t.rows[i].name && !lmail_str_equal(name, lmail_str_from(t.rows[i].name + t.prefix)))
         i++;
-    const lmi_setting *row = &rows[i];
+    const lmi_setting *row = &t.rows[i];
     if (!row->name) {
-        say_unknown(r, rows, name, where);
+        say_unknown(r, t, name, where);
         return;
     }
-    if (origins[i].line) {
-        say_twice(r, row->name, origins[i], where);
+    if (origins[i].rank == LMI_RANK_NATIVE && where.rank == LMI_RANK_NATIVE) {
+        say_twice(r, row->name + t.prefix, origins[i], where);
         return;
     }
+    if (origins[i].rank > where.rank)
+        return;
     lmail_status st;
     const char *why = lmi_value_parse(row, value, &r->config->arena, base + row->offset, &st);
     if (why)
-        say_value(r, row, value, why, where);
+        say_value(r, row, row->name + t.prefix, value, why, where);
     else if (st)
         r->failed = st;
     else
         origins[i] = where;
 }
 
-lmi_listener *lmi_config_listener(lmi_reader *r, lmail_str name, lmi_origin where)
+static lmi_section *find_section(lmi_reader *r, const lmi_sections *all, lmail_str name,
+                                 lmi_origin where, int *taken)
+{
+    *taken = 1;
+    for (size_t i = 0; i < all->count; i++) {
+        lmi_section *s = all->items[i];
+        if (!lmail_str_equal(s->values.name, name))
+            continue;
+        if (s->origin.rank == where.rank && where.rank == LMI_RANK_NATIVE)
+            say_twice(r, s->kind->this_one, s->origin, where);
+        return s->origin.rank == where.rank && where.rank != LMI_RANK_NATIVE ? s : NULL;
+    }
+    *taken = 0;
+    return NULL;
+}
+
+lmi_section *lmi_config_section(lmi_reader *r, lmi_section_id id, lmail_str name, lmi_origin where)
 {
     lmail_config *c = r->config;
-    for (size_t i = 0; i < c->section_count; i++)
-        if (lmail_str_equal(c->sections[i]->values.name, name)) {
-            say_twice(r, "this listener", c->sections[i]->origin, where);
-            return NULL;
-        }
-    if (c->section_count == LMI_MAX_LISTENERS) {
-        LMI_SAY(r, LMAIL_ERROR, where, LMAIL_STR("too many listeners"));
+    const lmi_section_kind *kind = &lmi_section_kinds[id];
+    lmi_sections *all = &c->sections[id];
+    int taken;
+    lmi_section *s = find_section(r, all, name, where, &taken);
+    if (taken)
+        return s;
+    if (all->count == LMI_MAX_SECTIONS) {
+        LMI_SAY(r, LMAIL_ERROR, where, lmail_str_from(kind->too_many));
         return NULL;
     }
-    lmi_listener *l = lmi_arena_zget(&c->arena, sizeof *l);
-    if (!l || lmi_arena_copy(&c->arena, name, &l->values.name)) {
+    s = lmi_arena_zget(&c->arena, sizeof *s);
+    if (!s || lmi_arena_copy(&c->arena, name, &s->values.name)) {
         r->failed = LMAIL_ERR_NOMEM;
         return NULL;
     }
-    l->origin = where;
-    for (const lmi_setting *row = lmi_listener_settings; row->name; row++) {
+    s->kind = kind;
+    s->origin = where;
+    for (const lmi_setting *row = kind->rows; row->name; row++) {
         lmail_status st;
         lmi_value_parse(row, lmail_str_from(row->standard), &c->arena,
-                        (char *)&l->values + row->offset, &st);
+                        (char *)&s->values + row->offset, &st);
         if (st) {
             r->failed = st;
             return NULL;
         }
     }
-    c->sections[c->section_count++] = l;
-    return l;
+    all->items[all->count++] = s;
+    return s;
 }
 
 lmail_status lmi_config_defaults(lmail_config *c)
@@ -131,96 +159,25 @@ lmail_status lmi_config_defaults(lmail_config *c)
     return LMAIL_OK;
 }
 
-/* ---- The whole ------------------------------------------------------------------------------- */
-
-typedef struct standard_listener {
-    const char *name;
-    lmail_listener_protocol protocol;
-    lmail_listener_tls tls;
-} standard_listener;
-
-/* What listens when the file names no listener at all. */
-static const standard_listener standard_listeners[] = {
-    {"smtp", LMAIL_LISTENER_SMTP, LMAIL_LISTENER_STARTTLS},
-    {"submission", LMAIL_LISTENER_SUBMISSION, LMAIL_LISTENER_STARTTLS},
-    {"submissions", LMAIL_LISTENER_SUBMISSION, LMAIL_LISTENER_TLS},
-    {"imap", LMAIL_LISTENER_IMAP, LMAIL_LISTENER_STARTTLS},
-    {"imaps", LMAIL_LISTENER_IMAP, LMAIL_LISTENER_TLS},
-    {"pop3", LMAIL_LISTENER_POP3, LMAIL_LISTENER_STARTTLS},
-    {"pop3s", LMAIL_LISTENER_POP3, LMAIL_LISTENER_TLS}};
-
-static uint64_t standard_port(const lmail_listener_settings *l)
+/* Files that libmail.conf names: their settings have a lower rank, so the order does not matter. */
+static void read_imports(lmi_reader *r)
 {
-    int tls = l->tls == LMAIL_LISTENER_TLS;
-    switch (l->protocol) {
-    case LMAIL_LISTENER_SUBMISSION:
-        return tls ? 465 : 587;
-    case LMAIL_LISTENER_LMTP:
-        return 24;
-    case LMAIL_LISTENER_IMAP:
-        return tls ? 993 : 143;
-    case LMAIL_LISTENER_POP3:
-        return tls ? 995 : 110;
-    default:
-        return 25;
+    static const struct import {
+        const char *name;
+        size_t offset;
+        void (*read)(lmi_reader *r, lmail_str name, lmi_origin from);
+    } imports[] = {{"sendmail_mc", offsetof(lmail_settings, sendmail_mc), lmi_config_read_mc}};
+    for (size_t i = 0; !r->failed && i < sizeof imports / sizeof *imports; i++) {
+        lmi_origin from = lmi_config_origin(r->config, imports[i].name);
+        const char *at = (const char *)&r->config->values + imports[i].offset;
+        lmail_str path, given = *(const lmail_str *)at;
+        if (!given.len)
+            continue;
+        if (lmi_config_beside(r, from.file, given, &path))
+            r->failed = LMAIL_ERR_NOMEM;
+        else
+            imports[i].read(r, path, from);
     }
-}
-
-static void add_standard_listeners(lmi_reader *r)
-{
-    const lmi_origin none = {{NULL, 0}, 0};
-    for (size_t i = 0; i < sizeof standard_listeners / sizeof *standard_listeners; i++) {
-        const standard_listener *s = &standard_listeners[i];
-        lmi_listener *l = lmi_config_listener(r, lmail_str_from(s->name), none);
-        if (!l)
-            return;
-        l->values.protocol = s->protocol;
-        l->values.tls = s->tls;
-    }
-}
-
-/* Where a setting was given, for complaints about how settings go together. */
-static lmi_origin origin_of(const lmail_config *c, const char *name)
-{
-    size_t i = 0;
-    while (lmi_settings[i].name && strcmp(lmi_settings[i].name, name) != 0)
-        i++;
-    return c->origins[i];
-}
-
-static void check_whole(lmi_reader *r)
-{
-    const lmail_settings *v = &r->config->values;
-    if ((v->tls.certificate.len == 0) != (v->tls.key.len == 0)) {
-        lmi_origin at = origin_of(r->config, v->tls.key.len ? "tls.key" : "tls.certificate");
-        LMI_SAY(r, LMAIL_ERROR, at,
-                LMAIL_STR("tls.certificate and tls.key are given together or not at all"));
-    }
-    if (v->imap.separator.len != 1 || (unsigned char)v->imap.separator.ptr[0] <= ' ' ||
-        strchr("%*\"\\&~", v->imap.separator.ptr[0]) || (v->imap.separator.ptr[0] & 0x80))
-        LMI_SAY(r, LMAIL_ERROR, origin_of(r->config, "imap.separator"),
-                LMAIL_STR("imap.separator is one printable character, and none of % * \" \\ & ~"));
-}
-
-void lmi_config_finish(lmi_reader *r)
-{
-    lmail_config *c = r->config;
-    if (c->section_count == 0)
-        add_standard_listeners(r);
-    check_whole(r);
-    c->listeners = lmi_arena_get(&c->arena, (c->section_count + 1) * sizeof *c->listeners);
-    if (!c->listeners) {
-        r->failed = LMAIL_ERR_NOMEM;
-        return;
-    }
-    for (size_t i = 0; i < c->section_count; i++) {
-        lmail_listener_settings *l = &c->sections[i]->values;
-        if (l->port == 0)
-            l->port = standard_port(l);
-        c->listeners[i] = *l;
-    }
-    c->values.listeners = c->listeners;
-    c->values.listener_count = c->section_count;
 }
 
 lmail_status lmail_config_load(lmail_config **out, lmail_str file, const lmail_config_io *io,
@@ -234,10 +191,12 @@ lmail_status lmail_config_load(lmail_config **out, lmail_str file, const lmail_c
         return LMAIL_ERR_NOMEM;
     c->alloc = a;
     lmi_arena_init(&c->arena, &c->alloc, CONFIG_CEILING);
-    lmi_reader r = {c, io, 0, 0, LMAIL_OK};
+    lmi_reader r = {c, io, 0, 0, 0, LMAIL_OK};
     r.failed = lmi_config_defaults(c);
     if (!r.failed && file.len)
-        lmi_config_read_file(&r, file, (lmi_origin){{NULL, 0}, 0});
+        lmi_config_read_file(&r, file, (lmi_origin){{NULL, 0}, 0, LMI_RANK_DEFAULT});
+    if (!r.failed)
+        read_imports(&r);
     if (!r.failed)
         lmi_config_finish(&r);
     if (r.failed || r.errors) {

@@ -10,10 +10,10 @@
 typedef struct place {
     lmi_reader *r;
     lmi_origin at;
-    lmail_str prefix;      /* "smtp" inside  smtp { } */
-    lmi_listener *section; /* inside  listener x { } */
-    size_t opened;         /* line of the open section, 0 outside */
-    unsigned ignoring;     /* inside a section that was refused */
+    lmail_str prefix;     /* "smtp" inside  smtp { } */
+    lmi_section *section; /* inside  listener x { } */
+    size_t opened;        /* line of the open section, 0 outside */
+    unsigned ignoring;    /* inside a section that was refused */
 } place;
 
 static int is_blank(char c)
@@ -116,12 +116,17 @@ static void open_section(place *p, lmail_str kind, lmail_str name)
     }
     p->opened = p->at.line;
     p->ignoring = 0;
-    if (lmail_str_equal(kind, LMAIL_STR("listener"))) {
+    const lmi_section_kind *named = lmi_section_kinds;
+    while (named < lmi_section_kinds + LMI_SECTION_KINDS &&
+           !lmail_str_equal(kind, lmail_str_from(named->word)))
+        named++;
+    if (named < lmi_section_kinds + LMI_SECTION_KINDS) {
         if (name.len == 0)
-            LMI_SAY(p->r, LMAIL_ERROR, p->at,
-                    LMAIL_STR("a listener needs a name: listener NAME {"));
+            LMI_SAY(p->r, LMAIL_ERROR, p->at, lmail_str_from(named->one),
+                    LMAIL_STR(" needs a name: "), kind, LMAIL_STR(" NAME {"));
         else
-            p->section = lmi_config_listener(p->r, name, p->at);
+            p->section =
+                lmi_config_section(p->r, (lmi_section_id)(named - lmi_section_kinds), name, p->at);
         p->ignoring = !p->section;
     } else if (name.len) {
         LMI_SAY(p->r, LMAIL_ERROR, p->at, LMAIL_STR("section \""), kind,
@@ -142,25 +147,22 @@ static void close_section(place *p)
     p->ignoring = 0;
 }
 
-/* A name relative to the file that names it. */
-static int beside(place *p, lmail_str name, lmail_str *out)
+lmail_status lmi_config_beside(lmi_reader *r, lmail_str file, lmail_str name, lmail_str *out)
 {
-    size_t dir = p->at.file.len;
-    while (dir && p->at.file.ptr[dir - 1] != '/')
+    size_t dir = file.len;
+    while (dir && file.ptr[dir - 1] != '/')
         dir--;
     if (name.len && name.ptr[0] == '/')
         dir = 0;
-    char *full = lmi_arena_get(&p->r->config->arena, dir + name.len);
-    if (!full) {
-        p->r->failed = LMAIL_ERR_NOMEM;
-        return 0;
-    }
+    char *full = lmi_arena_get(&r->config->arena, dir + name.len);
+    if (!full)
+        return LMAIL_ERR_NOMEM;
     if (dir)
-        memcpy(full, p->at.file.ptr, dir);
+        memcpy(full, file.ptr, dir);
     if (name.len)
         memcpy(full + dir, name.ptr, name.len);
     *out = (lmail_str){full, dir + name.len};
-    return 1;
+    return LMAIL_OK;
 }
 
 static void include(place *p, lmail_str name)
@@ -170,7 +172,11 @@ static void include(place *p, lmail_str name)
         LMI_SAY(p->r, LMAIL_ERROR, p->at, LMAIL_STR("include stands outside sections"));
     else if (name.len == 0)
         LMI_SAY(p->r, LMAIL_ERROR, p->at, LMAIL_STR("include needs a file name"));
-    else if (unquote(p, &name) && beside(p, name, &full))
+    else if (!unquote(p, &name))
+        return;
+    else if (lmi_config_beside(p->r, p->at.file, name, &full))
+        p->r->failed = LMAIL_ERR_NOMEM;
+    else
         lmi_config_read_file(p->r, full, p->at);
 }
 
@@ -229,14 +235,14 @@ void lmi_config_read_file(lmi_reader *r, lmail_str name, lmi_origin from)
     lmail_str octets;
     lmail_status st = r->io->open ? r->io->open(r->io->ctx, name, &octets) : LMAIL_ERR_NOTFOUND;
     if (st < 0) {
-        lmi_origin at = from.line ? from : (lmi_origin){name, 0};
+        lmi_origin at = from.line ? from : (lmi_origin){name, 0, LMI_RANK_NATIVE};
         LMI_SAY(r, LMAIL_ERROR, at, LMAIL_STR("cannot read "), name, LMAIL_STR(": "),
                 lmail_str_from(lmail_status_text(st)));
         if (!from.line && !r->failed)
             r->failed = st;
         return;
     }
-    place p = {r, {{NULL, 0}, 0}, {NULL, 0}, NULL, 0, 0};
+    place p = {r, {{NULL, 0}, 0, LMI_RANK_NATIVE}, {NULL, 0}, NULL, 0, 0};
     if (lmi_arena_copy(&r->config->arena, name, &p.at.file))
         r->failed = LMAIL_ERR_NOMEM;
     r->depth++;

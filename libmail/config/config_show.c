@@ -27,8 +27,13 @@ static lmail_status put_origin(line_writer *w, lmi_origin origin)
     size_t gap = w->column < COMMENT_COLUMN ? COMMENT_COLUMN - w->column : 1;
     char number[20];
     lmail_status st = put(w, (lmail_str){spaces, gap});
-    if (!origin.line)
+    if (origin.rank == LMI_RANK_DEFAULT)
         return st ? st : put(w, LMAIL_STR(" # default\n"));
+    if (!origin.line) {
+        st = st ? st : put(w, LMAIL_STR(" # default of "));
+        st = st ? st : put(w, origin.file);
+        return st ? st : put(w, LMAIL_STR("\n"));
+    }
     const lmail_str pieces[] = {LMAIL_STR(" # "),
                                 origin.file,
                                 LMAIL_STR(":"),
@@ -39,13 +44,10 @@ static lmail_status put_origin(line_writer *w, lmi_origin origin)
     return st;
 }
 
-static lmail_status put_row(line_writer *w, const lmi_setting *row, const char *base,
-                            lmi_origin origin, lmail_str indent)
+static lmail_status put_row(line_writer *w, const lmi_setting *row, lmail_str name,
+                            const char *base, lmi_origin origin)
 {
-    w->column = 0;
-    lmail_status st = put(w, indent);
-    if (!st)
-        st = put(w, lmail_str_from(row->name));
+    lmail_status st = put(w, name);
     if (!st)
         st = put(w, LMAIL_STR(" = "));
     if (!st)
@@ -53,19 +55,29 @@ static lmail_status put_row(line_writer *w, const lmi_setting *row, const char *
     return st ? st : put_origin(w, origin);
 }
 
-static lmail_status put_listener(line_writer *w, const lmi_listener *l)
+static lmail_status put_section(line_writer *w, const lmi_section *section)
 {
+    const lmi_section_kind *kind = section->kind;
     w->column = 0;
-    lmail_status st = put(w, LMAIL_STR("\nlistener "));
+    lmail_status st = put(w, LMAIL_STR("\n"));
     if (!st)
-        st = put(w, l->values.name);
+        st = put(w, lmail_str_from(kind->word));
+    if (!st)
+        st = put(w, LMAIL_STR(" "));
+    if (!st)
+        st = put(w, section->values.name);
     if (!st)
         st = put(w, LMAIL_STR(" {"));
     if (!st)
-        st = put_origin(w, l->origin);
-    for (size_t i = 0; !st && lmi_listener_settings[i].name; i++)
-        st = put_row(w, &lmi_listener_settings[i], (const char *)&l->values, l->origins[i],
-                     LMAIL_STR("    "));
+        st = put_origin(w, section->origin);
+    for (size_t i = 0; !st && kind->rows[i].name; i++) {
+        const lmi_setting *row = &kind->rows[i];
+        w->column = 0;
+        st = put(w, LMAIL_STR("    "));
+        if (!st)
+            st = put_row(w, row, lmi_section_setting(kind, row), (const char *)&section->values,
+                         section->origins[i]);
+    }
     return st ? st : put(w, LMAIL_STR("}\n"));
 }
 
@@ -73,10 +85,13 @@ lmail_status lmail_config_show(const lmail_config *c, write_fn *write, void *ctx
 {
     line_writer w = {write, ctx, 0};
     lmail_status st = LMAIL_OK;
-    for (size_t i = 0; !st && lmi_settings[i].name; i++)
-        st = put_row(&w, &lmi_settings[i], (const char *)&c->values, c->origins[i],
-                     (lmail_str){NULL, 0});
-    for (size_t i = 0; !st && i < c->section_count; i++)
-        st = put_listener(&w, c->sections[i]);
+    for (size_t i = 0; !st && lmi_settings[i].name; i++) {
+        w.column = 0;
+        st = put_row(&w, &lmi_settings[i], lmail_str_from(lmi_settings[i].name),
+                     (const char *)&c->values, c->origins[i]);
+    }
+    for (size_t k = 0; k < LMI_SECTION_KINDS; k++)
+        for (size_t i = 0; !st && i < c->sections[k].count; i++)
+            st = put_section(&w, c->sections[k].items[i]);
     return st;
 }

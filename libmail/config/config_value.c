@@ -56,6 +56,7 @@ static const char *parse_counted(const lmi_setting *row, const unit *units, lmai
     if (factor == 0)
         return row->kind == LMI_KIND_SIZE       ? "unknown unit: use K, M or G"
                : row->kind == LMI_KIND_DURATION ? "unknown unit: use ms, s, m, h or d"
+               : row->kind == LMI_KIND_LOAD     ? "expected a number, or N per processor"
                                                 : "expected a whole number";
     if (lmi_parse_u64(lmi_str_sub(text, 0, digits), &value) || value > UINT64_MAX / factor)
         return "the number is too large";
@@ -66,6 +67,16 @@ static const char *parse_counted(const lmi_setting *row, const unit *units, lmai
         return "the value is above the most that is allowed";
     *out = value;
     return NULL;
+}
+
+static const char *parse_load(const lmi_setting *row, lmail_str text, uint64_t *out)
+{
+    static const unit none[] = {{"", 1}, {NULL, 0}}, each[] = {{"per processor", 1}, {NULL, 0}};
+    if (!parse_counted(row, each, text, out)) {
+        *out |= LMAIL_LOAD_PER_PROCESSOR;
+        return NULL;
+    }
+    return parse_counted(row, none, text, out);
 }
 
 static const char *parse_bool(lmail_str text, unsigned *out)
@@ -89,6 +100,36 @@ static const char *parse_choice(const lmi_setting *row, lmail_str text, unsigned
     return "not one of the choices";
 }
 
+/* The next word of a list, behind blanks and commas; empty behind the last. */
+static lmail_str list_word(lmail_str *text)
+{
+    size_t at = 0;
+    while (at < text->len && (is_blank(text->ptr[at]) || text->ptr[at] == ','))
+        at++;
+    size_t end = at;
+    while (end < text->len && !is_blank(text->ptr[end]) && text->ptr[end] != ',')
+        end++;
+    lmail_str word = lmi_str_sub(*text, at, end - at);
+    *text = lmi_str_skip(*text, end);
+    return word;
+}
+
+static const char *parse_flags(const lmi_setting *row, lmail_str text, unsigned *out)
+{
+    unsigned flags = 0;
+    for (lmail_str word = list_word(&text); word.len; word = list_word(&text)) {
+        unsigned i = 0;
+        lmail_str choice = lmi_choice_at(row->choices, 0);
+        while (choice.len && !lmail_str_equal_nocase(word, choice))
+            choice = lmi_choice_at(row->choices, ++i);
+        if (!choice.len)
+            return "not all of them are among the choices";
+        flags |= 1u << i;
+    }
+    *out = flags;
+    return NULL;
+}
+
 static lmail_status parse_list(lmail_str text, lmi_arena *arena, lmail_str_list *out)
 {
     size_t most = text.len / 2 + 1;
@@ -96,16 +137,9 @@ static lmail_status parse_list(lmail_str text, lmi_arena *arena, lmail_str_list 
     if (!items)
         return LMAIL_ERR_NOMEM;
     size_t count = 0;
-    for (size_t at = 0; at < text.len;) {
-        size_t end = at;
-        while (end < text.len && !is_blank(text.ptr[end]) && text.ptr[end] != ',')
-            end++;
-        if (end > at) {
-            if (lmi_arena_copy(arena, lmi_str_sub(text, at, end - at), &items[count++]))
-                return LMAIL_ERR_NOMEM;
-        }
-        at = end + 1;
-    }
+    for (lmail_str word = list_word(&text); word.len; word = list_word(&text))
+        if (lmi_arena_copy(arena, word, &items[count++]))
+            return LMAIL_ERR_NOMEM;
     *out = (lmail_str_list){items, count};
     return LMAIL_OK;
 }
@@ -131,10 +165,14 @@ const char *lmi_value_parse(const lmi_setting *row, lmail_str text, lmi_arena *a
         return parse_counted(row, size_units, text, at);
     case LMI_KIND_DURATION:
         return parse_counted(row, duration_units, text, at);
+    case LMI_KIND_LOAD:
+        return parse_load(row, text, at);
     case LMI_KIND_BOOL:
         return parse_bool(text, at);
     case LMI_KIND_CHOICE:
         return parse_choice(row, text, at);
+    case LMI_KIND_FLAGS:
+        return parse_flags(row, text, at);
     }
     return "unknown kind";
 }
@@ -145,7 +183,7 @@ typedef lmail_status write_fn(void *ctx, lmail_str text);
 
 static lmail_status show_number(uint64_t value, const char *suffix, write_fn *write, void *ctx)
 {
-    char text[32];
+    char text[48];
     size_t n = lmi_write_u64(text, value);
     size_t m = strlen(suffix);
     memcpy(text + n, suffix, m);
@@ -196,6 +234,28 @@ static lmail_status show_list(const lmail_str *items, size_t count, write_fn *wr
     return st ? st : write(ctx, LMAIL_STR("\""));
 }
 
+static lmail_status show_flags(const lmi_setting *row, unsigned flags, write_fn *write, void *ctx)
+{
+    lmail_status st = write(ctx, LMAIL_STR("\""));
+    int first = 1;
+    for (unsigned i = 0; !st && lmi_choice_at(row->choices, i).len; i++) {
+        if (!(flags >> i & 1))
+            continue;
+        if (!first)
+            st = write(ctx, LMAIL_STR(", "));
+        if (!st)
+            st = write(ctx, lmi_choice_at(row->choices, i));
+        first = 0;
+    }
+    return st ? st : write(ctx, LMAIL_STR("\""));
+}
+
+static lmail_status show_load(uint64_t load, write_fn *write, void *ctx)
+{
+    int each = (load & LMAIL_LOAD_PER_PROCESSOR) != 0;
+    return show_number(load & ~LMAIL_LOAD_PER_PROCESSOR, each ? " per processor" : "", write, ctx);
+}
+
 lmail_status lmi_value_show(const lmi_setting *row, const void *at, write_fn *write, void *ctx)
 {
     static const unit sizes[] = {
@@ -217,6 +277,10 @@ lmail_status lmi_value_show(const lmi_setting *row, const void *at, write_fn *wr
         return show_counted(*(const uint64_t *)at, sizes, size_names, write, ctx);
     case LMI_KIND_DURATION:
         return show_counted(*(const lmail_msec *)at, times, time_names, write, ctx);
+    case LMI_KIND_LOAD:
+        return show_load(*(const uint64_t *)at, write, ctx);
+    case LMI_KIND_FLAGS:
+        return show_flags(row, *(const unsigned *)at, write, ctx);
     case LMI_KIND_BOOL:
         return write(ctx, *(const unsigned *)at ? LMAIL_STR("yes") : LMAIL_STR("no"));
     case LMI_KIND_CHOICE:

@@ -1,4 +1,5 @@
-/* Any file is refused or read; what is read can be shown and read again. */
+/* Any file is refused or read; what is read can be shown and read again. "main" may include itself
+ * as "more", and import itself as a file of the classic installation. */
 #include <libmail/config.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,11 +12,19 @@ typedef struct text {
     size_t len, cap;
 } text;
 
+typedef struct files {
+    lmail_str main, more;
+} files;
+
 static lmail_status open_file(void *ctx, lmail_str name, lmail_str *octets)
 {
-    if (!lmail_str_equal(name, LMAIL_STR("main")) && !lmail_str_equal(name, LMAIL_STR("more")))
+    const files *f = ctx;
+    if (lmail_str_equal(name, LMAIL_STR("main")))
+        *octets = f->main;
+    else if (lmail_str_equal(name, LMAIL_STR("more")))
+        *octets = f->more;
+    else
         return LMAIL_ERR_NOTFOUND;
-    *octets = *(const lmail_str *)ctx;
     return LMAIL_OK;
 }
 
@@ -33,10 +42,11 @@ static lmail_status gather(void *ctx, lmail_str piece)
     return LMAIL_OK;
 }
 
-static lmail_status load(lmail_str octets, lmail_config **out)
+static lmail_status load(lmail_str text, lmail_str original, lmail_config **out)
 {
+    files f = {text, original};
     lmail_config_io io = LMAIL_CONFIG_IO_INIT;
-    io.ctx = &octets;
+    io.ctx = &f;
     io.open = open_file;
     return lmail_config_load(out, LMAIL_STR("main"), &io, NULL);
 }
@@ -44,13 +54,14 @@ static lmail_status load(lmail_str octets, lmail_config **out)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     lmail_config *c;
-    if (load((lmail_str){(const char *)data, size}, &c))
+    const lmail_str original = {(const char *)data, size};
+    if (load(original, original, &c))
         return 0;
     text shown = {NULL, 0, 0};
     if (lmail_config_show(c, gather, &shown))
         abort();
     lmail_config_free(c);
-    if (load((lmail_str){shown.octets, shown.len}, &c))
+    if (load((lmail_str){shown.octets, shown.len}, original, &c))
         abort();
     lmail_config_free(c);
     free(shown.octets);

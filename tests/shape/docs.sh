@@ -9,7 +9,7 @@ page=$(sed 's/\\-/-/g; s/\\e/\\/g' "$root/docs/man/libmail.conf.5")
 while IFS= read -r line; do
     [[ $line == " "* ]] && continue
     name=${line%% = *}
-    name=${name#listener.}
+    name=${name#listener.}; name=${name#dnsbl.}; name=${name#milter.}
     standard=${line#* = }
     block=$(grep -A 1 -F ".BR $name \"" <<<"$page") || { echo "libmail.conf.5: lacks $name"; failed=1; continue; }
     grep -qF "Default: ${standard:-empty}." <<<"$block" || { echo "libmail.conf.5: $name: default is not \"$standard\""; failed=1; }

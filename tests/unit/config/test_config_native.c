@@ -106,6 +106,37 @@ START_TEST(every_kind_of_value_is_read)
 }
 END_TEST
 
+START_TEST(named_sections_flags_and_loads_are_read)
+{
+    world w;
+    lmail_config *c;
+    ck_assert_int_eq(load_text(&w,
+                               "smtp {\n privacy = no_vrfy need_mail_helo\n"
+                               " queue_load = 8 per processor\n refuse_load = 12\n"
+                               " milters = scan\n}\n"
+                               "dnsbl bl.example {\n defer = yes\n}\n"
+                               "dnsbl b {\n zone = other.example\n action = discard\n}\n"
+                               "milter scan {\n socket = unix:/run/scan\n}\n"
+                               "listener s {\n protocol = submission\n}\n"
+                               "listener t {\n protocol = submission\n require_auth = no\n}\n",
+                               &c),
+                     LMAIL_OK);
+    const lmail_settings *s = lmail_config_settings(c);
+    ck_assert_uint_eq(s->smtp.privacy, LMAIL_PRIVACY_NO_VRFY | LMAIL_PRIVACY_NEED_MAIL_HELO);
+    ck_assert_uint_eq(s->smtp.queue_load, LMAIL_LOAD_PER_PROCESSOR | 8);
+    ck_assert_uint_eq(s->smtp.refuse_load, 12);
+    ck_assert_uint_eq(s->dnsbl_count, 2);
+    ck_assert(lmail_str_equal(s->dnsbls[0].zone, LMAIL_STR("bl.example")));
+    ck_assert_uint_eq(s->dnsbls[0].defer, 1);
+    ck_assert_uint_eq(s->dnsbls[1].action, LMAIL_DNSBL_DISCARD);
+    ck_assert_uint_eq(s->milter_count, 1);
+    ck_assert_uint_eq(s->milters[0].end_timeout, 300000);
+    ck_assert_uint_eq(s->listeners[0].require_auth, 1);
+    ck_assert_uint_eq(s->listeners[1].require_auth, 0);
+    lmail_config_free(c);
+}
+END_TEST
+
 static const struct mistake {
     const char *text, *said;
 } mistakes[] = {
@@ -138,6 +169,19 @@ static const struct mistake {
     {"include nowhere.conf\n", "a.conf:1: cannot read nowhere.conf: no such thing\n"},
     {"include a.conf\n", "a.conf:1: too many files include each other\n"},
     {"tls.key = /k\n", "a.conf:1: tls.certificate and tls.key are given together or not at all\n"},
+    {"smtp.privacy = no_vrfy no_expm\n",
+     "a.conf:1: smtp.privacy = \"no_vrfy no_expm\": not all of them are among the choices: "
+     "need_mail_helo|need_vrfy_helo|need_expn_helo|no_vrfy|no_expn|no_etrn|no_receipts|no_body_"
+     "return|no_actual_recipient|rest\n"},
+    {"smtp.queue_load = 8 per cpu\n",
+     "a.conf:1: smtp.queue_load = \"8 per cpu\": expected a number, or N per processor\n"},
+    {"milter {\n}\n", "a.conf:1: a milter needs a name: milter NAME {\n"},
+    {"milter m {\n}\n", "a.conf:1: milter m needs a socket\n"},
+    {"smtp.milters = m\n", "a.conf:1: there is no milter \"m\"\n"},
+    {"dnsbl a {\n}\ndnsbl a {\n}\n", "a.conf:3: this dnsbl is set already at a.conf:1\n"},
+    {"dnsbl a {\nreply = 250 welcome\n}\n", "a.conf:1: reply begins with a code from 400 to 599\n"},
+    {"policy.reject_reply = no\n",
+     "a.conf:1: policy.reject_reply begins with a code from 400 to 599\n"},
     {"imap.separator = ab\n", "a.conf:1: imap.separator is one printable character, and none of % "
                               "* \" \\ & ~\n"},
 };
@@ -261,6 +305,7 @@ Suite *config_native_suite(void)
     TCase *t = tcase_create("native");
     tcase_add_test(t, an_empty_file_is_a_whole_server);
     tcase_add_test(t, every_kind_of_value_is_read);
+    tcase_add_test(t, named_sections_flags_and_loads_are_read);
     tcase_add_loop_test(t, a_mistake_is_named_with_its_line, 0, sizeof mistakes / sizeof *mistakes);
     tcase_add_test(t, all_mistakes_of_a_file_are_named_in_one_run);
     tcase_add_test(t, an_include_stands_beside_the_file_that_names_it);
