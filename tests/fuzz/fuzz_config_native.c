@@ -42,9 +42,9 @@ static lmail_status gather(void *ctx, lmail_str piece)
     return LMAIL_OK;
 }
 
-static lmail_status load(lmail_str text, lmail_str original, lmail_config **out)
+static lmail_status load(lmail_str main_file, lmail_str original, lmail_config **out)
 {
-    files f = {text, original};
+    files f = {main_file, original};
     lmail_config_io io = LMAIL_CONFIG_IO_INIT;
     io.ctx = &f;
     io.open = open_file;
