@@ -424,10 +424,10 @@ typedef struct lmail_imap_octets_event {
     void *mailbox;
     lmail_uid uid;
     uint64_t offset;
-    uint64_t length; /* at most this many, at least 1 wanted */
+    uint64_t want; /* at most so many, at least 1 */
 } lmail_imap_octets_event;
 
-/*   octets   1..length octets from offset on; they stay where they are until on_released(ticket).
+/*   octets   1..want octets from offset on; they stay where they are until on_released(ticket).
  *            None with success: the message ends before offset. NO: the message cannot be read;
  *            when octets of it are promised to the client already, the session ends */
 typedef struct lmail_imap_octets_answer {
@@ -621,14 +621,8 @@ typedef struct lmail_imap_id_field {
 typedef struct lmail_imap_server_handler {
     size_t size;
 
-    /* The result of a question is no longer wanted; its answer is still owed. NULL: not told. */
-    void (*on_cancel)(lmail_imap_server *s, void *user, lmail_ticket t);
-    /* Octets of an answer to on_octets are not needed any more. NULL: not told. */
-    void (*on_released)(lmail_imap_server *s, void *user, lmail_ticket t);
-    lmail_trace_fn *on_trace;
-
     /* The three of libmail/sasl.h. Cleartext mechanisms (PLAIN, LOGIN) are left out by the session
-     * where config.plaintext forbids them. auth_mechanisms or on_auth NULL: no AUTHENTICATE. */
+     * without LMAIL_IMAP_CLEARTEXT and TLS. auth_mechanisms or on_auth NULL: no AUTHENTICATE. */
     lmail_str (*auth_mechanisms)(const lmail_imap_server *s, void *user);
     lmail_status (*on_auth)(lmail_imap_server *s, void *user, lmail_ticket t,
                             const lmail_auth_event *ev, lmail_auth_answer *answer);
@@ -703,67 +697,86 @@ typedef struct lmail_imap_server_handler {
     void (*on_id)(lmail_imap_server *s, void *user, const lmail_imap_id_field *fields,
                   size_t count);
     void (*on_logout)(lmail_imap_server *s, void *user);
+
+    /* Octets of an answer to on_octets are not needed any more. NULL: not told. */
+    void (*on_released)(lmail_imap_server *s, void *user, lmail_ticket t);
+    /* The result of a question is no longer wanted; its answer is still owed. NULL: not told. */
+    void (*on_cancel)(lmail_imap_server *s, void *user, lmail_ticket t);
+    lmail_trace_fn *on_trace;
 } lmail_imap_server_handler;
 
-/* Zero the struct and set its size: every callback has its default. */
-LMAIL_API void lmail_imap_server_handler_init(lmail_imap_server_handler *h);
+#define LMAIL_IMAP_SERVER_HANDLER_INIT                                                             \
+    {                                                                                              \
+        sizeof(lmail_imap_server_handler), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,    \
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                                         \
+    }
+LMAIL_API void lmail_imap_server_handler_init(lmail_imap_server_handler *handler);
 
 /* ---- Configuration --------------------------------------------------------------------------- */
 
-/* Capabilities that can be switched off. The session announces those that are on, fit the present
- * state and have the callbacks they need. */
+/* lmail_imap_server_config.flags_on, .flags_off. Capabilities are announced when they are on, fit
+ * the present state and have the callbacks they need. */
 enum {
-    LMAIL_IMAP_CAP_LITERAL_PLUS = 1,   /* RFC 7888 */
-    LMAIL_IMAP_CAP_SASL_IR = 2,        /* RFC 4959 */
-    LMAIL_IMAP_CAP_IDLE = 4,           /* RFC 2177 */
-    LMAIL_IMAP_CAP_UIDPLUS = 8,        /* RFC 4315 */
-    LMAIL_IMAP_CAP_NAMESPACE = 16,     /* RFC 2342 */
-    LMAIL_IMAP_CAP_ID = 32,            /* RFC 2971 */
-    LMAIL_IMAP_CAP_UNSELECT = 64,      /* RFC 3691 */
-    LMAIL_IMAP_CAP_ENABLE = 128,       /* RFC 5161 */
-    LMAIL_IMAP_CAP_MOVE = 256,         /* RFC 6851 */
-    LMAIL_IMAP_CAP_CHILDREN = 512,     /* RFC 3348 */
-    LMAIL_IMAP_CAP_SPECIAL_USE = 1024, /* RFC 6154 */
-    LMAIL_IMAP_CAP_STARTTLS = 2048,
-    /* RFC 6154: on_create honours special_use or says NO [USEATTR]. */
-    LMAIL_IMAP_CAP_CREATE_SPECIAL_USE = 4096
+    LMAIL_IMAP_LITERAL_PLUS = 1,          /* RFC 7888 */
+    LMAIL_IMAP_SASL_IR = 2,               /* RFC 4959 */
+    LMAIL_IMAP_IDLE = 4,                  /* RFC 2177 */
+    LMAIL_IMAP_UIDPLUS = 8,               /* RFC 4315 */
+    LMAIL_IMAP_NAMESPACE = 16,            /* RFC 2342 */
+    LMAIL_IMAP_ID = 32,                   /* RFC 2971 */
+    LMAIL_IMAP_UNSELECT = 64,             /* RFC 3691 */
+    LMAIL_IMAP_ENABLE = 128,              /* RFC 5161 */
+    LMAIL_IMAP_MOVE = 256,                /* RFC 6851 */
+    LMAIL_IMAP_CHILDREN = 512,            /* RFC 3348 */
+    LMAIL_IMAP_SPECIAL_USE = 1024,        /* RFC 6154 */
+    LMAIL_IMAP_STARTTLS = 2048,           /* the host can do TLS */
+    LMAIL_IMAP_CREATE_SPECIAL_USE = 4096, /* RFC 6154: on_create honours special_use or says NO
+                                           * [USEATTR] */
+    LMAIL_IMAP_CLEARTEXT = 1 << 16,    /* LOGIN, and the mechanisms PLAIN and LOGIN, without TLS */
+    LMAIL_IMAP_TRACE_SECRETS = 1 << 17 /* passwords are shown to on_trace */
 };
-#define LMAIL_IMAP_CAPS_ALL (~(uint64_t)0)
 
-/* 0 or empty means the default in [brackets]; but capabilities are those that are set:
- * lmail_imap_server_config_init sets them all. */
+#define LMAIL_IMAP_FLAGS_DEFAULT                                                                   \
+    (LMAIL_IMAP_LITERAL_PLUS | LMAIL_IMAP_SASL_IR | LMAIL_IMAP_IDLE | LMAIL_IMAP_UIDPLUS |         \
+     LMAIL_IMAP_NAMESPACE | LMAIL_IMAP_ID | LMAIL_IMAP_UNSELECT | LMAIL_IMAP_ENABLE |              \
+     LMAIL_IMAP_MOVE | LMAIL_IMAP_CHILDREN | LMAIL_IMAP_SPECIAL_USE)
+
+/* 0 or empty means the default in [brackets]. Flags that are set in both members hold. */
 typedef struct lmail_imap_server_config {
     size_t size;
-    lmail_alloc alloc; /* for the setup and its sessions; zeroed: the C library's */
-    lmail_env env;     /* `random`, `nfc` and the charset functions are used if given; copied */
+    lmail_alloc alloc;    /* for the setup and its sessions; zeroed: the C library's */
+    const lmail_env *env; /* nfc and the charset functions; copied [none] */
+    uint64_t flags_on;    /* LMAIL_IMAP_* that hold beside LMAIL_IMAP_FLAGS_DEFAULT */
+    uint64_t flags_off;   /* and those of it that do not */
 
     lmail_str greeting;            /* text of "* OK" ["IMAP server ready"] */
     char separator;                /* between levels of hierarchy ['/'] */
-    uint64_t capabilities;         /* LMAIL_IMAP_CAP_* */
-    unsigned plaintext;            /* not 0: LOGIN and the mechanisms PLAIN and LOGIN without TLS */
-    unsigned trace_secrets;        /* not 0: passwords are shown in the trace */
     const lmail_imap_id_field *id; /* what ID answers; copied [NIL] */
     size_t id_count;
 
+    /* Limits. UINT32_MAX of a count and LMAIL_NEVER of a time: none. */
     size_t max_line;            /* octets of a command without its literals [65536] */
     size_t max_literal;         /* octets of one literal that is not a message [65536] */
     uint64_t max_append;        /* octets of a message in APPEND [52428800] */
     size_t max_name;            /* octets of a mailbox name, on the wire and decoded [1000] */
     size_t command_memory;      /* octets of one command with its literals [262144] */
     size_t question_memory;     /* octets of one event [262144] */
-    size_t out_mark;            /* octets unsent at which nothing more is asked or read [65536] */
     size_t view_memory;         /* octets for the UIDs of the selected mailbox [67108864] */
-    unsigned max_pending;       /* tickets out, cancelled ones included [16] */
-    unsigned max_bad_commands;  /* BAD answers in a row before BYE [20] */
-    unsigned max_auth_failures; /* failed LOGIN and AUTHENTICATE before BYE [5] */
+    uint32_t max_bad_commands;  /* so many BAD answers in a row end the session [20] */
+    uint32_t max_auth_failures; /* so many failed LOGIN and AUTHENTICATE do [5] */
+    uint32_t max_pending;       /* tickets out, cancelled ones included [16] */
+    size_t out_mark;            /* octets unsent at which nothing more is asked or read [65536] */
     lmail_msec login_timeout;   /* from the greeting until the client is in [180000] */
-    lmail_msec idle_timeout;    /* milliseconds without a command, IDLE included; RFC 3501 §5.4: 30
-                                 * minutes at least [1800000] */
-    lmail_msec keepalive;       /* in IDLE, "* OK Still here" after this long silence; LMAIL_NEVER:
-                                 * off [120000] */
+    lmail_msec idle_timeout;    /* without a command, IDLE included; RFC 3501 §5.4: 30 minutes at
+                                 * least [1800000] */
+    lmail_msec keepalive;       /* in IDLE, "* OK Still here" after this long silence [120000] */
 } lmail_imap_server_config;
 
-/* Zero the struct, set its size and switch every capability on. */
+#define LMAIL_IMAP_SERVER_CONFIG_INIT                                                              \
+    {                                                                                              \
+        sizeof(lmail_imap_server_config), {NULL, NULL}, NULL, 0, 0, {NULL, 0}, 0, NULL, 0, 0, 0,   \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                                     \
+    }
 LMAIL_API void lmail_imap_server_config_init(lmail_imap_server_config *config);
 
 /* Make the immutable setup that any number of sessions share, also on different threads. It copies
@@ -882,6 +895,8 @@ LMAIL_API uint32_t lmail_imap_server_messages(const lmail_imap_server *s);
 LMAIL_API int lmail_imap_server_idling(const lmail_imap_server *s);
 /* TLS facts, or NULL without TLS. */
 LMAIL_API const lmail_tls_facts *lmail_imap_server_tls(const lmail_imap_server *s);
+/* The `user` of lmail_imap_server_new. */
+LMAIL_API void *lmail_imap_server_user(const lmail_imap_server *s);
 /* The name of the running command as the table has it ("UID FETCH" is "FETCH"), or empty. */
 LMAIL_API lmail_str lmail_imap_server_command(const lmail_imap_server *s);
 

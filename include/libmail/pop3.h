@@ -111,21 +111,22 @@ typedef struct lmail_pop3_language {
 
 /* ---- Configuration --------------------------------------------------------------------------- */
 
-/* lmail_pop3_server_config.flags */
+/* lmail_pop3_server_config.flags_on, .flags_off */
 enum {
-    LMAIL_POP3_STLS = 1,       /* offer STLS: the host can do TLS */
-    LMAIL_POP3_CLEARTEXT = 2,  /* USER and PASS without TLS */
-    LMAIL_POP3_NO_TOP = 4,     /* no TOP */
-    LMAIL_POP3_NO_UIDL = 8,    /* no UIDL */
-    LMAIL_POP3_NO_UTF8 = 16,   /* no UTF8 command */
-    LMAIL_POP3_NO_LANG = 32,   /* no LANG command */
+    LMAIL_POP3_TOP = 1,
+    LMAIL_POP3_UIDL = 2, /* needs on_uidl */
+    LMAIL_POP3_UTF8 = 4,
+    LMAIL_POP3_LANG = 8,
+    LMAIL_POP3_STLS = 16,      /* the host can do TLS */
+    LMAIL_POP3_CLEARTEXT = 32, /* USER and PASS without TLS */
     LMAIL_POP3_UTF8_USER = 64, /* UTF-8 in names and passwords (RFC 6856 §2.2); the host prepares
                                 * them (SASLprep) */
-    LMAIL_POP3_DELETE_READ = 128, /* what RETR sent whole counts as deleted at QUIT (RFC 2449 §6.7,
-                                   * EXPIRE 0) */
-    LMAIL_POP3_AUTH_LIST = 256,   /* tolerance: AUTH without arguments lists the mechanisms, for
-                                   * clients older than CAPA */
-    LMAIL_POP3_TRACE_SECRETS = 512 /* show passwords to on_trace */
+    LMAIL_POP3_DELETE_READ = 128,   /* what RETR sent whole counts as deleted at QUIT (RFC 2449
+                                     * §6.7, EXPIRE 0) */
+    LMAIL_POP3_AUTH_LIST = 256,     /* tolerance: AUTH without arguments lists the mechanisms, for
+                                     * clients older than CAPA */
+    LMAIL_POP3_TRACE_SECRETS = 512, /* passwords are shown to on_trace */
+    LMAIL_POP3_FLAGS_DEFAULT = LMAIL_POP3_TOP | LMAIL_POP3_UIDL | LMAIL_POP3_UTF8 | LMAIL_POP3_LANG
 };
 
 typedef enum lmail_pop3_expire {
@@ -134,12 +135,13 @@ typedef enum lmail_pop3_expire {
     LMAIL_POP3_EXPIRE_DAYS
 } lmail_pop3_expire;
 
-/* 0 or empty means the default in [brackets]. */
+/* 0 or empty means the default in [brackets]. Flags that are set in both members hold. */
 typedef struct lmail_pop3_server_config {
     size_t size;
-    unsigned flags;
     lmail_alloc alloc;        /* for the setup and its sessions; zeroed: the C library's */
-    const lmail_env *env;     /* random and wall_clock for APOP's timestamp; copied */
+    const lmail_env *env;     /* random and wall_clock for APOP's timestamp; copied [none] */
+    uint32_t flags_on;        /* LMAIL_POP3_* that hold beside LMAIL_POP3_FLAGS_DEFAULT */
+    uint32_t flags_off;       /* and those of it that do not */
     lmail_str host_name;      /* in APOP's timestamp and %h ["localhost"] */
     lmail_str implementation; /* IMPLEMENTATION in CAPA; one token or more [not announced] */
     /* The first is in force at first and for "LANG *"; its texts must be ASCII [English with the
@@ -154,18 +156,24 @@ typedef struct lmail_pop3_server_config {
     uint32_t expire_days;
     unsigned expire_differs;
 
+    /* Limits. UINT32_MAX of a count and LMAIL_NEVER of a time: none. */
     size_t max_line;            /* octets in a command line, CRLF too; at least 255 [1024] */
     size_t max_auth_line;       /* octets in a SASL response line [12290] */
-    unsigned max_errors;        /* refused commands in a session, then it closes [25] */
-    unsigned max_auth_failures; /* failed logins, then it closes [3] */
     uint32_t max_messages;      /* the rest of a larger maildrop is not shown [1000000] */
+    uint32_t max_bad_commands;  /* so many refused commands end the session [25] */
+    uint32_t max_auth_failures; /* so many failed logins do [3] */
     size_t out_mark;            /* octets unsent at which nothing more is written [65536] */
-    size_t octets_want;         /* largest want of on_octets [262144] */
-    lmail_msec idle_timeout;    /* milliseconds without a command or progress; RFC 1939 §3: 10
-                                 * minutes at least [600000] */
+    size_t max_want;            /* largest want of on_octets [262144] */
     lmail_msec login_timeout;   /* from the greeting until the client is in [600000] */
+    lmail_msec idle_timeout;    /* without a command or progress; RFC 1939 §3: 10 minutes at least
+                                 * [600000] */
 } lmail_pop3_server_config;
 
+#define LMAIL_POP3_SERVER_CONFIG_INIT                                                              \
+    {                                                                                              \
+        sizeof(lmail_pop3_server_config), {NULL, NULL}, NULL, 0, 0, {NULL, 0}, {NULL, 0}, NULL, 0, \
+            0, 0, LMAIL_POP3_EXPIRE_UNSAID, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                        \
+    }
 LMAIL_API void lmail_pop3_server_config_init(lmail_pop3_server_config *config);
 
 /* ---- Questions and answers ------------------------------------------------------------------- */
@@ -193,8 +201,9 @@ typedef struct lmail_pop3_connect_answer {
     size_t size;
     lmail_pop3_failure failure; /* not DONE: -ERR and the end */
     lmail_str text;             /* of the refusal, or of the greeting (then without "<") */
-    unsigned cleartext;         /* not 0: USER and PASS without TLS for this client, as when it is
-                                 * on this machine */
+    uint32_t flags_on;          /* LMAIL_POP3_* that hold for this session beside the config's:
+                                 * CLEARTEXT, when the client is on this machine */
+    uint32_t flags_off;         /* and those that do not */
 } lmail_pop3_connect_answer;
 
 /* USER and PASS. Wiped when the ticket is home. */
@@ -262,8 +271,8 @@ typedef struct lmail_pop3_octets_answer {
     lmail_pop3_failure failure; /* behind offset 0 the connection is closed: the client sees it
                                  * cut */
     lmail_str text;
-    lmail_str data; /* 0..want octets, not copied: valid until on_released(t) */
-    unsigned end;   /* not 0: nothing follows; implied when no octet came or the size is reached */
+    lmail_str octets; /* 0..want of them, not copied: valid until on_released(t) */
+    unsigned end; /* not 0: nothing follows; implied when no octet came or the size is reached */
 } lmail_pop3_octets_answer;
 
 typedef struct lmail_pop3_range {
@@ -315,7 +324,7 @@ typedef struct lmail_pop3_server_handler {
     lmail_status (*on_octets)(lmail_pop3_server *s, void *user, lmail_ticket t,
                               const lmail_pop3_octets_event *ev, lmail_pop3_octets_answer *answer);
     /* The octets answered to this ticket are no longer looked at. Called once for each answer of OK
-     * to on_octets that had data, perhaps before the answering call returns, at the latest inside
+     * to on_octets that had any, perhaps before the answering call returns, at the latest inside
      * free. */
     void (*on_released)(lmail_pop3_server *s, void *user, lmail_ticket t);
     /* NULL: DELE is refused (WRONG_STATE). */
@@ -327,6 +336,11 @@ typedef struct lmail_pop3_server_handler {
     lmail_trace_fn *on_trace;
 } lmail_pop3_server_handler;
 
+#define LMAIL_POP3_SERVER_HANDLER_INIT                                                             \
+    {                                                                                              \
+        sizeof(lmail_pop3_server_handler), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
+            NULL, NULL, NULL, NULL                                                                 \
+    }
 LMAIL_API void lmail_pop3_server_handler_init(lmail_pop3_server_handler *handler);
 
 /* ---- Life ------------------------------------------------------------------------------------ */
@@ -371,9 +385,9 @@ LMAIL_API lmail_status lmail_pop3_server_stop(lmail_pop3_server *s, lmail_msec n
 /* ---- Answers --------------------------------------------------------------------------------- */
 
 /* Late answers: hand a ticket back, exactly once, cancelled or not. Slices in the answer are
- * borrowed for the call, but for lmail_pop3_octets_answer.data. From a callback: no.
+ * borrowed for the call, but for lmail_pop3_octets_answer.octets. From a callback: no.
  * Returns: OK, ERR_STALE (cancelled or answered before, or unknown: harmless, the event is
- * released; data is not taken and on_released does not follow), ERR_ARG (another kind of question,
+ * released; octets are not taken and on_released does not follow), ERR_ARG (another kind of question,
  * or an answer that breaks a rule above: the ticket is still out), ERR_SIZE, ERR_NOMEM (the session
  * is over), ERR_REENTRANT. */
 LMAIL_API lmail_status lmail_pop3_server_answer_connect(lmail_pop3_server *s, lmail_ticket t,
@@ -399,16 +413,16 @@ LMAIL_API lmail_status lmail_pop3_server_answer_update(lmail_pop3_server *s, lma
 /* ---- Looking at a session -------------------------------------------------------------------- */
 
 typedef enum lmail_pop3_state {
-    LMAIL_POP3_GREETING = 0,  /* on_connect is out */
-    LMAIL_POP3_AUTHORIZATION, /* RFC 1939 §4 */
-    LMAIL_POP3_OPENING,       /* authenticated; the maildrop is being opened */
-    LMAIL_POP3_TRANSACTION,   /* RFC 1939 §5 */
-    LMAIL_POP3_UPDATE,        /* RFC 1939 §6 */
-    LMAIL_POP3_ENDED
+    LMAIL_POP3_STATE_GREETING = 0,  /* on_connect is out */
+    LMAIL_POP3_STATE_AUTHORIZATION, /* RFC 1939 §4 */
+    LMAIL_POP3_STATE_OPENING,       /* authenticated; the maildrop is being opened */
+    LMAIL_POP3_STATE_TRANSACTION,   /* RFC 1939 §5 */
+    LMAIL_POP3_STATE_UPDATE,        /* RFC 1939 §6 */
+    LMAIL_POP3_STATE_ENDED
 } lmail_pop3_state;
 
 /* For a log line at the end. */
-typedef struct lmail_pop3_totals {
+typedef struct lmail_pop3_counters {
     uint32_t messages; /* in the maildrop */
     uint64_t octets;
     uint32_t deleted;   /* marked, not necessarily removed */
@@ -416,11 +430,11 @@ typedef struct lmail_pop3_totals {
     uint64_t retrieved_octets;
     uint32_t topped; /* TOP answered */
     uint64_t topped_octets;
-} lmail_pop3_totals;
+} lmail_pop3_counters;
 
 /* All of these are allowed in callbacks. */
 LMAIL_API lmail_pop3_state lmail_pop3_server_state(const lmail_pop3_server *s);
-LMAIL_API void lmail_pop3_server_totals(const lmail_pop3_server *s, lmail_pop3_totals *totals);
+LMAIL_API void lmail_pop3_server_counters(const lmail_pop3_server *s, lmail_pop3_counters *out);
 /* Who logged in; empty before. Valid until free. */
 LMAIL_API lmail_str lmail_pop3_server_identity(const lmail_pop3_server *s);
 /* NULL without TLS. Valid until free. */

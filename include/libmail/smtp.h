@@ -178,7 +178,7 @@ LMAIL_API lmail_status lmail_smtp_reply_default(lmail_smtp_reply_id id, lmail_sm
 
 /* ---- Configuration --------------------------------------------------------------------------- */
 
-/* lmail_smtp_server_config.flags */
+/* lmail_smtp_server_config.flags_on, .flags_off */
 enum {
     /* What is spoken and offered. */
     LMAIL_SMTP_LMTP = 1 << 0,       /* LHLO in place of HELO and EHLO, one reply a recipient */
@@ -210,51 +210,49 @@ enum {
     LMAIL_SMTP_ALLOW_TRAILING_DOT = 1 << 25, /* <a@b.>; the dot is dropped */
 
     /* How limits count: a line end is one octet, for max_message and max_header. */
-    LMAIL_SMTP_COUNT_LF = 1 << 28
+    LMAIL_SMTP_COUNT_LF = 1 << 28,
+
+    LMAIL_SMTP_TRACE_SECRETS = 1 << 29 /* octets of AUTH exchanges are shown to on_trace */
 };
 
 #define LMAIL_SMTP_FLAGS_DEFAULT                                                                   \
     (LMAIL_SMTP_PIPELINING | LMAIL_SMTP_SIZE | LMAIL_SMTP_8BITMIME | LMAIL_SMTP_ENHANCED |         \
      LMAIL_SMTP_CHUNKING | LMAIL_SMTP_SMTPUTF8 | LMAIL_SMTP_DSN | LMAIL_SMTP_NEED_HELO_FIRST)
 
-/* What _INIT and _init set stands in [brackets]. */
+/* 0 or empty means the default in [brackets]. Flags that are set in both members hold. */
 typedef struct lmail_smtp_server_config {
     size_t size;
     lmail_alloc alloc;   /* for the setup and its sessions; zeroed: the C library's */
+    uint32_t flags_on;   /* LMAIL_SMTP_* that hold beside LMAIL_SMTP_FLAGS_DEFAULT */
+    uint32_t flags_off;  /* and those of it that do not */
     lmail_str host_name; /* %H; required */
-    uint32_t flags;      /* LMAIL_SMTP_* [LMAIL_SMTP_FLAGS_DEFAULT] */
-
-    /* Limits. Times are milliseconds. */
-    uint32_t max_line;          /* octets of a command line, CRLF too; 512 or more [2048]. A line of
-                                 * an AUTH exchange may have 12290 */
-    uint32_t max_path;          /* octets of <path> with brackets; RFC 5321 §4.5.3.1.3 [256] */
-    uint32_t max_local_part;    /* octets; RFC 5321 §4.5.3.1.1 [64] */
-    uint32_t max_parameters;    /* of one MAIL or RCPT [16] */
-    uint32_t max_recipients;    /* accepted in one transaction; more get TOO_MANY_RCPTS; 0: no
-                                 * limit [1000] */
-    uint64_t max_message;       /* octets; in SIZE, and while receiving; 0: no limit [52428800] */
-    uint64_t max_header;        /* octets up to and with the blank line; 0: no limit [262144] */
-    uint32_t max_bad_commands;  /* the next one gets BAD_COMMANDS; 0: no limit [25] */
-    uint32_t max_auth_failures; /* so many end the session with AUTH_TOO_MANY; 0: no limit [6] */
-    uint32_t max_pending;       /* tickets out, cancelled ones included [16] */
-    uint32_t out_mark;          /* octets unsent at which input rests: bounds what a pipeline
-                                 * costs [16384] */
-    uint32_t command_timeout;   /* for a command; RFC 5321 §4.5.3.2.7: 5 minutes or more; 0: never
-                                 * [300000] */
-    uint32_t data_timeout;      /* between two pieces of a message; 0: never [300000] */
 
     const lmail_smtp_reply_text *replies; /* in the host's words; copied */
     size_t reply_count;
 
-    lmail_trace_fn *on_trace; /* `user` is the session's */
-    unsigned trace_secrets;   /* not 0: octets of AUTH exchanges are shown in the trace */
+    /* Limits. The largest number of a count, of max_message and max_header, and LMAIL_NEVER of a
+     * time: none. */
+    size_t max_line;            /* octets of a command line, CRLF too; 512 to 1048576 [2048]. A line
+                                 * of an AUTH exchange may have 12290 */
+    size_t max_path;            /* octets of <path> with brackets; RFC 5321 §4.5.3.1.3 [256] */
+    size_t max_local_part;      /* octets; RFC 5321 §4.5.3.1.1 [64] */
+    uint32_t max_parameters;    /* of one MAIL or RCPT [16] */
+    uint32_t max_recipients;    /* accepted in one transaction; more get TOO_MANY_RCPTS [1000] */
+    uint64_t max_message;       /* octets; in SIZE, and while receiving [52428800] */
+    uint64_t max_header;        /* octets up to and with the blank line [262144] */
+    uint32_t max_bad_commands;  /* the next one gets BAD_COMMANDS [25] */
+    uint32_t max_auth_failures; /* so many end the session with AUTH_TOO_MANY [6] */
+    uint32_t max_pending;       /* tickets out, cancelled ones included [16] */
+    size_t out_mark;            /* octets unsent at which input rests: bounds what a pipeline
+                                 * costs [16384] */
+    lmail_msec command_timeout; /* for a command; RFC 5321 §4.5.3.2.7: 5 minutes or more [300000] */
+    lmail_msec data_timeout;    /* between two pieces of a message [300000] */
 } lmail_smtp_server_config;
 
 #define LMAIL_SMTP_SERVER_CONFIG_INIT                                                              \
     {                                                                                              \
-        sizeof(lmail_smtp_server_config), {NULL, NULL}, {NULL, 0}, LMAIL_SMTP_FLAGS_DEFAULT, 2048, \
-            256, 64, 16, 1000, 52428800, 262144, 25, 6, 16, 16384, 300000, 300000, NULL, 0, NULL,  \
-            0                                                                                      \
+        sizeof(lmail_smtp_server_config), {NULL, NULL}, 0, 0, {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0,   \
+            0, 0, 0, 0, 0, 0, 0, 0                                                                 \
     }
 LMAIL_API void lmail_smtp_server_config_init(lmail_smtp_server_config *config);
 
@@ -308,8 +306,8 @@ typedef struct lmail_smtp_connect_answer {
     lmail_smtp_connect_kind kind;
     lmail_smtp_reply banner; /* ACCEPT, REFUSE: code 0 means GREETING */
     lmail_smtp_reply reply;  /* REFUSE, CLOSE: code 0 means REFUSED. Further lines are not kept */
-    uint32_t flags_off;      /* LMAIL_SMTP_* offers and demands that do not hold for this session */
-    uint32_t flags_on;       /* and those that do */
+    uint32_t flags_on;       /* LMAIL_SMTP_* that hold for this session beside the config's */
+    uint32_t flags_off;      /* and those that do not */
 } lmail_smtp_connect_answer;
 
 #define LMAIL_SMTP_CONNECT_ANSWER_INIT                                                             \
@@ -471,12 +469,13 @@ typedef struct lmail_smtp_server_handler {
      * more (the ticket still has to be handed back). */
     void (*on_abandon)(lmail_smtp_server *s, void *user, lmail_smtp_abandon why);
     void (*on_cancel)(lmail_smtp_server *s, void *user, lmail_ticket t);
+    lmail_trace_fn *on_trace;
 } lmail_smtp_server_handler;
 
 #define LMAIL_SMTP_SERVER_HANDLER_INIT                                                             \
     {                                                                                              \
         sizeof(lmail_smtp_server_handler), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                                   \
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                             \
     }
 LMAIL_API void lmail_smtp_server_handler_init(lmail_smtp_server_handler *handler);
 

@@ -46,6 +46,23 @@ void lmi_arena_wipe(lmi_arena *a);  /* overwrites what the pieces hold */
 void lmi_arena_reset(lmi_arena *a); /* keeps the first chunk for the next use */
 void lmi_arena_done(lmi_arena *a);  /* gives all back; the arena stays usable */
 
+/* ---- What the host fills ----------------------------------------------------------------------- */
+
+/* The host's struct, which starts with `size_t size`, into *known: what an older host's lacks
+ * becomes zero, the rest is copied, size is known_size. OK, or ERR_SIZE: it is larger than this
+ * library knows, or too small to hold its size. */
+lmail_status lmi_struct_take(void *known, size_t known_size, const void *given);
+
+/* Zero means the default. */
+#define LMI_DEFAULT(member, value)                                                                 \
+    do {                                                                                           \
+        if (!(member))                                                                             \
+            (member) = (value);                                                                    \
+    } while (0)
+
+/* now + wait, LMAIL_NEVER when that is more. */
+lmail_msec lmi_later(lmail_msec now, lmail_msec wait);
+
 /* ---- Slices ---------------------------------------------------------------------------------- */
 
 lmail_str lmi_str_sub(lmail_str s, size_t from, size_t len); /* clipped to s */

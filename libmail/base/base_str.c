@@ -1,4 +1,4 @@
-/* base_str.c - slices, numbers, and sums that cannot overflow.
+/* base_str.c - slices, numbers, sums that cannot overflow, and structs that the host fills.
  *
  * ASCII only and independent of any locale: RFC 5321 §2.4 and RFC 9051 §9 compare keywords so. */
 #include "base/base_internal.h"
@@ -124,6 +124,23 @@ lmail_status lmail_size_mul(size_t a, size_t b, size_t *out)
         return LMAIL_ERR_LIMIT;
     }
     *out = a * b;
+    return LMAIL_OK;
+}
+
+lmail_msec lmi_later(lmail_msec now, lmail_msec wait)
+{
+    return wait > LMAIL_NEVER - now ? LMAIL_NEVER : now + wait;
+}
+
+lmail_status lmi_struct_take(void *known, size_t known_size, const void *given)
+{
+    size_t size;
+    memcpy(&size, given, sizeof size);
+    if (size > known_size || size < sizeof size)
+        return LMAIL_ERR_SIZE;
+    memset(known, 0, known_size);
+    memcpy(known, given, size);
+    memcpy(known, &known_size, sizeof known_size);
     return LMAIL_OK;
 }
 

@@ -33,27 +33,26 @@ static const struct {
     lmail_str word;
     int (*needs)(const lmail_imap_server_handler *h);
 } words[] = {
-    {LMAIL_IMAP_CAP_LITERAL_PLUS, {" LITERAL+", 9}, NULL},
-    {LMAIL_IMAP_CAP_ID, {" ID", 3}, NULL},
-    {LMAIL_IMAP_CAP_ENABLE, {" ENABLE", 7}, NULL},
-    {LMAIL_IMAP_CAP_IDLE, {" IDLE", 5}, NULL},
-    {LMAIL_IMAP_CAP_NAMESPACE, {" NAMESPACE", 10}, NULL},
-    {LMAIL_IMAP_CAP_UNSELECT, {" UNSELECT", 9}, NULL},
-    {LMAIL_IMAP_CAP_UIDPLUS, {" UIDPLUS", 8}, has_expunge},
-    {LMAIL_IMAP_CAP_MOVE, {" MOVE", 5}, has_copy},
-    {LMAIL_IMAP_CAP_CHILDREN, {" CHILDREN", 9}, has_list},
-    {LMAIL_IMAP_CAP_SPECIAL_USE, {" SPECIAL-USE", 12}, has_list},
-    {LMAIL_IMAP_CAP_CREATE_SPECIAL_USE, {" CREATE-SPECIAL-USE", 19}, has_create},
+    {LMAIL_IMAP_LITERAL_PLUS, {" LITERAL+", 9}, NULL},
+    {LMAIL_IMAP_ID, {" ID", 3}, NULL},
+    {LMAIL_IMAP_ENABLE, {" ENABLE", 7}, NULL},
+    {LMAIL_IMAP_IDLE, {" IDLE", 5}, NULL},
+    {LMAIL_IMAP_NAMESPACE, {" NAMESPACE", 10}, NULL},
+    {LMAIL_IMAP_UNSELECT, {" UNSELECT", 9}, NULL},
+    {LMAIL_IMAP_UIDPLUS, {" UIDPLUS", 8}, has_expunge},
+    {LMAIL_IMAP_MOVE, {" MOVE", 5}, has_copy},
+    {LMAIL_IMAP_CHILDREN, {" CHILDREN", 9}, has_list},
+    {LMAIL_IMAP_SPECIAL_USE, {" SPECIAL-USE", 12}, has_list},
+    {LMAIL_IMAP_CREATE_SPECIAL_USE, {" CREATE-SPECIAL-USE", 19}, has_create},
 };
 
 static void put_before_login(lmi_imap *s)
 {
-    const lmail_imap_server_config *c = lmi_imap_config(s);
-    if (c->capabilities & LMAIL_IMAP_CAP_STARTTLS && !s->base.tls_active)
+    if (lmi_imap_has(s, LMAIL_IMAP_STARTTLS) && !s->base.tls_active)
         lmi_imap_put(s, LMAIL_STR(" STARTTLS"));
-    if (!lmi_imap_plaintext_ok(s) || !lmi_imap_handler(s)->on_login)
+    if (!lmi_imap_cleartext_ok(s) || !lmi_imap_handler(s)->on_login)
         lmi_imap_put(s, LMAIL_STR(" LOGINDISABLED"));
-    if (c->capabilities & LMAIL_IMAP_CAP_SASL_IR)
+    if (lmi_imap_has(s, LMAIL_IMAP_SASL_IR))
         lmi_imap_put(s, LMAIL_STR(" SASL-IR"));
     char list[512];
     lmail_str names = lmi_imap_mechanisms(s, list, sizeof list);
@@ -69,7 +68,7 @@ void lmi_imap_put_capabilities(lmi_imap *s)
 {
     lmi_imap_put(s, LMAIL_STR("IMAP4rev1"));
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (lmi_imap_config(s)->capabilities & words[i].cap &&
+        if (lmi_imap_has(s, words[i].cap) &&
             (!words[i].needs || words[i].needs(lmi_imap_handler(s))))
             lmi_imap_put(s, words[i].word);
     if (s->state == LMAIL_IMAP_STATE_NOT_AUTHENTICATED)

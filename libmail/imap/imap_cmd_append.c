@@ -100,7 +100,7 @@ static void put_appenduid(lmi_imap *s)
 static lmail_status committed(lmi_imap *s, const void *answer, const lmail_imap_result *r)
 {
     const lmail_imap_append_answer *a = answer;
-    if (!r->no && a->uids.count && lmi_imap_config(s)->capabilities & LMAIL_IMAP_CAP_UIDPLUS) {
+    if (!r->no && a->uids.count && lmi_imap_has(s, LMAIL_IMAP_UIDPLUS)) {
         lmi_set_clear(&s->mbox.arg);
         lmail_status st = lmi_set_add(&s->mbox.arg, a->uids);
         if (st == LMAIL_ERR_NOMEM)

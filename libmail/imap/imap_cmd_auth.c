@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-int lmi_imap_plaintext_ok(const lmi_imap *s)
+int lmi_imap_cleartext_ok(const lmi_imap *s)
 {
-    return s->base.tls_active || lmi_imap_config(s)->plaintext;
+    return s->base.tls_active || lmi_imap_has(s, LMAIL_IMAP_CLEARTEXT);
 }
 
 static int is_cleartext(lmail_str name)
@@ -29,7 +29,7 @@ lmail_str lmi_imap_mechanisms(const lmi_imap *s, char *out, size_t cap)
         size_t n = lmi_str_find(names, ' ');
         lmail_str name = lmi_str_sub(names, 0, n);
         names = lmi_str_skip(names, n + 1);
-        if (!n || (is_cleartext(name) && !lmi_imap_plaintext_ok(s)) || made + n + 1 > cap)
+        if (!n || (is_cleartext(name) && !lmi_imap_cleartext_ok(s)) || made + n + 1 > cap)
             continue;
         if (made)
             out[made++] = ' ';
@@ -215,7 +215,7 @@ lmail_status lmi_imap_cmd_authenticate(lmi_imap *s)
     int has_initial = !st && lmi_imap_skip(a, ' ');
     if (has_initial) {
         initial = (lmail_str){a->ptr + a->at, a->len - a->at};
-        if (!(lmi_imap_config(s)->capabilities & LMAIL_IMAP_CAP_SASL_IR))
+        if (!lmi_imap_has(s, LMAIL_IMAP_SASL_IR))
             st = lmi_imap_expected(a, "the end of the command");
     } else if (!st) {
         st = lmi_imap_end(a);
@@ -224,7 +224,7 @@ lmail_status lmi_imap_cmd_authenticate(lmi_imap *s)
         return lmi_imap_finish_parse(s, st);
     char list[512];
     lmail_str offered = lmi_imap_mechanisms(s, list, sizeof list);
-    if (is_cleartext(mechanism) && !lmi_imap_plaintext_ok(s))
+    if (is_cleartext(mechanism) && !lmi_imap_cleartext_ok(s))
         return lmi_imap_finish(s, LMI_NO, LMAIL_IMAP_CODE_PRIVACYREQUIRED,
                                LMAIL_STR("TLS is required for this mechanism"));
     s->abort = gone; /* without effect once the exchange has ended otherwise */
@@ -271,7 +271,7 @@ lmail_status lmi_imap_cmd_login(lmi_imap *s)
         st = lmi_imap_end(a);
     if (st)
         return lmi_imap_finish_parse(s, st);
-    if (!lmi_imap_plaintext_ok(s))
+    if (!lmi_imap_cleartext_ok(s))
         return lmi_imap_finish(s, LMI_NO, LMAIL_IMAP_CODE_PRIVACYREQUIRED,
                                LMAIL_STR("LOGIN is disabled without TLS"));
     if (!lmi_imap_handler(s)->on_login)
@@ -284,11 +284,12 @@ lmail_status lmi_imap_cmd_login(lmi_imap *s)
 lmail_status lmail_imap_server_answer_auth(lmail_imap_server *s, lmail_ticket t,
                                            const lmail_auth_answer *given, lmail_msec now)
 {
-    lmail_status st = lmi_sasl_check(given);
+    lmail_auth_answer a;
+    if (lmi_struct_take(&a, sizeof a, given))
+        return LMAIL_ERR_SIZE;
+    lmail_status st = lmi_sasl_check(&a);
     if (st)
         return st;
-    lmail_auth_answer a = LMAIL_AUTH_ANSWER_INIT;
-    memcpy(&a, given, given->size);
     int login = s->cmd.row && s->cmd.row->run == lmi_imap_cmd_login;
     if (login && a.kind == LMAIL_AUTH_CONTINUE)
         return LMAIL_ERR_ARG;

@@ -30,7 +30,7 @@ static lmail_status copied(lmi_imap *s, const void *answer, const lmail_imap_res
         if (st)
             return st;
     }
-    int tell = a->source.count && lmi_imap_config(s)->capabilities & LMAIL_IMAP_CAP_UIDPLUS &&
+    int tell = a->source.count && lmi_imap_has(s, LMAIL_IMAP_UIDPLUS) &&
                lmail_uid_set_total(a->source) == lmail_uid_set_total(a->target);
     if (tell && (!r->no || ev->move)) {
         lmi_set_clear(&m->arg);

@@ -22,7 +22,7 @@ lmail_status lmi_imap_cmd_enable(lmi_imap *s)
         if (st)
             return lmi_imap_finish_parse(s, st);
         for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-            if (words[i].name.len && lmi_imap_config(s)->capabilities & words[i].cap &&
+            if (words[i].name.len && lmi_imap_has(s, words[i].cap) &&
                 lmail_str_equal_nocase(words[i].name, word))
                 asked |= words[i].enables;
     } while (!lmi_imap_at_end(a));

@@ -18,7 +18,7 @@ lmail_status lmi_imap_cmd_expunge(lmi_imap *s)
     lmail_imap_expunge_event ev = {s->mbox.handle, !s->cmd.uid, {NULL, 0}};
     lmail_status st = LMAIL_OK;
     if (s->cmd.uid) {
-        if (!(lmi_imap_config(s)->capabilities & LMAIL_IMAP_CAP_UIDPLUS))
+        if (!lmi_imap_has(s, LMAIL_IMAP_UIDPLUS))
             return lmi_imap_finish(s, LMI_BAD, LMAIL_IMAP_CODE_NONE, LMAIL_STR("Unknown command"));
         st = lmi_imap_sp(a);
         if (!st)

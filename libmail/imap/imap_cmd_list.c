@@ -292,7 +292,7 @@ static lmail_status begin(lmi_imap *s, unsigned lsub)
         d->options |= LMAIL_IMAP_RETURN_CHILDREN | LMAIL_IMAP_RETURN_SPECIAL_USE;
     if (d->options & LMAIL_IMAP_LIST_SPECIAL_USE) /* RFC 6154 §2: implied */
         d->options |= LMAIL_IMAP_RETURN_SPECIAL_USE;
-    if (!(lmi_imap_config(s)->capabilities & LMAIL_IMAP_CAP_SPECIAL_USE))
+    if (!lmi_imap_has(s, LMAIL_IMAP_SPECIAL_USE))
         d->options &= ~(unsigned)LMAIL_IMAP_RETURN_SPECIAL_USE;
     if (root && !lsub) {
         /* RFC 3501 §6.3.8: an empty pattern asks for the separator and the root of the

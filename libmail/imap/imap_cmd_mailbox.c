@@ -86,8 +86,7 @@ lmail_status lmi_imap_cmd_create(lmi_imap *s)
     lmail_status st = lmi_imap_sp(a);
     if (!st)
         st = lmi_imap_mailbox(a, &ev.mailbox);
-    if (!st && !lmi_imap_at_end(a) &&
-        lmi_imap_config(s)->capabilities & LMAIL_IMAP_CAP_CREATE_SPECIAL_USE)
+    if (!st && !lmi_imap_at_end(a) && lmi_imap_has(s, LMAIL_IMAP_CREATE_SPECIAL_USE))
         st = parse_use(a, &ev.special_use, &unknown);
     if (!st)
         st = lmi_imap_end(a);

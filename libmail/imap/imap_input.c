@@ -190,7 +190,7 @@ static void recognise(lmi_imap *s, lmail_str line, size_t tag_len)
         name = word(&rest);
     }
     const lmi_imap_row *row = lmi_imap_row_find(name);
-    if (row && row->cap && !(lmi_imap_config(s)->capabilities & row->cap))
+    if (row && row->cap && !lmi_imap_has(s, row->cap))
         row = NULL;
     if (row && (uid ? !(row->flags & LMI_ROW_UID) : row->flags & LMI_ROW_UID_ONLY))
         row = NULL;
@@ -212,7 +212,8 @@ static void trace_line(lmi_imap *s, lmail_str line, int first)
 {
     if (!s->base.trace)
         return;
-    if (s->cmd.row && s->cmd.row->flags & LMI_ROW_SECRET && !lmi_imap_config(s)->trace_secrets)
+    if (s->cmd.row && s->cmd.row->flags & LMI_ROW_SECRET &&
+        !lmi_imap_has(s, LMAIL_IMAP_TRACE_SECRETS))
         line = first ? lmi_str_sub(line, 0, s->cmd.args_at) : LMAIL_STR("...");
     lmi_trace(&s->base, LMAIL_TRACE_IN, 0, 0, line);
 }
@@ -227,7 +228,7 @@ static lmail_status announced(lmi_imap *s, const lmi_imap_literal *l)
 {
     const lmail_imap_server_config *config = lmi_imap_config(s);
     lmi_imap_take take = LMI_TAKE_GATHER;
-    if (!l->sync && !(config->capabilities & LMAIL_IMAP_CAP_LITERAL_PLUS))
+    if (!l->sync && !lmi_imap_has(s, LMAIL_IMAP_LITERAL_PLUS))
         refuse_bad(s, LMAIL_STR("Literals without waiting are not offered"));
     if (!s->refused && s->cmd.row->literal) {
         lmail_status st = s->cmd.row->literal(s, l, &take);

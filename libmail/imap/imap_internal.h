@@ -50,8 +50,10 @@
 typedef struct lmail_imap_server lmi_imap;
 
 struct lmail_imap_server_setup {
-    lmail_imap_server_config config; /* limits filled in, texts copied behind this struct */
+    lmail_imap_server_config config; /* defaults filled in, texts copied behind this struct */
     lmail_imap_server_handler handler;
+    lmail_env env;  /* what config.env points to */
+    uint64_t flags; /* LMAIL_IMAP_* */
     lmail_alloc alloc;
     size_t total; /* octets of this block */
 };
@@ -176,6 +178,11 @@ struct lmail_imap_server {
 static inline const lmail_imap_server_config *lmi_imap_config(const lmi_imap *s)
 {
     return &s->setup->config;
+}
+
+static inline int lmi_imap_has(const lmi_imap *s, uint64_t flag)
+{
+    return (s->setup->flags & flag) != 0;
 }
 
 static inline const lmail_imap_server_handler *lmi_imap_handler(const lmi_imap *s)
@@ -431,7 +438,7 @@ lmail_status lmi_imap_cmd_idle(lmi_imap *s);
 /* News came while the client idles (imap_cmd_idle.c). */
 lmail_status lmi_imap_idle_news(lmi_imap *s);
 /* May LOGIN and cleartext mechanisms be used now? */
-int lmi_imap_plaintext_ok(const lmi_imap *s);
+int lmi_imap_cleartext_ok(const lmi_imap *s);
 /* The host's mechanisms without those forbidden now, into out[0..cap); the rest is dropped. */
 lmail_str lmi_imap_mechanisms(const lmi_imap *s, char *out, size_t cap);
 

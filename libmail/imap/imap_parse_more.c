@@ -24,11 +24,11 @@ static lmail_status no_memory(const lmi_imap_args *a, size_t size)
 /* NFC where the host has it; a name that cannot be normalised stays as it is. */
 static lmail_status normalise(lmi_imap_args *a, lmail_str *name)
 {
-    const lmail_env *env = &a->config->env;
+    const lmail_env *env = a->config->env;
     int ascii = 1;
     for (size_t i = 0; i < name->len; i++)
         ascii &= (unsigned char)name->ptr[i] < 0x80;
-    if (ascii || !env->nfc)
+    if (ascii || !env || !env->nfc)
         return LMAIL_OK;
     size_t cap = name->len * 4 + 32, made = 0;
     char *out = lmi_arena_get(a->arena, cap);

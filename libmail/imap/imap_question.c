@@ -191,12 +191,10 @@ void lmi_imap_put_octets(lmi_imap *s, lmail_str octets, lmail_ticket ticket)
 /* ---- Late answers ---------------------------------------------------------------------------- */
 
 static lmail_status late(lmi_imap *s, lmail_ticket t, unsigned kind, const void *given,
-                         size_t given_size, void *answer, size_t size, lmail_msec now)
+                         void *answer, size_t size, lmail_msec now)
 {
-    if (given_size > size || given_size < sizeof(size_t))
+    if (lmi_struct_take(answer, size, given))
         return LMAIL_ERR_SIZE;
-    memset(answer, 0, size);
-    memcpy(answer, given, given_size);
     lmi_question *q;
     lmail_status st = lmi_answer_enter(&s->base, t, kind, now, &q);
     if (st)
@@ -213,7 +211,7 @@ static lmail_status late(lmi_imap *s, lmail_ticket t, unsigned kind, const void 
                           lmail_msec now)                                                          \
     {                                                                                              \
         answer_type answer;                                                                        \
-        return late(s, t, kind, a, a->size, &answer, sizeof answer, now);                          \
+        return late(s, t, kind, a, &answer, sizeof answer, now);                                   \
     }                                                                                              \
     struct lmi_ends_with_a_semicolon
 

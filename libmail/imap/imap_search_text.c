@@ -29,7 +29,7 @@ static kind kind_of(lmail_str charset)
 
 static void *open_converter(const lmail_env *env, lmail_str charset)
 {
-    if (!env->charset_open || !env->charset_convert || !env->charset_close)
+    if (!env || !env->charset_open || !env->charset_convert || !env->charset_close)
         return NULL;
     return env->charset_open(env->ctx, charset);
 }
@@ -38,10 +38,10 @@ int lmi_search_charset_known(const lmail_imap_server_config *config, lmail_str c
 {
     if (kind_of(charset) != OTHER)
         return 1;
-    void *c = open_converter(&config->env, charset);
+    void *c = open_converter(config->env, charset);
     if (!c)
         return 0;
-    config->env.charset_close(config->env.ctx, c);
+    config->env->charset_close(config->env->ctx, c);
     return 1;
 }
 
@@ -76,7 +76,7 @@ static lmail_status from_latin1(lmi_search_reader *r, lmail_str in, lmail_str *o
 
 static lmail_status convert(lmi_search_reader *r, lmail_str in, lmail_str *out)
 {
-    const lmail_env *env = &r->args->config->env;
+    const lmail_env *env = r->args->config->env;
     size_t cap = in.len * 4 + 16, used = 0, made = 0;
     lmail_status st = LMAIL_OK;
     char *text = room(r, cap, &st);

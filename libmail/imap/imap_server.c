@@ -8,41 +8,35 @@
 
 /* ---- Configuration --------------------------------------------------------------------------- */
 
-void lmail_imap_server_config_init(lmail_imap_server_config *c)
+void lmail_imap_server_config_init(lmail_imap_server_config *config)
 {
-    memset(c, 0, sizeof *c);
-    c->size = sizeof *c;
-    lmail_env_init(&c->env);
-    c->capabilities = LMAIL_IMAP_CAPS_ALL;
+    memset(config, 0, sizeof *config);
+    config->size = sizeof *config;
 }
 
-void lmail_imap_server_handler_init(lmail_imap_server_handler *h)
+void lmail_imap_server_handler_init(lmail_imap_server_handler *handler)
 {
-    memset(h, 0, sizeof *h);
-    h->size = sizeof *h;
+    memset(handler, 0, sizeof *handler);
+    handler->size = sizeof *handler;
 }
 
 static void fill_defaults(lmail_imap_server_config *c)
 {
-#define DEFAULT(member, value)                                                                     \
-    if (!c->member)                                                                                \
-    c->member = (value)
-    DEFAULT(separator, '/');
-    DEFAULT(max_line, 65536);
-    DEFAULT(max_literal, 65536);
-    DEFAULT(max_append, (uint64_t)50 << 20);
-    DEFAULT(max_name, 1000);
-    DEFAULT(command_memory, (size_t)256 << 10);
-    DEFAULT(question_memory, (size_t)256 << 10);
-    DEFAULT(out_mark, 65536);
-    DEFAULT(view_memory, (size_t)64 << 20);
-    DEFAULT(max_pending, 16);
-    DEFAULT(max_bad_commands, 20);
-    DEFAULT(max_auth_failures, 5);
-    DEFAULT(login_timeout, 3 * 60 * 1000);
-    DEFAULT(idle_timeout, 30 * 60 * 1000);
-    DEFAULT(keepalive, 2 * 60 * 1000);
-#undef DEFAULT
+    LMI_DEFAULT(c->separator, '/');
+    LMI_DEFAULT(c->max_line, 65536);
+    LMI_DEFAULT(c->max_literal, 65536);
+    LMI_DEFAULT(c->max_append, (uint64_t)50 << 20);
+    LMI_DEFAULT(c->max_name, 1000);
+    LMI_DEFAULT(c->command_memory, (size_t)256 << 10);
+    LMI_DEFAULT(c->question_memory, (size_t)256 << 10);
+    LMI_DEFAULT(c->view_memory, (size_t)64 << 20);
+    LMI_DEFAULT(c->max_bad_commands, 20);
+    LMI_DEFAULT(c->max_auth_failures, 5);
+    LMI_DEFAULT(c->max_pending, 16);
+    LMI_DEFAULT(c->out_mark, 65536);
+    LMI_DEFAULT(c->login_timeout, 3 * 60 * 1000);
+    LMI_DEFAULT(c->idle_timeout, 30 * 60 * 1000);
+    LMI_DEFAULT(c->keepalive, 2 * 60 * 1000);
     if (!c->greeting.len)
         c->greeting = LMAIL_STR("IMAP server ready");
 }
@@ -93,16 +87,16 @@ static lmail_status block_size(const lmail_imap_server_config *c, size_t *total)
 }
 
 lmail_status lmail_imap_server_setup_new(lmail_imap_server_setup **out,
-                                         const lmail_imap_server_config *given,
+                                         const lmail_imap_server_config *config,
                                          const lmail_imap_server_handler *handler)
 {
-    lmail_imap_server_config c = {0};
-    lmail_imap_server_handler h = {0};
-    if (given->size > sizeof c || handler->size > sizeof h || given->size < sizeof(size_t) ||
-        handler->size < sizeof(size_t) || given->env.size > sizeof c.env)
+    lmail_imap_server_config c;
+    lmail_imap_server_handler h;
+    lmail_env env = LMAIL_ENV_INIT;
+    *out = NULL;
+    if (lmi_struct_take(&c, sizeof c, config) || lmi_struct_take(&h, sizeof h, handler) ||
+        (c.env && lmi_struct_take(&env, sizeof env, c.env)))
         return LMAIL_ERR_SIZE;
-    memcpy(&c, given, given->size);
-    memcpy(&h, handler, handler->size);
     fill_defaults(&c);
     size_t total;
     lmail_status st = check(&c);
@@ -125,7 +119,10 @@ lmail_status lmail_imap_server_setup_new(lmail_imap_server_setup **out,
     }
     c.id = id;
     c.greeting = put(&at, c.greeting);
+    setup->env = env;
+    c.env = &setup->env;
     setup->config = c;
+    setup->flags = (LMAIL_IMAP_FLAGS_DEFAULT & ~c.flags_off) | c.flags_on;
     *out = setup;
     return LMAIL_OK;
 }
@@ -144,23 +141,20 @@ void lmi_imap_set_timer(lmi_imap *s)
 {
     if (s->base.closing)
         return;
-    lmail_msec due = s->heard + lmi_imap_config(s)->idle_timeout;
-    if (due < s->heard)
-        due = LMAIL_NEVER;
+    lmail_msec due = lmi_later(s->heard, lmi_imap_config(s)->idle_timeout);
     if (s->auth_deadline < due)
         due = s->auth_deadline;
-    lmail_msec keepalive = lmi_imap_config(s)->keepalive;
-    if (s->idling && keepalive < LMAIL_NEVER - s->spoke && s->spoke + keepalive < due)
-        due = s->spoke + keepalive;
+    lmail_msec speak = lmi_later(s->spoke, lmi_imap_config(s)->keepalive);
+    if (s->idling && speak < due)
+        due = speak;
     s->base.due = due;
 }
 
 static lmail_status on_start(lmail_session *base)
 {
     lmi_imap *s = (lmi_imap *)base;
-    lmail_msec limit = lmi_imap_config(s)->login_timeout;
     s->heard = s->spoke = base->now;
-    s->auth_deadline = limit < LMAIL_NEVER - base->now ? base->now + limit : LMAIL_NEVER;
+    s->auth_deadline = lmi_later(base->now, lmi_imap_config(s)->login_timeout);
     lmi_imap_put(s, LMAIL_STR("* OK [CAPABILITY "));
     lmi_imap_put_capabilities(s);
     lmi_imap_put(s, LMAIL_STR("] "));
@@ -325,15 +319,14 @@ LMI_PUMP(lmail_imap_server);
 lmail_status lmail_imap_server_notify(lmail_imap_server *s, const lmail_imap_change *change,
                                       lmail_msec now)
 {
-    if (change->size > sizeof *change || change->size < sizeof(size_t))
+    lmail_imap_change c;
+    if (lmi_struct_take(&c, sizeof c, change))
         return LMAIL_ERR_SIZE;
     lmail_status st = lmi_enter(&s->base, now);
     if (st)
         return st;
     if (!s->mbox.open)
         return LMAIL_ERR_STATE;
-    lmail_imap_change c = {0};
-    memcpy(&c, change, change->size);
     st = lmi_imap_change(s, &c);
     if (st >= 0 && s->idling)
         st = lmi_imap_idle_news(s);
@@ -379,6 +372,11 @@ int lmail_imap_server_idling(const lmail_imap_server *s)
 const lmail_tls_facts *lmail_imap_server_tls(const lmail_imap_server *s)
 {
     return s->base.tls_active ? &s->base.tls : NULL;
+}
+
+void *lmail_imap_server_user(const lmail_imap_server *s)
+{
+    return s->base.user;
 }
 
 lmail_str lmail_imap_server_command(const lmail_imap_server *s)

@@ -34,7 +34,7 @@ static void say_number(lmail_pop3_server *s, lmail_status *st, uint64_t value)
 static void say_policies(lmail_pop3_server *s, lmail_status *st)
 {
     const lmail_pop3_server_config *c = &s->setup->cfg;
-    int unknown_user = s->state == LMAIL_POP3_AUTHORIZATION;
+    int unknown_user = s->state == LMAIL_POP3_STATE_AUTHORIZATION;
     if (s->login_delay) {
         say(s, st, LMAIL_STR("LOGIN-DELAY "));
         say_number(s, st, s->login_delay);
@@ -57,9 +57,9 @@ lmail_status lmi_pop3_capa(lmail_pop3_server *s, lmail_str args)
     const lmail_pop3_server_config *c = &s->setup->cfg;
     lmail_str mechanisms = lmi_pop3_mechanisms(s);
     lmail_status st = lmi_pop3_ok(s, LMAIL_POP3_TEXT_CAPA, none);
-    if (!(c->flags & LMAIL_POP3_NO_TOP))
+    if (s->flags & LMAIL_POP3_TOP)
         say(s, &st, LMAIL_STR("TOP\r\n"));
-    if (s->setup->on.on_uidl && !(c->flags & LMAIL_POP3_NO_UIDL))
+    if (s->setup->on.on_uidl && s->flags & LMAIL_POP3_UIDL)
         say(s, &st, LMAIL_STR("UIDL\r\n"));
     say(s, &st, LMAIL_STR("RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"));
     if (lmi_pop3_user_allowed(s))
@@ -70,14 +70,14 @@ lmail_status lmi_pop3_capa(lmail_pop3_server *s, lmail_str args)
         say(s, &st, LMAIL_STR("\r\n"));
     }
     /* RFC 2595 §4: when it is permitted in the current state. */
-    if (c->flags & LMAIL_POP3_STLS && !s->base.tls_active && !s->utf8 &&
-        s->state == LMAIL_POP3_AUTHORIZATION)
+    if (s->flags & LMAIL_POP3_STLS && !s->base.tls_active && !s->utf8 &&
+        s->state == LMAIL_POP3_STATE_AUTHORIZATION)
         say(s, &st, LMAIL_STR("STLS\r\n"));
     say_policies(s, &st);
-    if (!(c->flags & LMAIL_POP3_NO_UTF8))
+    if (s->flags & LMAIL_POP3_UTF8)
         say(s, &st,
-            c->flags & LMAIL_POP3_UTF8_USER ? LMAIL_STR("UTF8 USER\r\n") : LMAIL_STR("UTF8\r\n"));
-    if (!(c->flags & LMAIL_POP3_NO_LANG))
+            s->flags & LMAIL_POP3_UTF8_USER ? LMAIL_STR("UTF8 USER\r\n") : LMAIL_STR("UTF8\r\n"));
+    if (s->flags & LMAIL_POP3_LANG)
         say(s, &st, LMAIL_STR("LANG\r\n"));
     if (c->implementation.len) {
         say(s, &st, LMAIL_STR("IMPLEMENTATION "));
@@ -95,7 +95,7 @@ lmail_status lmi_pop3_stls(lmail_pop3_server *s, lmail_str args)
     (void)args;
     if (s->base.tls_active)
         return lmi_pop3_error(s, LMAIL_POP3_TEXT_TLS_ACTIVE);
-    if (!(s->setup->cfg.flags & LMAIL_POP3_STLS))
+    if (!(s->flags & LMAIL_POP3_STLS))
         return lmi_pop3_error(s, LMAIL_POP3_TEXT_UNKNOWN);
     if (s->utf8) /* RFC 6856 §2.1: no STLS after UTF8 */
         return lmi_pop3_error(s, LMAIL_POP3_TEXT_WRONG_STATE);
@@ -214,8 +214,7 @@ lmail_status lmi_pop3_rset(lmail_pop3_server *s, lmail_str args)
 static int goes(const lmail_pop3_server *s, uint32_t number)
 {
     return lmi_pop3_marked(&s->drop, LMI_POP3_DELETED, number) ||
-           (s->setup->cfg.flags & LMAIL_POP3_DELETE_READ &&
-            lmi_pop3_marked(&s->drop, LMI_POP3_READ, number));
+           (s->flags & LMAIL_POP3_DELETE_READ && lmi_pop3_marked(&s->drop, LMI_POP3_READ, number));
 }
 
 /* The ranges of what goes, counted when `out` is NULL. */
@@ -274,11 +273,11 @@ static lmail_status update_event(lmail_pop3_server *s, lmi_question *q,
 lmail_status lmi_pop3_quit(lmail_pop3_server *s, lmail_str args)
 {
     (void)args;
-    if (s->state == LMAIL_POP3_AUTHORIZATION || !s->setup->on.on_update) {
+    if (s->state == LMAIL_POP3_STATE_AUTHORIZATION || !s->setup->on.on_update) {
         lmail_status st = lmi_pop3_ok(s, LMAIL_POP3_TEXT_SIGN_OFF, left(s));
         return st < 0 ? st : lmi_pop3_end(s);
     }
-    lmi_pop3_enter(s, LMAIL_POP3_UPDATE);
+    lmi_pop3_enter(s, LMAIL_POP3_STATE_UPDATE);
     lmi_question *q;
     lmail_status st = lmi_ask(&s->base, LMI_POP3_Q_UPDATE, &q);
     if (st)
@@ -306,14 +305,15 @@ lmail_status lmi_pop3_quit(lmail_pop3_server *s, lmail_str args)
 lmail_status lmail_pop3_server_answer_update(lmail_pop3_server *s, lmail_ticket t,
                                              const lmail_pop3_update_answer *answer, lmail_msec now)
 {
+    lmail_pop3_update_answer a;
     lmi_question *q;
-    if (answer->size > sizeof *answer || answer->size < sizeof answer->size)
+    if (lmi_struct_take(&a, sizeof a, answer))
         return LMAIL_ERR_SIZE;
-    if (!lmi_pop3_failure_valid(answer->failure, answer->text))
+    if (!lmi_pop3_failure_valid(a.failure, a.text))
         return LMAIL_ERR_ARG;
     lmail_status st = lmi_answer_enter(&s->base, t, LMI_POP3_Q_UPDATE, now, &q);
     if (st)
         return st;
     lmi_question_done(&s->base, q);
-    return lmi_leave(&s->base, take_update(s, answer->failure, answer->text));
+    return lmi_leave(&s->base, take_update(s, a.failure, a.text));
 }

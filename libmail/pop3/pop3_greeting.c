@@ -44,11 +44,11 @@ static lmail_status greet(lmail_pop3_server *s, const lmail_pop3_connect_answer 
         lmail_status st = lmi_pop3_failed(s, a->failure, a->text, 0);
         return st < 0 ? st : lmi_pop3_end(s);
     }
-    s->cleartext = a->cleartext != 0;
+    s->flags = (s->flags & ~a->flags_off) | a->flags_on;
     lmail_status st = make_timestamp(s);
     if (st < 0)
         return st;
-    lmi_pop3_enter(s, LMAIL_POP3_AUTHORIZATION);
+    lmi_pop3_enter(s, LMAIL_POP3_STATE_AUTHORIZATION);
     if (!s->timestamp_len) {
         st = lmi_pop3_status_line(s, 1, (lmail_str){NULL, 0}, LMAIL_POP3_TEXT_READY, a->text, none);
     } else {
@@ -77,8 +77,8 @@ static int connect_valid(const lmail_pop3_connect_answer *a)
 lmail_status lmi_pop3_start(lmail_session *base)
 {
     lmail_pop3_server *s = (lmail_pop3_server *)base;
-    lmail_pop3_connect_answer a = {sizeof a, LMAIL_POP3_DONE, {NULL, 0}, 0};
-    s->login_until = lmi_pop3_later(base->now, s->setup->cfg.login_timeout);
+    lmail_pop3_connect_answer a = {sizeof a, LMAIL_POP3_DONE, {NULL, 0}, 0, 0};
+    s->login_until = lmi_later(base->now, s->setup->cfg.login_timeout);
     lmi_pop3_hear(s);
     if (!s->setup->on.on_connect)
         return greet(s, &a);
@@ -101,7 +101,7 @@ lmail_status lmi_pop3_start(lmail_session *base)
     }
     lmi_question_done(base, q);
     if (st || !connect_valid(&a))
-        a = (lmail_pop3_connect_answer){sizeof a, LMAIL_POP3_TEMPORARY, {NULL, 0}, 0};
+        a = (lmail_pop3_connect_answer){sizeof a, LMAIL_POP3_TEMPORARY, {NULL, 0}, 0, 0};
     return greet(s, &a);
 }
 
@@ -109,14 +109,15 @@ lmail_status lmail_pop3_server_answer_connect(lmail_pop3_server *s, lmail_ticket
                                               const lmail_pop3_connect_answer *answer,
                                               lmail_msec now)
 {
+    lmail_pop3_connect_answer a;
     lmi_question *q;
-    if (answer->size > sizeof *answer || answer->size < sizeof answer->size)
+    if (lmi_struct_take(&a, sizeof a, answer))
         return LMAIL_ERR_SIZE;
-    if (!connect_valid(answer))
+    if (!connect_valid(&a))
         return LMAIL_ERR_ARG;
     lmail_status st = lmi_answer_enter(&s->base, t, LMI_POP3_Q_CONNECT, now, &q);
     if (st)
         return st;
     lmi_question_done(&s->base, q);
-    return lmi_leave(&s->base, greet(s, answer));
+    return lmi_leave(&s->base, greet(s, &a));
 }

@@ -30,7 +30,8 @@ struct lmail_pop3_server_setup {
     lmi_arena arena;
     lmail_pop3_server_config cfg; /* defaults filled in; slices in the arena */
     lmail_pop3_server_handler on;
-    lmail_env env;
+    lmail_env env;                /* what cfg.env points to */
+    uint32_t flags;               /* LMAIL_POP3_* of every session's begin */
     lmi_pop3_language *languages; /* one at least */
     size_t language_count;
 };
@@ -108,7 +109,7 @@ struct lmail_pop3_server {
     lmi_line line;
     lmi_sasl sasl;
     lmail_pop3_state state;
-    uint8_t cleartext; /* USER and PASS without TLS are allowed here */
+    uint32_t flags; /* the setup's, with on_connect's changes */
     uint8_t utf8;
     uint8_t by_sasl;   /* the question out is a SASL step, not a login */
     uint8_t user_just; /* USER was the command before */
@@ -117,7 +118,7 @@ struct lmail_pop3_server {
     uint8_t single;    /* the job is about one message */
     uint8_t begun;     /* the job's first line is written */
     uint32_t number;   /* the job's next message */
-    uint32_t errors, auth_failures;
+    uint32_t bad_commands, auth_failures;
     size_t unsent_seen; /* output at the timer's last look */
     lmail_msec login_until;
     char *name; /* of USER, then of the account */
@@ -129,14 +130,13 @@ struct lmail_pop3_server {
     uint32_t expire_days;
     lmi_pop3_maildrop drop;
     lmi_pop3_body body;
-    lmail_pop3_totals totals;
+    lmail_pop3_counters counters;
 };
 
 /* greeting */
 lmail_status lmi_pop3_start(lmail_session *base);
 
 /* server */
-lmail_msec lmi_pop3_later(lmail_msec now, lmail_msec by); /* LMAIL_NEVER on overflow */
 void lmi_pop3_enter(lmail_pop3_server *s, lmail_pop3_state state);
 lmail_status lmi_pop3_error(lmail_pop3_server *s, lmail_pop3_text text); /* a refused command */
 void lmi_pop3_hear(lmail_pop3_server *s);        /* something happened: the timer starts again */

@@ -200,15 +200,16 @@ lmail_status lmi_pop3_uidl_some(lmail_pop3_server *s)
 lmail_status lmail_pop3_server_answer_uidl(lmail_pop3_server *s, lmail_ticket t,
                                            const lmail_pop3_uidl_answer *answer, lmail_msec now)
 {
+    lmail_pop3_uidl_answer a;
     lmi_question *q;
-    if (answer->size > sizeof *answer || answer->size < sizeof answer->size)
+    if (lmi_struct_take(&a, sizeof a, answer))
         return LMAIL_ERR_SIZE;
-    if (s->job == LMI_POP3_UIDL && !uidl_valid(s, answer))
+    if (s->job == LMI_POP3_UIDL && !uidl_valid(s, &a))
         return LMAIL_ERR_ARG;
     lmail_status st = lmi_answer_enter(&s->base, t, LMI_POP3_Q_UIDL, now, &q);
     if (st)
         return st;
     lmi_question_done(&s->base, q);
-    st = take_uidl(s, answer);
+    st = take_uidl(s, &a);
     return lmi_leave(&s->base, st < 0 ? st : lmi_pop3_run(s));
 }

@@ -27,7 +27,7 @@ static lmail_status maildrop_failed(lmail_pop3_server *s, lmail_pop3_failure fai
     lmi_pop3_maildrop_done(&s->drop, &s->base.alloc);
     s->known = 0;
     lmi_sasl_done(&s->sasl, &s->base.alloc);
-    lmi_pop3_enter(s, LMAIL_POP3_AUTHORIZATION);
+    lmi_pop3_enter(s, LMAIL_POP3_STATE_AUTHORIZATION);
     return lmi_pop3_failed(s, failure, text, 0);
 }
 
@@ -42,7 +42,7 @@ static lmail_status open_done(lmail_pop3_server *s, const lmail_pop3_maildrop_an
         s->expire = a->expire;
         s->expire_days = a->expire_days;
     }
-    lmi_pop3_enter(s, LMAIL_POP3_TRANSACTION);
+    lmi_pop3_enter(s, LMAIL_POP3_STATE_TRANSACTION);
     return lmi_pop3_ok(s, LMAIL_POP3_TEXT_LOGGED_IN,
                        (lmi_pop3_values){s->drop.count, s->drop.octets});
 }
@@ -105,16 +105,17 @@ lmail_status lmail_pop3_server_answer_maildrop(lmail_pop3_server *s, lmail_ticke
                                                const lmail_pop3_maildrop_answer *answer,
                                                lmail_msec now)
 {
+    lmail_pop3_maildrop_answer a;
     lmi_question *q;
-    if (answer->size > sizeof *answer || answer->size < sizeof answer->size)
+    if (lmi_struct_take(&a, sizeof a, answer))
         return LMAIL_ERR_SIZE;
-    if (s->state == LMAIL_POP3_OPENING && !maildrop_valid(s, answer))
+    if (s->state == LMAIL_POP3_STATE_OPENING && !maildrop_valid(s, &a))
         return LMAIL_ERR_ARG;
     lmail_status st = lmi_answer_enter(&s->base, t, LMI_POP3_Q_MAILDROP, now, &q);
     if (st)
         return st;
     lmi_question_done(&s->base, q);
-    st = take_maildrop(s, answer);
+    st = take_maildrop(s, &a);
     if (st == LMAIL_MORE)
         st = ask_maildrop(s);
     return lmi_leave(&s->base, st < 0 ? st : lmi_pop3_over(s));
@@ -142,7 +143,7 @@ static lmail_status let_in(lmail_pop3_server *s, lmail_str identity)
     if (st)
         return st;
     s->known = 1;
-    lmi_pop3_enter(s, LMAIL_POP3_OPENING);
+    lmi_pop3_enter(s, LMAIL_POP3_STATE_OPENING);
     return ask_maildrop(s);
 }
 
@@ -219,16 +220,17 @@ static lmail_status asked(lmail_pop3_server *s, lmi_question *q, lmail_status st
 lmail_status lmail_pop3_server_answer_auth(lmail_pop3_server *s, lmail_ticket t,
                                            const lmail_auth_answer *answer, lmail_msec now)
 {
+    lmail_auth_answer a;
     lmi_question *q;
-    if (answer->size > sizeof *answer || answer->size < sizeof answer->size)
+    if (lmi_struct_take(&a, sizeof a, answer))
         return LMAIL_ERR_SIZE;
-    if (s->state == LMAIL_POP3_AUTHORIZATION && !auth_valid(s, answer))
+    if (s->state == LMAIL_POP3_STATE_AUTHORIZATION && !auth_valid(s, &a))
         return LMAIL_ERR_ARG;
     lmail_status st = lmi_answer_enter(&s->base, t, LMI_POP3_Q_AUTH, now, &q);
     if (st)
         return st;
     lmi_question_done(&s->base, q);
-    st = take_auth(s, answer);
+    st = take_auth(s, &a);
     return lmi_leave(&s->base, st < 0 ? st : lmi_pop3_over(s));
 }
 
@@ -236,8 +238,7 @@ lmail_status lmail_pop3_server_answer_auth(lmail_pop3_server *s, lmail_ticket t,
 
 int lmi_pop3_user_allowed(const lmail_pop3_server *s)
 {
-    return s->setup->on.on_login &&
-           (s->base.tls_active || s->cleartext || s->setup->cfg.flags & LMAIL_POP3_CLEARTEXT);
+    return s->setup->on.on_login && (s->base.tls_active || s->flags & LMAIL_POP3_CLEARTEXT);
 }
 
 static lmail_status not_allowed(lmail_pop3_server *s)
@@ -376,7 +377,7 @@ lmail_status lmi_pop3_auth(lmail_pop3_server *s, lmail_str args)
 {
     if (!s->setup->on.on_auth)
         return lmi_pop3_error(s, LMAIL_POP3_TEXT_UNKNOWN);
-    if (!args.ptr && s->setup->cfg.flags & LMAIL_POP3_AUTH_LIST)
+    if (!args.ptr && s->flags & LMAIL_POP3_AUTH_LIST)
         return list_mechanisms(s);
     lmail_str mechanism;
     lmail_status st = lmi_pop3_next_arg(&args, &mechanism);

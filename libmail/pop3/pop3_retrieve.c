@@ -130,9 +130,9 @@ static lmail_status send(lmail_pop3_server *s, lmail_str data, lmail_ticket t)
     b->last_cr = last == '\r';
     b->line_start = last == '\n';
     if (b->top)
-        s->totals.topped_octets += data.len;
+        s->counters.topped_octets += data.len;
     else
-        s->totals.retrieved_octets += data.len;
+        s->counters.retrieved_octets += data.len;
     return st;
 }
 
@@ -140,10 +140,10 @@ static lmail_status finish(lmail_pop3_server *s)
 {
     s->job = LMI_POP3_IDLE;
     if (s->body.top) {
-        s->totals.topped++;
+        s->counters.topped++;
     } else {
-        s->totals.retrieved++;
-        if (s->setup->cfg.flags & LMAIL_POP3_DELETE_READ &&
+        s->counters.retrieved++;
+        if (s->flags & LMAIL_POP3_DELETE_READ &&
             lmi_pop3_mark(&s->drop, &s->base.alloc, LMI_POP3_READ, s->number))
             return LMAIL_ERR_NOMEM;
     }
@@ -170,9 +170,9 @@ static lmail_status take_octets(lmail_pop3_server *s, const lmail_pop3_octets_an
         st = lmi_pop3_ok(s, b->top ? LMAIL_POP3_TEXT_TOP : LMAIL_POP3_TEXT_RETR,
                          (lmi_pop3_values){s->number, b->size});
     s->begun = 1;
-    b->offset += a->data.len;
-    if (a->data.len) {
-        lmail_str data = a->data;
+    b->offset += a->octets.len;
+    if (a->octets.len) {
+        lmail_str data = a->octets;
         if (b->top)
             data.len = cut(b, data, &done);
         if (st)
@@ -182,13 +182,13 @@ static lmail_status take_octets(lmail_pop3_server *s, const lmail_pop3_octets_an
     }
     if (st)
         return st;
-    return done || a->end || !a->data.len || b->offset >= b->size ? finish(s) : LMAIL_OK;
+    return done || a->end || !a->octets.len || b->offset >= b->size ? finish(s) : LMAIL_OK;
 }
 
 static int octets_valid(const lmail_pop3_server *s, const lmail_pop3_octets_answer *a)
 {
     return lmi_pop3_failure_valid(a->failure, a->text) &&
-           (a->failure ? a->data.len == 0 : a->data.len <= s->body.want);
+           (a->failure ? a->octets.len == 0 : a->octets.len <= s->body.want);
 }
 
 lmail_status lmi_pop3_body_some(lmail_pop3_server *s)
@@ -203,7 +203,7 @@ lmail_status lmi_pop3_body_some(lmail_pop3_server *s)
         return LMAIL_ERR_NOMEM;
     }
     uint64_t left = s->body.size - s->body.offset;
-    size_t want = s->setup->cfg.octets_want;
+    size_t want = s->setup->cfg.max_want;
     ev->number = s->number;
     ev->top = s->body.top;
     ev->utf8 = s->utf8;
@@ -222,7 +222,7 @@ lmail_status lmi_pop3_body_some(lmail_pop3_server *s)
     }
     lmi_question_done(&s->base, q);
     if (st || !octets_valid(s, &a)) {
-        if (!st && a.data.len)
+        if (!st && a.octets.len)
             release(s, t);
         return body_failed(s, LMAIL_POP3_TEMPORARY, nothing);
     }
@@ -232,15 +232,16 @@ lmail_status lmi_pop3_body_some(lmail_pop3_server *s)
 lmail_status lmail_pop3_server_answer_octets(lmail_pop3_server *s, lmail_ticket t,
                                              const lmail_pop3_octets_answer *answer, lmail_msec now)
 {
+    lmail_pop3_octets_answer a;
     lmi_question *q;
-    if (answer->size > sizeof *answer || answer->size < sizeof answer->size)
+    if (lmi_struct_take(&a, sizeof a, answer))
         return LMAIL_ERR_SIZE;
-    if (s->job == LMI_POP3_BODY && !octets_valid(s, answer))
+    if (s->job == LMI_POP3_BODY && !octets_valid(s, &a))
         return LMAIL_ERR_ARG;
     lmail_status st = lmi_answer_enter(&s->base, t, LMI_POP3_Q_OCTETS, now, &q);
     if (st)
         return st;
     lmi_question_done(&s->base, q);
-    st = take_octets(s, answer, t);
+    st = take_octets(s, &a, t);
     return lmi_leave(&s->base, st < 0 ? st : lmi_pop3_run(s));
 }

@@ -30,7 +30,7 @@ lmail_status lmi_pop3_end(lmail_pop3_server *s)
 {
     lmi_pop3_auth_gone(s);
     s->job = LMI_POP3_IDLE;
-    lmi_pop3_enter(s, LMAIL_POP3_ENDED);
+    lmi_pop3_enter(s, LMAIL_POP3_STATE_ENDED);
     lmi_close(&s->base);
     return LMAIL_OK;
 }
@@ -49,27 +49,22 @@ lmail_status lmi_pop3_over(lmail_pop3_server *s)
 lmail_status lmi_pop3_error(lmail_pop3_server *s, lmail_pop3_text text)
 {
     lmi_pop3_values none = {0, 0};
-    if (++s->errors < s->setup->cfg.max_errors)
+    if (++s->bad_commands < s->setup->cfg.max_bad_commands)
         return lmi_pop3_err(s, "", text, none);
-    lmi_trace(&s->base, LMAIL_TRACE_LIMIT, 0, 0, LMAIL_STR("max_errors"));
+    lmi_trace(&s->base, LMAIL_TRACE_LIMIT, 0, 0, LMAIL_STR("max_bad_commands"));
     lmail_status st = lmi_pop3_err(s, "", LMAIL_POP3_TEXT_TOO_MANY_ERRORS, none);
     return st < 0 ? st : lmi_pop3_end(s);
 }
 
 /* ---- Time ------------------------------------------------------------------------------------ */
 
-lmail_msec lmi_pop3_later(lmail_msec now, lmail_msec by)
-{
-    return by > LMAIL_NEVER - now ? LMAIL_NEVER : now + by;
-}
-
 void lmi_pop3_hear(lmail_pop3_server *s)
 {
     if (s->base.closing)
         return;
     s->unsent_seen = s->base.out.size;
-    s->base.due = lmi_pop3_later(s->base.now, s->setup->cfg.idle_timeout);
-    if (s->state < LMAIL_POP3_TRANSACTION && s->login_until < s->base.due)
+    s->base.due = lmi_later(s->base.now, s->setup->cfg.idle_timeout);
+    if (s->state < LMAIL_POP3_STATE_TRANSACTION && s->login_until < s->base.due)
         s->base.due = s->login_until;
 }
 
@@ -77,11 +72,11 @@ void lmi_pop3_hear(lmail_pop3_server *s)
 static lmail_status timer(lmail_session *base)
 {
     lmail_pop3_server *s = of(base);
-    int login = s->state < LMAIL_POP3_TRANSACTION && s->login_until <= base->now;
+    int login = s->state < LMAIL_POP3_STATE_TRANSACTION && s->login_until <= base->now;
     /* The host's time is not the client's; and a client that reads a long message is not idle. */
     if (base->holding || (base->out.size && base->out.size < s->unsent_seen && !login)) {
         s->unsent_seen = base->out.size;
-        base->due = lmi_pop3_later(base->now, s->setup->cfg.idle_timeout);
+        base->due = lmi_later(base->now, s->setup->cfg.idle_timeout);
         return LMAIL_OK;
     }
     lmi_trace(base, LMAIL_TRACE_LIMIT, 0, 0,
@@ -95,24 +90,24 @@ static lmail_status timer(lmail_session *base)
 /* ---- Commands -------------------------------------------------------------------------------- */
 
 enum { NO_ARGS, MAY_ARGS, MUST_ARGS };
-#define IN_A (1u << LMAIL_POP3_AUTHORIZATION)
-#define IN_T (1u << LMAIL_POP3_TRANSACTION)
+#define IN_A (1u << LMAIL_POP3_STATE_AUTHORIZATION)
+#define IN_T (1u << LMAIL_POP3_STATE_TRANSACTION)
 
 typedef struct command {
     char keyword[5];
     uint8_t states;
     uint8_t args;
-    uint8_t secret;  /* its arguments are kept from the trace */
-    uint8_t names;   /* its arguments may be UTF-8 when the configuration says so */
-    unsigned unless; /* the flag that takes it away */
+    uint8_t secret; /* its arguments are kept from the trace */
+    uint8_t names;  /* its arguments may be UTF-8 when the configuration says so */
+    uint32_t needs; /* the flag that it hangs on */
     lmi_pop3_handler *run;
 } command;
 
 static const command commands[] = {
     {"RETR", IN_T, MUST_ARGS, 0, 0, 0, lmi_pop3_retr},
     {"DELE", IN_T, MUST_ARGS, 0, 0, 0, lmi_pop3_dele},
-    {"TOP", IN_T, MUST_ARGS, 0, 0, LMAIL_POP3_NO_TOP, lmi_pop3_top},
-    {"UIDL", IN_T, MAY_ARGS, 0, 0, LMAIL_POP3_NO_UIDL, lmi_pop3_uidl},
+    {"TOP", IN_T, MUST_ARGS, 0, 0, LMAIL_POP3_TOP, lmi_pop3_top},
+    {"UIDL", IN_T, MAY_ARGS, 0, 0, LMAIL_POP3_UIDL, lmi_pop3_uidl},
     {"LIST", IN_T, MAY_ARGS, 0, 0, 0, lmi_pop3_list},
     {"STAT", IN_T, NO_ARGS, 0, 0, 0, lmi_pop3_stat},
     {"NOOP", IN_T, NO_ARGS, 0, 0, 0, lmi_pop3_noop},
@@ -122,8 +117,8 @@ static const command commands[] = {
     {"APOP", IN_A, MUST_ARGS, 1, 1, 0, lmi_pop3_apop},
     {"AUTH", IN_A, MAY_ARGS, 1, 0, 0, lmi_pop3_auth},
     {"STLS", IN_A, NO_ARGS, 0, 0, 0, lmi_pop3_stls},
-    {"UTF8", IN_A, NO_ARGS, 0, 0, LMAIL_POP3_NO_UTF8, lmi_pop3_utf8},
-    {"LANG", IN_A | IN_T, MAY_ARGS, 0, 0, LMAIL_POP3_NO_LANG, lmi_pop3_lang},
+    {"UTF8", IN_A, NO_ARGS, 0, 0, LMAIL_POP3_UTF8, lmi_pop3_utf8},
+    {"LANG", IN_A | IN_T, MAY_ARGS, 0, 0, LMAIL_POP3_LANG, lmi_pop3_lang},
     {"CAPA", IN_A | IN_T, NO_ARGS, 0, 0, 0, lmi_pop3_capa},
     {"QUIT", IN_A | IN_T, NO_ARGS, 0, 0, 0, lmi_pop3_quit},
 };
@@ -132,7 +127,7 @@ static const command *find_command(const lmail_pop3_server *s, lmail_str keyword
 {
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (lmail_str_equal_nocase(keyword, lmail_str_from(commands[i].keyword)))
-            return s->setup->cfg.flags & commands[i].unless ? NULL : &commands[i];
+            return commands[i].needs & ~s->flags ? NULL : &commands[i];
     return NULL;
 }
 
@@ -141,7 +136,7 @@ static void trace_command(lmail_pop3_server *s, lmail_str line, const command *c
     if (!s->base.trace)
         return;
     char hidden[16] = "";
-    if (!(s->setup->cfg.flags & LMAIL_POP3_TRACE_SECRETS) && (!c || c->secret)) {
+    if (!(s->flags & LMAIL_POP3_TRACE_SECRETS) && (!c || c->secret)) {
         size_t n = c ? strlen(c->keyword) : 0;
         if (n)
             memcpy(hidden, c->keyword, n);
@@ -165,7 +160,7 @@ static size_t bad_octet(lmail_str args, int utf8)
 
 static lmail_status check_args(lmail_pop3_server *s, const command *c, lmail_str args)
 {
-    int utf8 = c->names && s->setup->cfg.flags & LMAIL_POP3_UTF8_USER;
+    int utf8 = c->names && s->flags & LMAIL_POP3_UTF8_USER;
     lmail_pop3_text fault = LMAIL_POP3_TEXT_SYNTAX;
     size_t bad = bad_octet(args, utf8);
     if (bad < args.len)
@@ -254,7 +249,7 @@ static lmail_status input(lmail_session *base, lmail_str in, size_t *used)
         }
         break;
     }
-    if (s->state != LMAIL_POP3_TRANSACTION)
+    if (s->state != LMAIL_POP3_STATE_TRANSACTION)
         lmi_line_wipe(&s->line); /* it may have held a password */
     return st < 0 ? st : lmi_pop3_run(s);
 }
@@ -388,6 +383,7 @@ lmail_status lmail_pop3_server_new(lmail_pop3_server **out, const lmail_pop3_ser
     s->base.out_mark = setup->cfg.out_mark;
     s->base.trace = setup->on.on_trace;
     s->setup = setup;
+    s->flags = setup->flags;
     s->language = &setup->languages[0];
     s->login_delay = setup->cfg.login_delay;
     s->expire = setup->cfg.expire;
@@ -404,12 +400,12 @@ lmail_pop3_state lmail_pop3_server_state(const lmail_pop3_server *s)
     return s->state;
 }
 
-void lmail_pop3_server_totals(const lmail_pop3_server *s, lmail_pop3_totals *totals)
+void lmail_pop3_server_counters(const lmail_pop3_server *s, lmail_pop3_counters *out)
 {
-    *totals = s->totals;
-    totals->messages = s->drop.count;
-    totals->octets = s->drop.octets;
-    totals->deleted = s->drop.deleted;
+    *out = s->counters;
+    out->messages = s->drop.count;
+    out->octets = s->drop.octets;
+    out->deleted = s->drop.deleted;
 }
 
 lmail_str lmail_pop3_server_identity(const lmail_pop3_server *s)

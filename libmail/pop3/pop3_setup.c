@@ -104,26 +104,18 @@ static lmail_status copy_languages(lmail_pop3_server_setup *u)
     return st;
 }
 
-#define DEFAULT(member, value)                                                                     \
-    do {                                                                                           \
-        if (!(member))                                                                             \
-            (member) = (value);                                                                    \
-    } while (0)
-
-static lmail_status fill_config(lmail_pop3_server_setup *u, const lmail_pop3_server_config *given)
+static lmail_status fill_config(lmail_pop3_server_setup *u)
 {
     lmail_pop3_server_config *c = &u->cfg;
-    memcpy(c, given, given->size);
-    c->size = sizeof *c;
-    DEFAULT(c->max_line, 1024);
-    DEFAULT(c->max_auth_line, LMI_SASL_LINE);
-    DEFAULT(c->max_errors, 25);
-    DEFAULT(c->max_auth_failures, 3);
-    DEFAULT(c->max_messages, 1000000);
-    DEFAULT(c->out_mark, 65536);
-    DEFAULT(c->octets_want, 262144);
-    DEFAULT(c->idle_timeout, 600000);
-    DEFAULT(c->login_timeout, 600000);
+    LMI_DEFAULT(c->max_line, 1024);
+    LMI_DEFAULT(c->max_auth_line, LMI_SASL_LINE);
+    LMI_DEFAULT(c->max_bad_commands, 25);
+    LMI_DEFAULT(c->max_auth_failures, 3);
+    LMI_DEFAULT(c->max_messages, 1000000);
+    LMI_DEFAULT(c->out_mark, 65536);
+    LMI_DEFAULT(c->max_want, 262144);
+    LMI_DEFAULT(c->idle_timeout, 600000);
+    LMI_DEFAULT(c->login_timeout, 600000);
     if (!c->host_name.len)
         c->host_name = LMAIL_STR("localhost");
     /* RFC 2449 §4: a server with CAPA takes lines of 255 octets. */
@@ -136,33 +128,34 @@ static lmail_status fill_config(lmail_pop3_server_setup *u, const lmail_pop3_ser
         st = lmi_arena_copy(&u->arena, c->implementation, &c->implementation);
     if (st || !c->env)
         return st;
-    if (c->env->size > sizeof u->env)
-        return LMAIL_ERR_SIZE;
-    memcpy(&u->env, c->env, c->env->size);
+    st = lmi_struct_take(&u->env, sizeof u->env, c->env);
     c->env = &u->env;
-    return LMAIL_OK;
+    return st;
 }
 
 lmail_status lmail_pop3_server_setup_new(lmail_pop3_server_setup **out,
                                          const lmail_pop3_server_config *config,
                                          const lmail_pop3_server_handler *handler)
 {
+    lmail_pop3_server_config c;
+    lmail_pop3_server_handler h;
     *out = NULL;
-    if (config->size > sizeof *config || config->size < sizeof config->size ||
-        handler->size > sizeof *handler || handler->size < sizeof handler->size)
+    if (lmi_struct_take(&c, sizeof c, config) || lmi_struct_take(&h, sizeof h, handler))
         return LMAIL_ERR_SIZE;
-    lmail_alloc alloc = lmi_alloc_resolve(&config->alloc);
+    lmail_alloc alloc = lmi_alloc_resolve(&c.alloc);
     lmail_pop3_server_setup *u = lmi_zalloc(&alloc, sizeof *u);
     if (!u)
         return LMAIL_ERR_NOMEM;
     u->alloc = alloc;
     lmi_arena_init(&u->arena, &u->alloc, ARENA_CEILING);
-    memcpy(&u->on, handler, handler->size);
+    u->cfg = c;
+    u->on = h;
+    u->flags = (LMAIL_POP3_FLAGS_DEFAULT & ~c.flags_off) | c.flags_on;
     lmail_status st = u->on.on_maildrop && u->on.on_octets ? LMAIL_OK : LMAIL_ERR_ARG;
     if (!st && u->on.on_auth && !u->on.auth_mechanisms)
         st = LMAIL_ERR_ARG;
     if (!st)
-        st = fill_config(u, config);
+        st = fill_config(u);
     if (!st)
         st = copy_languages(u);
     if (st) {

@@ -75,7 +75,7 @@ static lmail_status end_failed(lmail_smtp_server *s, const lmail_auth_answer *a)
     tell_end(s, LMAIL_AUTH_END_FAILED);
     lmi_smtp_enter_idle(s);
     s->counters.auth_failures++;
-    if (limit && s->counters.auth_failures >= limit) {
+    if (s->counters.auth_failures >= limit) {
         lmi_trace(&s->base, LMAIL_TRACE_LIMIT, 0, 0, LMAIL_STR("max_auth_failures"));
         return lmi_smtp_farewell(s, LMAIL_SMTP_SAY_AUTH_TOO_MANY);
     }
@@ -154,7 +154,7 @@ lmail_status lmi_smtp_do_auth(lmail_smtp_server *s, lmail_str verb, lmail_str ar
 
 lmail_status lmi_smtp_auth_line(lmail_smtp_server *s, lmail_str line)
 {
-    int shown = s->setup->config.trace_secrets || lmail_str_equal(line, LMAIL_STR("*"));
+    int shown = (s->flags & LMAIL_SMTP_TRACE_SECRETS) || lmail_str_equal(line, LMAIL_STR("*"));
     lmi_trace(&s->base, LMAIL_TRACE_IN, 0, 0, shown ? line : LMAIL_STR("<secret>"));
     switch (lmi_sasl_line(&s->sasl, line)) {
     case LMI_SASL_RESPONSE:

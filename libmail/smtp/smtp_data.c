@@ -115,9 +115,9 @@ static lmail_smtp_reply_id broken_rule(const lmail_smtp_server *s)
         if (x->nul)
             return LMAIL_SMTP_SAY_BODY_NUL;
     }
-    if (c->max_header && x->header - (once ? x->header_lines : 0) > c->max_header)
+    if (x->header - (once ? x->header_lines : 0) > c->max_header)
         return LMAIL_SMTP_SAY_HEADER_TOO_LARGE;
-    if (c->max_message && x->octets - (once ? x->lines : 0) > c->max_message)
+    if (x->octets - (once ? x->lines : 0) > c->max_message)
         return LMAIL_SMTP_SAY_SIZE_REAL;
     return LMAIL_SMTP_SAY_NONE;
 }

@@ -61,7 +61,8 @@ static void add_size(lmail_smtp_server *s, offer *o)
 {
     size_t n = 4;
     memcpy(o->size, "SIZE", 4);
-    if (s->setup->config.max_message) {
+    if (s->setup->config.max_message <
+        UINT64_MAX) { /* RFC 1870 §4: none is told without a number */
         o->size[n++] = ' ';
         n += lmi_write_u64(o->size + n, s->setup->config.max_message);
     }

@@ -29,8 +29,9 @@ typedef struct lmi_smtp_text {
 } lmi_smtp_text;
 
 struct lmail_smtp_server_setup {
-    lmail_smtp_server_config config;
+    lmail_smtp_server_config config; /* defaults filled in */
     lmail_smtp_server_handler handler;
+    uint32_t flags; /* LMAIL_SMTP_* of every session's begin */
     lmi_smtp_text texts[LMAIL_SMTP_SAY_COUNT];
     size_t size; /* of the block, with the copied texts behind this struct */
 };
@@ -131,7 +132,7 @@ struct lmail_smtp_server {
     lmi_line line;
     lmi_smtp_state state;             /* written in smtp_machine.c alone */
     lmi_smtp_state next;              /* of the command being handled */
-    uint32_t flags;                   /* the config's, with on_connect's changes */
+    uint32_t flags;                   /* the setup's, with on_connect's changes */
     uint8_t hello;                    /* lmail_smtp_hello */
     uint8_t transaction;              /* MAIL was accepted, on_abandon or the last end is due */
     uint8_t body_type;                /* lmail_smtp_body_type */

@@ -262,7 +262,7 @@ lmail_status lmi_smtp_refuse(lmail_smtp_server *s, lmail_smtp_reply_id id, lmail
               lmail_str_from(lmail_smtp_reply_name(id)));
     if (is_fault(id)) {
         s->counters.bad_commands++;
-        if (c->max_bad_commands && s->counters.bad_commands > c->max_bad_commands) {
+        if (s->counters.bad_commands > c->max_bad_commands) {
             lmi_trace(&s->base, LMAIL_TRACE_LIMIT, 0, 0, LMAIL_STR("max_bad_commands"));
             return lmi_smtp_farewell(s, LMAIL_SMTP_SAY_BAD_COMMANDS);
         }
@@ -278,7 +278,7 @@ static void trace_command(lmail_smtp_server *s, lmi_smtp_command c, lmail_str li
     if (!s->base.trace)
         return;
     size_t word = lmi_str_find(args, ' ');
-    if (c != LMI_SMTP_CMD_AUTH || s->setup->config.trace_secrets || word == args.len) {
+    if (c != LMI_SMTP_CMD_AUTH || (s->flags & LMAIL_SMTP_TRACE_SECRETS) || word == args.len) {
         lmi_trace(&s->base, LMAIL_TRACE_IN, 0, 0, line);
         return;
     }

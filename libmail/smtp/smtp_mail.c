@@ -63,7 +63,7 @@ static lmail_smtp_reply_id parse_mail(lmail_smtp_server *s, lmail_str args,
     if ((ev->from.flags & LMAIL_SMTP_ADDRESS_UTF8) && !ev->smtputf8)
         return LMAIL_SMTP_SAY_NEED_SMTPUTF8;
     uint64_t limit = s->setup->config.max_message;
-    return limit && ev->declared_size > limit ? LMAIL_SMTP_SAY_SIZE_DECLARED : LMAIL_SMTP_SAY_NONE;
+    return ev->declared_size > limit ? LMAIL_SMTP_SAY_SIZE_DECLARED : LMAIL_SMTP_SAY_NONE;
 }
 
 lmail_status lmi_smtp_do_mail(lmail_smtp_server *s, lmail_str verb, lmail_str args)
@@ -137,7 +137,7 @@ static lmail_smtp_reply_id parse_rcpt(lmail_smtp_server *s, lmail_str args,
         return id;
     if ((ev->to.flags & LMAIL_SMTP_ADDRESS_UTF8) && !s->smtputf8)
         return LMAIL_SMTP_SAY_NEED_SMTPUTF8;
-    return limit && s->recipients >= limit ? LMAIL_SMTP_SAY_TOO_MANY_RCPTS : LMAIL_SMTP_SAY_NONE;
+    return s->recipients >= limit ? LMAIL_SMTP_SAY_TOO_MANY_RCPTS : LMAIL_SMTP_SAY_NONE;
 }
 
 lmail_status lmi_smtp_do_rcpt(lmail_smtp_server *s, lmail_str verb, lmail_str args)

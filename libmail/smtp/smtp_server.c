@@ -221,9 +221,9 @@ static lmail_status after(lmail_smtp_server *s, lmail_status st)
     if (s->base.stopping && !in_body(s))
         return lmi_smtp_farewell(s, LMAIL_SMTP_SAY_STOPPING);
     if (in_body(s))
-        s->base.due = c->data_timeout ? s->base.now + c->data_timeout : LMAIL_NEVER;
-    else if (s->base.due == LMAIL_NEVER && c->command_timeout)
-        s->base.due = s->base.now + c->command_timeout;
+        s->base.due = lmi_later(s->base.now, c->data_timeout);
+    else if (s->base.due == LMAIL_NEVER)
+        s->base.due = lmi_later(s->base.now, c->command_timeout);
     return LMAIL_OK;
 }
 
@@ -388,14 +388,14 @@ lmail_status lmail_smtp_server_new(lmail_smtp_server **out, const lmail_smtp_ser
     if (!s)
         return LMAIL_ERR_NOMEM;
     lmi_session_init(&s->base, &smtp_server_class, &c->alloc, user, now);
-    s->base.trace = c->on_trace;
+    s->base.trace = setup->handler.on_trace;
     s->base.max_tickets = c->max_pending;
     s->base.out_mark = c->out_mark;
     /* An event with the line it came from, or a response with its decoded form, always fits. */
     s->base.question_ceiling =
         (c->max_line > LMI_SASL_LINE ? c->max_line : (size_t)LMI_SASL_LINE) * 2 + 4096;
     s->setup = setup;
-    s->flags = c->flags;
+    s->flags = setup->flags;
     *out = s;
     return LMAIL_OK;
 }
@@ -405,17 +405,17 @@ lmail_status lmail_smtp_server_new(lmail_smtp_server **out, const lmail_smtp_ser
 lmail_status lmail_smtp_server_answer(lmail_smtp_server *s, lmail_ticket t,
                                       const lmail_smtp_reply *reply, lmail_msec now)
 {
-    lmail_smtp_reply none = LMAIL_SMTP_REPLY_INIT;
+    lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
     lmi_question *q;
-    if (!reply)
-        reply = &none;
-    lmail_status st = lmi_smtp_check_reply(reply);
+    if (reply && lmi_struct_take(&r, sizeof r, reply))
+        return LMAIL_ERR_SIZE;
+    lmail_status st = lmi_smtp_check_reply(&r);
     if (st)
         return st;
     st = lmi_answer_enter(&s->base, t, LMI_SMTP_KIND_REPLY, now, &q);
     if (st)
         return st;
-    st = lmi_smtp_apply(s, (lmi_smtp_asked)s->asked, q, reply);
+    st = lmi_smtp_apply(s, (lmi_smtp_asked)s->asked, q, &r);
     lmi_question_done(&s->base, q);
     if (!st)
         st = lmi_smtp_go_on(s);
@@ -426,17 +426,17 @@ lmail_status lmail_smtp_server_answer_connect(lmail_smtp_server *s, lmail_ticket
                                               const lmail_smtp_connect_answer *answer,
                                               lmail_msec now)
 {
-    lmail_smtp_connect_answer accept = LMAIL_SMTP_CONNECT_ANSWER_INIT;
+    lmail_smtp_connect_answer a = LMAIL_SMTP_CONNECT_ANSWER_INIT;
     lmi_question *q;
-    if (!answer)
-        answer = &accept;
-    lmail_status st = check_connect(answer);
+    if (answer && lmi_struct_take(&a, sizeof a, answer))
+        return LMAIL_ERR_SIZE;
+    lmail_status st = check_connect(&a);
     if (st)
         return st;
     st = lmi_answer_enter(&s->base, t, LMI_SMTP_KIND_CONNECT, now, &q);
     if (st)
         return st;
-    st = lmi_smtp_apply_connect(s, answer);
+    st = lmi_smtp_apply_connect(s, &a);
     lmi_question_done(&s->base, q);
     return lmi_leave(&s->base, after(s, st));
 }
@@ -444,17 +444,17 @@ lmail_status lmail_smtp_server_answer_connect(lmail_smtp_server *s, lmail_ticket
 lmail_status lmail_smtp_server_answer_auth(lmail_smtp_server *s, lmail_ticket t,
                                            const lmail_auth_answer *answer, lmail_msec now)
 {
-    lmail_auth_answer no = LMAIL_AUTH_ANSWER_INIT;
+    lmail_auth_answer a = LMAIL_AUTH_ANSWER_INIT;
     lmi_question *q;
-    if (!answer)
-        answer = &no;
-    lmail_status st = lmi_sasl_check(answer);
+    if (answer && lmi_struct_take(&a, sizeof a, answer))
+        return LMAIL_ERR_SIZE;
+    lmail_status st = lmi_sasl_check(&a);
     if (st)
         return st;
     st = lmi_answer_enter(&s->base, t, LMI_SMTP_KIND_AUTH, now, &q);
     if (st)
         return st;
-    st = lmi_smtp_apply_auth(s, answer);
+    st = lmi_smtp_apply_auth(s, &a);
     lmi_question_done(&s->base, q);
     return lmi_leave(&s->base, after(s, st));
 }

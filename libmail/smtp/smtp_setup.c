@@ -7,7 +7,8 @@
 
 void lmail_smtp_server_config_init(lmail_smtp_server_config *config)
 {
-    *config = (lmail_smtp_server_config)LMAIL_SMTP_SERVER_CONFIG_INIT;
+    memset(config, 0, sizeof *config);
+    config->size = sizeof *config;
 }
 
 void lmail_smtp_server_handler_init(lmail_smtp_server_handler *handler)
@@ -34,12 +35,28 @@ static int reply_ok(const lmail_smtp_reply_text *r)
            lmi_smtp_enhanced_ok(r->enhanced, r->code);
 }
 
+static void fill_defaults(lmail_smtp_server_config *c)
+{
+    LMI_DEFAULT(c->max_line, 2048);
+    LMI_DEFAULT(c->max_path, 256);
+    LMI_DEFAULT(c->max_local_part, 64);
+    LMI_DEFAULT(c->max_parameters, 16);
+    LMI_DEFAULT(c->max_recipients, 1000);
+    LMI_DEFAULT(c->max_message, (uint64_t)50 << 20);
+    LMI_DEFAULT(c->max_header, (uint64_t)256 << 10);
+    LMI_DEFAULT(c->max_bad_commands, 25);
+    LMI_DEFAULT(c->max_auth_failures, 6);
+    LMI_DEFAULT(c->max_pending, 16);
+    LMI_DEFAULT(c->out_mark, 16384);
+    LMI_DEFAULT(c->command_timeout, 5 * 60 * 1000);
+    LMI_DEFAULT(c->data_timeout, 5 * 60 * 1000);
+}
+
 static lmail_status check(const lmail_smtp_server_config *c, size_t *total)
 {
     if (c->host_name.len == 0 || c->host_name.len > 255 || !lmi_smtp_text_ok(c->host_name))
         return LMAIL_ERR_ARG;
-    if (c->max_line < 512 || c->max_line > 1u << 20 || c->max_path < 3 || c->max_local_part < 1 ||
-        c->out_mark < 1)
+    if (c->max_line < 512 || c->max_line > 1u << 20 || c->max_path < 3)
         return LMAIL_ERR_ARG;
     *total = sizeof(lmail_smtp_server_setup) + c->host_name.len;
     for (size_t i = 0; i < c->reply_count; i++) {
@@ -63,14 +80,13 @@ lmail_status lmail_smtp_server_setup_new(lmail_smtp_server_setup **out,
                                          const lmail_smtp_server_config *config,
                                          const lmail_smtp_server_handler *handler)
 {
-    lmail_smtp_server_config c = LMAIL_SMTP_SERVER_CONFIG_INIT;
+    lmail_smtp_server_config c;
+    lmail_smtp_server_handler h;
     size_t total = 0;
     *out = NULL;
-    if (config->size > sizeof c || config->size < sizeof config->size ||
-        handler->size > sizeof *handler || handler->size < sizeof handler->size)
+    if (lmi_struct_take(&c, sizeof c, config) || lmi_struct_take(&h, sizeof h, handler))
         return LMAIL_ERR_SIZE;
-    memcpy(&c, config, config->size);
-    c.size = sizeof c;
+    fill_defaults(&c);
     c.alloc = lmi_alloc_resolve(&c.alloc);
     lmail_status st = check(&c, &total);
     if (st)
@@ -94,7 +110,8 @@ lmail_status lmail_smtp_server_setup_new(lmail_smtp_server_setup **out,
     c.replies = NULL;
     c.reply_count = 0;
     u->config = c;
-    memcpy(&u->handler, handler, handler->size);
+    u->flags = (LMAIL_SMTP_FLAGS_DEFAULT & ~c.flags_off) | c.flags_on;
+    u->handler = h;
     *out = u;
     return LMAIL_OK;
 }

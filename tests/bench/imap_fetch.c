@@ -129,7 +129,7 @@ int main(int argc, char **argv)
     lmail_imap_server_setup *setup;
     lmail_imap_server_config_init(&config);
     lmail_imap_server_handler_init(&handler);
-    config.plaintext = 1;
+    config.flags_on = LMAIL_IMAP_CLEARTEXT;
     handler.on_login = login;
     handler.on_select = on_select;
     handler.on_fetch = fetch;

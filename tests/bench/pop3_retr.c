@@ -48,7 +48,7 @@ static lmail_status on_octets(lmail_pop3_server *s, void *user, lmail_ticket t,
     (void)s;
     (void)user;
     (void)t;
-    a->data = (lmail_str){message + ev->offset, ev->want};
+    a->octets = (lmail_str){message + ev->offset, ev->want};
     return LMAIL_OK;
 }
 
@@ -86,7 +86,7 @@ static lmail_pop3_server *open_session(lmail_pop3_server_setup **u, count_alloc 
     lmail_pop3_server_handler_init(&on);
     if (c)
         config.alloc = count_alloc_table(c);
-    config.flags = LMAIL_POP3_CLEARTEXT;
+    config.flags_on = LMAIL_POP3_CLEARTEXT;
     on.on_login = on_login;
     on.on_maildrop = on_maildrop;
     on.on_octets = on_octets;

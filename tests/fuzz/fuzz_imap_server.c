@@ -27,10 +27,10 @@ static void must(int ok, const char *what)
 
 static void configure(script *h, unsigned choice, unsigned host)
 {
-    script_set(h, "plaintext", choice & 1 ? "no" : "yes");
-    if (choice & 2)
-        script_set(h, "caps", "-LITERAL+,-UIDPLUS,-SASL-IR");
-    script_set(h, "mark", choice & 4 ? "64" : "0");
+    static const char *const flags[] = {"", "-cleartext", "-literal_plus -uidplus -sasl_ir",
+                                        "-cleartext -literal_plus -uidplus -sasl_ir"};
+    script_set(h, "flags", flags[choice & 3]);
+    script_set(h, "out_mark", choice & 4 ? "64" : "0");
     script_set(h, "trace", choice & 8 ? "yes" : "no");
     if (choice & 16) {
         script_set(h, "mechs", "PLAIN X");

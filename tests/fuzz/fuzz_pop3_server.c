@@ -17,14 +17,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CEILING 200000u /* 16 KiB of line, 64 KiB and a piece of output, the setup's texts */
 
-static const char *const flags[] = {"cleartext",
-                                    "cleartext,stls",
-                                    "stls",
-                                    "cleartext,utf8-user,delete-read",
-                                    "cleartext,no-top,no-uidl,no-utf8,no-lang",
-                                    "cleartext,auth-list,utf8-user,stls",
-                                    "utf8-user",
-                                    "cleartext,trace-secrets"};
+static const char *const flags[] = {"+cleartext",
+                                    "+cleartext +stls",
+                                    "+stls",
+                                    "+cleartext +utf8_user +delete_read",
+                                    "+cleartext -top -uidl -utf8 -lang",
+                                    "+cleartext +auth_list +utf8_user +stls",
+                                    "+utf8_user",
+                                    "+cleartext +trace_secrets"};
 
 static void must(int ok, const char *what)
 {
@@ -43,8 +43,8 @@ static void configure(script *h, unsigned choice, unsigned host)
         script_set(h, "mechs", "PLAIN X");
         script_rule(h, "auth X 1 *", "ok alice data", 1);
     }
-    script_set(h, "want", choice & 64 ? "7" : "0");
-    script_set(h, "mark", choice & 128 ? "64" : "0");
+    script_set(h, "max_want", choice & 64 ? "7" : "0");
+    script_set(h, "out_mark", choice & 128 ? "64" : "0");
     script_set(h, "msgs", "3");
     script_set(h, "msg2", ".\\r\\n..\\nx\\r\\n\\r\\n.\\r\\n.y");
     script_set(h, "msg3", "\\*0;x");

@@ -47,10 +47,10 @@ static void run(script *h, count_alloc *c, const uint8_t *data, size_t size, siz
         strcat(flags, " +allow_any_helo +allow_trailing_dot");
     script_set(h, "flags", flags);
     script_set(h, "mechanisms", "PLAIN LOGIN");
-    script_set(h, "max_message", options & 16 ? "300" : "0");
-    script_set(h, "max_header", options & 16 ? "100" : "0");
+    script_set(h, "max_message", options & 16 ? "300" : "18446744073709551615");
+    script_set(h, "max_header", options & 16 ? "100" : "18446744073709551615");
     script_set(h, "max_line", "512");
-    script_set(h, "max_bad_commands", options & 32 ? "3" : "0");
+    script_set(h, "max_bad_commands", options & 32 ? "3" : "4294967295");
     if (script_open(h) < 0)
         abort();
     script_input(h, (const char *)data, size);

@@ -162,7 +162,7 @@ void imap_box_octets(imap_box *b, const lmail_imap_octets_event *ev, size_t piec
     if (ev->offset >= m->octets.len)
         return;
     uint64_t left = m->octets.len - ev->offset;
-    uint64_t n = ev->length < left ? ev->length : left;
+    uint64_t n = ev->want < left ? ev->want : left;
     a->octets = (lmail_str){m->octets.ptr + ev->offset, piece && piece < n ? piece : (size_t)n};
 }
 

@@ -368,7 +368,7 @@ static lmail_status on_octets(lmail_imap_server *s, void *user, lmail_ticket t,
     script *h = user;
     int st;
     const char *text = script_ask(h, t, IMAP_BOX_OCTETS, "ok", &st, "octets %u %llu+%llu", ev->uid,
-                                  (unsigned long long)ev->offset, (unsigned long long)ev->length);
+                                  (unsigned long long)ev->offset, (unsigned long long)ev->want);
     if (st == LMAIL_OK)
         fill_octets(h, box_of(h), t, ev, text, a);
     return waits(h, st, ev);

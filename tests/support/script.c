@@ -588,3 +588,20 @@ lmail_status script_tls(script *h, const lmail_tls_facts *facts)
         seen(h, st);
     return st;
 }
+
+void script_flags(script *h, const script_flag *table, uint64_t *on, uint64_t *off)
+{
+    const char *text = script_get(h, "flags");
+    char *copy = strdup(text ? text : ""), *save = NULL;
+    *on = *off = 0;
+    for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
+        const script_flag *f = table;
+        while (f->name && strcmp(w + 1, f->name) != 0)
+            f++;
+        if (!f->name || (w[0] != '+' && w[0] != '-'))
+            script_fail(h, "config flags: unknown: %s", w);
+        else
+            *(w[0] == '+' ? on : off) |= f->bit;
+    }
+    free(copy);
+}

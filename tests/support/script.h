@@ -140,4 +140,11 @@ void script_eof(script *h);
 lmail_status script_tls(script *h, const lmail_tls_facts *facts);
 void script_buffer_add(script_buffer *b, const char *ptr, size_t len);
 
+/* The setting "flags": names with + or - in front, blanks between. */
+typedef struct script_flag {
+    const char *name; /* NULL ends the table */
+    uint64_t bit;
+} script_flag;
+void script_flags(script *h, const script_flag *table, uint64_t *on, uint64_t *off);
+
 #endif

@@ -1,10 +1,10 @@
 /* script_imap.c - the scripted host of the IMAP server (tests/support/script.h).
  *
  * Settings
- *   caps -STARTTLS,-LITERAL+        capabilities switched off
- *   plaintext yes|no                LOGIN without TLS (yes)
- *   greeting, separator, max_line, max_literal, max_append, max_name, command_memory, mark,
- *   view_memory, max_bad, max_failures, login_timeout, idle_timeout, keepalive, trace, trace_secrets
+ *   flags +a -b                     LMAIL_IMAP_A on, LMAIL_IMAP_B off (script.h); starttls,
+ *                                   cleartext and create_special_use are on
+ *   greeting, separator, max_line, max_literal, max_append, max_name, command_memory, out_mark,
+ *   view_memory, max_bad_commands, max_auth_failures, login_timeout, idle_timeout, keepalive, trace
  *   id name=value,name=value        what ID answers
  *   mechs, mechs_tls                SASL mechanisms without and with TLS
  *   without list,poll,...           callbacks that are NULL
@@ -919,39 +919,22 @@ static int without(script *h, const char *what)
     return list && strstr(list, what) != NULL;
 }
 
-static uint64_t caps_of(script *h)
-{
-    static const struct {
-        const char *name;
-        uint64_t bit;
-    } names[] = {{"-LITERAL+", LMAIL_IMAP_CAP_LITERAL_PLUS},
-                 {"-SASL-IR", LMAIL_IMAP_CAP_SASL_IR},
-                 {"-IDLE", LMAIL_IMAP_CAP_IDLE},
-                 {"-UIDPLUS", LMAIL_IMAP_CAP_UIDPLUS},
-                 {"-NAMESPACE", LMAIL_IMAP_CAP_NAMESPACE},
-                 {"-ID", LMAIL_IMAP_CAP_ID},
-                 {"-UNSELECT", LMAIL_IMAP_CAP_UNSELECT},
-                 {"-ENABLE", LMAIL_IMAP_CAP_ENABLE},
-                 {"-MOVE", LMAIL_IMAP_CAP_MOVE},
-                 {"-CHILDREN", LMAIL_IMAP_CAP_CHILDREN},
-                 {"-SPECIAL-USE", LMAIL_IMAP_CAP_SPECIAL_USE},
-                 {"-STARTTLS", LMAIL_IMAP_CAP_STARTTLS},
-                 {"-CREATE-SPECIAL-USE", LMAIL_IMAP_CAP_CREATE_SPECIAL_USE}};
-    uint64_t caps = LMAIL_IMAP_CAPS_ALL;
-    const char *list = script_get(h, "caps");
-    while (list && *list) {
-        size_t n = strcspn(list, ","), i = 0;
-        while (i < sizeof names / sizeof *names &&
-               (strlen(names[i].name) != n || strncmp(names[i].name, list, n) != 0))
-            i++;
-        if (i == sizeof names / sizeof *names)
-            script_fail(h, "config caps: %s", list);
-        else
-            caps &= ~names[i].bit;
-        list += n + (list[n] == ',');
-    }
-    return caps;
-}
+static const script_flag flag_names[] = {{"literal_plus", LMAIL_IMAP_LITERAL_PLUS},
+                                         {"sasl_ir", LMAIL_IMAP_SASL_IR},
+                                         {"idle", LMAIL_IMAP_IDLE},
+                                         {"uidplus", LMAIL_IMAP_UIDPLUS},
+                                         {"namespace", LMAIL_IMAP_NAMESPACE},
+                                         {"id", LMAIL_IMAP_ID},
+                                         {"unselect", LMAIL_IMAP_UNSELECT},
+                                         {"enable", LMAIL_IMAP_ENABLE},
+                                         {"move", LMAIL_IMAP_MOVE},
+                                         {"children", LMAIL_IMAP_CHILDREN},
+                                         {"special_use", LMAIL_IMAP_SPECIAL_USE},
+                                         {"starttls", LMAIL_IMAP_STARTTLS},
+                                         {"create_special_use", LMAIL_IMAP_CREATE_SPECIAL_USE},
+                                         {"cleartext", LMAIL_IMAP_CLEARTEXT},
+                                         {"trace_secrets", LMAIL_IMAP_TRACE_SECRETS},
+                                         {NULL, 0}};
 
 static size_t id_of(script *h, lmail_imap_id_field *fields, size_t max)
 {
@@ -966,24 +949,27 @@ static size_t id_of(script *h, lmail_imap_id_field *fields, size_t max)
     return count;
 }
 
+/* What most dialogues want beside the default. */
+#define ALWAYS                                                                                     \
+    ((uint64_t)(LMAIL_IMAP_STARTTLS | LMAIL_IMAP_CREATE_SPECIAL_USE | LMAIL_IMAP_CLEARTEXT))
+
 static void fill_config(script *h, lmail_imap_server_config *c)
 {
     lmail_imap_server_config_init(c);
     c->greeting = lmail_str_from(script_get(h, "greeting"));
     const char *sep = script_get(h, "separator");
     c->separator = sep ? sep[0] : 0;
-    c->capabilities = caps_of(h);
-    c->plaintext = (unsigned)script_get_number(h, "plaintext", 1);
-    c->trace_secrets = (unsigned)script_get_number(h, "trace_secrets", 0);
+    script_flags(h, flag_names, &c->flags_on, &c->flags_off);
+    c->flags_on |= ALWAYS & ~c->flags_off;
     c->max_line = script_get_number(h, "max_line", 0);
     c->max_literal = script_get_number(h, "max_literal", 0);
     c->max_append = script_get_number(h, "max_append", 0);
     c->max_name = script_get_number(h, "max_name", 0);
     c->command_memory = script_get_number(h, "command_memory", 0);
-    c->out_mark = script_get_number(h, "mark", 0);
+    c->out_mark = script_get_number(h, "out_mark", 0);
     c->view_memory = script_get_number(h, "view_memory", 0);
-    c->max_bad_commands = (unsigned)script_get_number(h, "max_bad", 0);
-    c->max_auth_failures = (unsigned)script_get_number(h, "max_failures", 0);
+    c->max_bad_commands = (uint32_t)script_get_number(h, "max_bad_commands", 0);
+    c->max_auth_failures = (uint32_t)script_get_number(h, "max_auth_failures", 0);
     c->login_timeout = script_get_number(h, "login_timeout", 0);
     c->idle_timeout = script_get_number(h, "idle_timeout", 0);
     c->keepalive = script_get_number(h, "keepalive", 0);

@@ -1,11 +1,11 @@
 /* script_pop3.c - the scripted host of the POP3 server (tests/support/script.h).
  *
  * Settings
- *   flags a,b           stls cleartext no-top no-uidl no-utf8 no-lang utf8-user delete-read
- *                       auth-list trace-secrets
+ *   flags +a -b         LMAIL_POP3_A on, LMAIL_POP3_B off (script.h)
  *   trace               the log gets trace events
  *   host, implementation, login_delay, expire (never, days), differs (login_delay and expire)
- *   max_line, max_auth_line, max_errors, max_auth_failures, max_messages, mark, want, idle, login
+ *   max_line, max_auth_line, max_bad_commands, max_auth_failures, max_messages, out_mark, max_want,
+ *   idle_timeout, login_timeout
  *   msgs N              so many messages; msgK (escaped) is number K, uidK its unique-id
  *   big N               each message is N octets of lines instead
  *   mechs, mechs_tls    without and with TLS; none: no AUTH
@@ -181,7 +181,7 @@ static void read_connect(script *h, const char *answer, lmail_pop3_connect_answe
         return;
     if (says(answer, "ok", &rest))
         a->text = script_octets(h, rest);
-    a->cleartext = says(answer, "cleartext", &rest) ? 1 : 0;
+    a->flags_on = says(answer, "cleartext", &rest) ? LMAIL_POP3_CLEARTEXT : 0;
 }
 
 static lmail_auth_failure auth_failure_of(const char **rest)
@@ -277,12 +277,12 @@ static lent *read_octets(script *h, const char *answer, asked q, lmail_ticket t,
     }
     lent *l = malloc(sizeof *l + q.want);
     l->ticket = t;
-    a->data = (lmail_str){l->data, message_octets(h, &q, l->data)};
+    a->octets = (lmail_str){l->data, message_octets(h, &q, l->data)};
     if (says(answer, "odd", &rest))
-        a->data.len = q.want + 1;
-    if (a->data.len == 0) {
+        a->octets.len = q.want + 1;
+    if (a->octets.len == 0) {
         free(l);
-        a->data.ptr = NULL;
+        a->octets.ptr = NULL;
         return NULL;
     }
     l->next = of(h)->lent;
@@ -480,24 +480,24 @@ static int64_t env_clock(void *ctx, int *offset_minutes)
     return 697170952; /* RFC 1939 §7's */
 }
 
-static unsigned flags_of(script *h)
+static const script_flag flag_names[] = {{"top", LMAIL_POP3_TOP},
+                                         {"uidl", LMAIL_POP3_UIDL},
+                                         {"utf8", LMAIL_POP3_UTF8},
+                                         {"lang", LMAIL_POP3_LANG},
+                                         {"stls", LMAIL_POP3_STLS},
+                                         {"cleartext", LMAIL_POP3_CLEARTEXT},
+                                         {"utf8_user", LMAIL_POP3_UTF8_USER},
+                                         {"delete_read", LMAIL_POP3_DELETE_READ},
+                                         {"auth_list", LMAIL_POP3_AUTH_LIST},
+                                         {"trace_secrets", LMAIL_POP3_TRACE_SECRETS},
+                                         {NULL, 0}};
+
+static void set_flags(script *h, lmail_pop3_server_config *c)
 {
-    static const char *const names[] = {"stls",      "cleartext",    "no-top",    "no-uidl",
-                                        "no-utf8",   "no-lang",      "utf8-user", "delete-read",
-                                        "auth-list", "trace-secrets"};
-    const char *list = script_get(h, "flags");
-    unsigned flags = 0;
-    while (list && *list) {
-        size_t n = strcspn(list, ",");
-        unsigned before = flags;
-        for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-            if (strlen(names[i]) == n && strncmp(list, names[i], n) == 0)
-                flags |= 1u << i;
-        if (flags == before)
-            script_fail(h, "config flags: %s", list);
-        list += list[n] ? n + 1 : n;
-    }
-    return flags;
+    uint64_t on, off;
+    script_flags(h, flag_names, &on, &off);
+    c->flags_on = (uint32_t)on;
+    c->flags_off = (uint32_t)off;
 }
 
 static int without(script *h, const char *what)
@@ -542,7 +542,7 @@ static size_t languages_of(script *h, lmail_pop3_language *l,
 static void fill_config(script *h, lmail_pop3_server_config *c)
 {
     const char *expire = script_get(h, "expire");
-    c->flags = flags_of(h);
+    set_flags(h, c);
     c->host_name = lmail_str_from(script_get(h, "host"));
     c->implementation = lmail_str_from(script_get(h, "implementation"));
     c->login_delay = (uint32_t)script_get_number(h, "login_delay", 0);
@@ -554,13 +554,13 @@ static void fill_config(script *h, lmail_pop3_server_config *c)
     }
     c->max_line = (size_t)script_get_number(h, "max_line", 0);
     c->max_auth_line = (size_t)script_get_number(h, "max_auth_line", 0);
-    c->max_errors = (unsigned)script_get_number(h, "max_errors", 0);
-    c->max_auth_failures = (unsigned)script_get_number(h, "max_auth_failures", 0);
+    c->max_bad_commands = (uint32_t)script_get_number(h, "max_bad_commands", 0);
+    c->max_auth_failures = (uint32_t)script_get_number(h, "max_auth_failures", 0);
     c->max_messages = (uint32_t)script_get_number(h, "max_messages", 0);
-    c->out_mark = (size_t)script_get_number(h, "mark", 0);
-    c->octets_want = (size_t)script_get_number(h, "want", 0);
-    c->idle_timeout = script_get_number(h, "idle", 0);
-    c->login_timeout = script_get_number(h, "login", 0);
+    c->out_mark = (size_t)script_get_number(h, "out_mark", 0);
+    c->max_want = (size_t)script_get_number(h, "max_want", 0);
+    c->idle_timeout = script_get_number(h, "idle_timeout", 0);
+    c->login_timeout = script_get_number(h, "login_timeout", 0);
 }
 
 static void fill_handler(script *h, lmail_pop3_server_handler *on)

@@ -336,48 +336,39 @@ static void on_cancel(lmail_smtp_server *s, void *user, lmail_ticket t)
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    uint32_t bit;
-} flag_names[] = {{"lmtp", LMAIL_SMTP_LMTP},
-                  {"pipelining", LMAIL_SMTP_PIPELINING},
-                  {"size", LMAIL_SMTP_SIZE},
-                  {"8bitmime", LMAIL_SMTP_8BITMIME},
-                  {"enhanced", LMAIL_SMTP_ENHANCED},
-                  {"chunking", LMAIL_SMTP_CHUNKING},
-                  {"binarymime", LMAIL_SMTP_BINARYMIME},
-                  {"smtputf8", LMAIL_SMTP_SMTPUTF8},
-                  {"dsn", LMAIL_SMTP_DSN},
-                  {"starttls", LMAIL_SMTP_STARTTLS},
-                  {"etrn", LMAIL_SMTP_ETRN},
-                  {"expn", LMAIL_SMTP_EXPN},
-                  {"vrfy", LMAIL_SMTP_VRFY},
-                  {"help", LMAIL_SMTP_HELP},
-                  {"need_helo", LMAIL_SMTP_NEED_HELO_FIRST},
-                  {"need_auth", LMAIL_SMTP_NEED_AUTH_FIRST},
-                  {"need_tls", LMAIL_SMTP_NEED_TLS_FIRST},
-                  {"allow_space", LMAIL_SMTP_ALLOW_SPACE},
-                  {"allow_no_brackets", LMAIL_SMTP_ALLOW_NO_BRACKETS},
-                  {"allow_unqualified", LMAIL_SMTP_ALLOW_UNQUALIFIED},
-                  {"allow_underscore", LMAIL_SMTP_ALLOW_UNDERSCORE},
-                  {"allow_any_helo", LMAIL_SMTP_ALLOW_ANY_HELO},
-                  {"allow_trailing_dot", LMAIL_SMTP_ALLOW_TRAILING_DOT},
-                  {"count_lf", LMAIL_SMTP_COUNT_LF}};
+static const script_flag flag_names[] = {{"lmtp", LMAIL_SMTP_LMTP},
+                                         {"pipelining", LMAIL_SMTP_PIPELINING},
+                                         {"size", LMAIL_SMTP_SIZE},
+                                         {"8bitmime", LMAIL_SMTP_8BITMIME},
+                                         {"enhanced", LMAIL_SMTP_ENHANCED},
+                                         {"chunking", LMAIL_SMTP_CHUNKING},
+                                         {"binarymime", LMAIL_SMTP_BINARYMIME},
+                                         {"smtputf8", LMAIL_SMTP_SMTPUTF8},
+                                         {"dsn", LMAIL_SMTP_DSN},
+                                         {"starttls", LMAIL_SMTP_STARTTLS},
+                                         {"etrn", LMAIL_SMTP_ETRN},
+                                         {"expn", LMAIL_SMTP_EXPN},
+                                         {"vrfy", LMAIL_SMTP_VRFY},
+                                         {"help", LMAIL_SMTP_HELP},
+                                         {"need_helo", LMAIL_SMTP_NEED_HELO_FIRST},
+                                         {"need_auth", LMAIL_SMTP_NEED_AUTH_FIRST},
+                                         {"need_tls", LMAIL_SMTP_NEED_TLS_FIRST},
+                                         {"allow_space", LMAIL_SMTP_ALLOW_SPACE},
+                                         {"allow_no_brackets", LMAIL_SMTP_ALLOW_NO_BRACKETS},
+                                         {"allow_unqualified", LMAIL_SMTP_ALLOW_UNQUALIFIED},
+                                         {"allow_underscore", LMAIL_SMTP_ALLOW_UNDERSCORE},
+                                         {"allow_any_helo", LMAIL_SMTP_ALLOW_ANY_HELO},
+                                         {"allow_trailing_dot", LMAIL_SMTP_ALLOW_TRAILING_DOT},
+                                         {"count_lf", LMAIL_SMTP_COUNT_LF},
+                                         {"trace_secrets", LMAIL_SMTP_TRACE_SECRETS},
+                                         {NULL, 0}};
 
-static void set_flags(script *h, uint32_t *flags)
+static void set_flags(script *h, lmail_smtp_server_config *c)
 {
-    const char *text = script_get(h, "flags");
-    char *copy = strdup(text ? text : ""), *save = NULL;
-    for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
-        uint32_t bit = 0;
-        for (size_t i = 0; i < sizeof flag_names / sizeof *flag_names; i++)
-            if (strcmp(w + 1, flag_names[i].name) == 0)
-                bit = flag_names[i].bit;
-        if (!bit)
-            script_fail(h, "config flags: unknown: %s", w);
-        *flags = w[0] == '-' ? *flags & ~bit : *flags | bit;
-    }
-    free(copy);
+    uint64_t on, off;
+    script_flags(h, flag_names, &on, &off);
+    c->flags_on = (uint32_t)on;
+    c->flags_off = (uint32_t)off;
 }
 
 static size_t set_replies(script *h, lmail_smtp_reply_text *out)
@@ -427,6 +418,7 @@ static void set_handler(script *h, lmail_smtp_server_handler *x)
     SET(on_abandon);
     SET(on_cancel);
 #undef SET
+    x->on_trace = script_get_number(h, "trace", 0) ? script_trace : NULL;
 }
 
 static lmail_session *open_session(script *h, const lmail_alloc *alloc, lmail_msec now)
@@ -441,8 +433,8 @@ static lmail_session *open_session(script *h, const lmail_alloc *alloc, lmail_ms
     c.host_name = lmail_str_from(name ? name : "mx.example");
     if (alloc)
         c.alloc = *alloc;
-    set_flags(h, &c.flags);
-    own->lmtp = (c.flags & LMAIL_SMTP_LMTP) != 0;
+    set_flags(h, &c);
+    own->lmtp = (c.flags_on & LMAIL_SMTP_LMTP) != 0;
 #define NUMBER(field) c.field = (__typeof__(c.field))script_get_number(h, #field, c.field)
     NUMBER(max_line);
     NUMBER(max_path);
@@ -457,10 +449,7 @@ static lmail_session *open_session(script *h, const lmail_alloc *alloc, lmail_ms
     NUMBER(out_mark);
     NUMBER(command_timeout);
     NUMBER(data_timeout);
-    NUMBER(trace_secrets);
 #undef NUMBER
-    if (script_get(h, "trace"))
-        c.on_trace = script_trace;
     c.replies = replies;
     c.reply_count = set_replies(h, replies);
     set_handler(h, &x);

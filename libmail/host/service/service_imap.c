@@ -231,24 +231,24 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     static const lmail_imap_id_field id[] = {
         {{"name", 4}, {"libmail", 7}}, {{"version", 7}, {LMAIL_VERSION, sizeof LMAIL_VERSION - 1}}};
     const lmail_settings *v = door->rules->settings;
-    lmail_imap_server_config c;
-    lmail_imap_server_handler h;
-    lmail_imap_server_config_init(&c);
-    lmail_imap_server_handler_init(&h);
-    c.env = door->service->env;
+    lmail_imap_server_config c = LMAIL_IMAP_SERVER_CONFIG_INIT;
+    lmail_imap_server_handler h = LMAIL_IMAP_SERVER_HANDLER_INIT;
+    c.env = &door->service->env;
+    c.flags_on = LMAIL_IMAP_CREATE_SPECIAL_USE;
+    if (door->settings->tls == LMAIL_LISTENER_STARTTLS)
+        c.flags_on |= LMAIL_IMAP_STARTTLS;
+    if (v->auth.allow_cleartext)
+        c.flags_on |= LMAIL_IMAP_CLEARTEXT;
     c.greeting = v->imap.greeting;
     c.separator = v->imap.separator.ptr[0];
-    c.plaintext = v->auth.allow_cleartext;
     c.id = id;
     c.id_count = sizeof id / sizeof *id;
     c.max_line = v->imap.max_line;
     c.max_literal = v->imap.max_literal;
     c.max_append = v->imap.max_message_size;
-    c.max_bad_commands = (unsigned)v->imap.max_bad_commands;
+    c.max_bad_commands = (uint32_t)v->imap.max_bad_commands;
     c.login_timeout = v->imap.login_timeout;
     c.idle_timeout = v->imap.idle_timeout;
-    if (door->settings->tls != LMAIL_LISTENER_STARTTLS)
-        c.capabilities &= ~(uint64_t)LMAIL_IMAP_CAP_STARTTLS;
     h.on_cancel = on_cancel;
     h.auth_mechanisms = mechanisms;
     h.on_auth = on_auth;

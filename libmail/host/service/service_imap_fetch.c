@@ -324,7 +324,7 @@ static lmail_status on_octets(lmail_imap_server *s, void *user, lmail_ticket t,
                               const lmail_imap_octets_event *ev, lmail_imap_octets_answer *a)
 {
     lmi_imap_peer *p = user;
-    size_t want = ev->length < SLICE_OCTETS ? (size_t)ev->length : SLICE_OCTETS, got = 0;
+    size_t want = ev->want < SLICE_OCTETS ? (size_t)ev->want : SLICE_OCTETS, got = 0;
     (void)s;
     lmi_lent *o = lmi_lent_new(want);
     if (!o)

@@ -195,7 +195,7 @@ static lmail_status on_connect(lmail_pop3_server *s, void *user, lmail_ticket t,
     (void)t;
     (void)ev;
     a->text = p->base.door->rules->settings->pop3.greeting;
-    a->cleartext = p->base.secure != 0;
+    a->flags_on = p->base.secure ? LMAIL_POP3_CLEARTEXT : 0;
     return LMAIL_OK;
 }
 
@@ -204,21 +204,19 @@ static lmail_status on_connect(lmail_pop3_server *s, void *user, lmail_ticket t,
 static lmail_status setup_new(const lmi_door *door, void **setup)
 {
     const lmail_settings *v = door->rules->settings;
-    lmail_pop3_server_config c;
-    lmail_pop3_server_handler h;
-    lmail_pop3_server_config_init(&c);
-    lmail_pop3_server_handler_init(&h);
+    lmail_pop3_server_config c = LMAIL_POP3_SERVER_CONFIG_INIT;
+    lmail_pop3_server_handler h = LMAIL_POP3_SERVER_HANDLER_INIT;
     c.env = &door->service->env;
     c.host_name = lmail_str_from(door->rules->hostname);
     c.implementation = LMAIL_STR("libmail");
-    c.flags = LMAIL_POP3_UTF8_USER;
+    c.flags_on = LMAIL_POP3_UTF8_USER;
     if (door->settings->tls == LMAIL_LISTENER_STARTTLS)
-        c.flags |= LMAIL_POP3_STLS;
+        c.flags_on |= LMAIL_POP3_STLS;
     if (v->auth.allow_cleartext)
-        c.flags |= LMAIL_POP3_CLEARTEXT;
+        c.flags_on |= LMAIL_POP3_CLEARTEXT;
     c.expire = LMAIL_POP3_EXPIRE_NEVER;
     c.login_delay = (uint32_t)(v->pop3.login_delay / 1000);
-    c.max_errors = (unsigned)v->pop3.max_bad_commands;
+    c.max_bad_commands = (uint32_t)v->pop3.max_bad_commands;
     c.idle_timeout = v->pop3.idle_timeout;
     h.on_connect = on_connect;
     h.auth_mechanisms = mechanisms;

@@ -143,7 +143,7 @@ static void fill_octets(const pop3_job *job, lmail_pop3_octets_answer *a)
     a->failure = lmi_pop3_failure_of(job->base.status);
     if (job->base.status)
         return;
-    a->data = (lmail_str){job->octets->data, job->got};
+    a->octets = (lmail_str){job->octets->data, job->got};
     a->end = job->got < job->want;
 }
 
@@ -231,8 +231,8 @@ static void updated(lmi_job *base)
     pop3_peer *p = (pop3_peer *)base->peer;
     lmail_pop3_update_answer a = {.size = sizeof a};
     a.failure = lmi_pop3_failure_of(job->base.status);
-    lmail_pop3_totals totals;
-    lmail_pop3_server_totals(p->server, &totals);
+    lmail_pop3_counters totals;
+    lmail_pop3_server_counters(p->server, &totals);
     lmail_log_line l;
     lmi_peer_log(&p->base, &l, LMAIL_LOG_INFO, "update");
     lmail_log_text(&l, "user", lmail_str_from(p->base.identity));

@@ -338,7 +338,7 @@ static uint32_t flags_of(const lmi_door *door)
 {
     /* HELP also because of clients that find STARTTLS in "250-" lines alone (gsasl 2.2): it stands
      * last. */
-    uint32_t flags = LMAIL_SMTP_FLAGS_DEFAULT | LMAIL_SMTP_HELP;
+    uint32_t flags = LMAIL_SMTP_HELP;
     if (door->settings->protocol == LMAIL_LISTENER_LMTP)
         flags |= LMAIL_SMTP_LMTP;
     if (door->settings->protocol == LMAIL_LISTENER_SUBMISSION)
@@ -358,14 +358,14 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     const lmail_smtp_reply_text hello = {
         LMAIL_SMTP_SAY_GREETING, 220, {NULL, 0}, lmail_str_from(greeting)};
     c.host_name = lmail_str_from(door->rules->hostname);
-    c.flags = flags_of(door);
-    c.max_line = (uint32_t)v->smtp.max_line;
+    c.flags_on = flags_of(door);
+    c.max_line = v->smtp.max_line;
     c.max_recipients = (uint32_t)v->smtp.max_recipients;
     c.max_message = v->smtp.max_message_size;
     c.max_header = v->smtp.max_header_size;
     c.max_bad_commands = (uint32_t)v->smtp.max_bad_commands;
-    c.command_timeout = (uint32_t)v->smtp.command_timeout;
-    c.data_timeout = (uint32_t)v->smtp.data_timeout;
+    c.command_timeout = v->smtp.command_timeout;
+    c.data_timeout = v->smtp.data_timeout;
     c.replies = &hello;
     c.reply_count = 1;
     h.on_mail = on_mail;

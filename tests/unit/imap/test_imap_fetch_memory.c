@@ -64,7 +64,7 @@ static lmail_status on_octets(lmail_imap_server *session, void *user, lmail_tick
 {
     (void)session, (void)user, (void)t;
     a->octets.ptr = block;
-    a->octets.len = ev->length < sizeof block ? (size_t)ev->length : sizeof block;
+    a->octets.len = ev->want < sizeof block ? (size_t)ev->want : sizeof block;
     if (++lent > lent_most)
         lent_most = lent;
     return LMAIL_OK;
@@ -110,16 +110,14 @@ static uint64_t read_all(size_t step, size_t *most)
 
 static void open_session(void)
 {
-    lmail_imap_server_config config;
-    lmail_imap_server_handler handler;
+    lmail_imap_server_config config = LMAIL_IMAP_SERVER_CONFIG_INIT;
+    lmail_imap_server_handler handler = LMAIL_IMAP_SERVER_HANDLER_INIT;
     size_t most = 0;
     memset(&counter, 0, sizeof counter);
     lent = lent_most = 0;
     rows_asked = 0;
     memset(block, 'x', sizeof block);
-    lmail_imap_server_config_init(&config);
-    lmail_imap_server_handler_init(&handler);
-    config.plaintext = 1;
+    config.flags_on = LMAIL_IMAP_CLEARTEXT;
     config.alloc = count_alloc_table(&counter);
     handler.on_login = on_login;
     handler.on_select = on_select;

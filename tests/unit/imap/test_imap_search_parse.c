@@ -272,11 +272,14 @@ END_TEST
 
 Suite *imap_search_parse_suite(void)
 {
+    static lmail_env env;
+    lmail_env_init(&env);
+    env.ctx = &config;
+    env.charset_open = open_charset;
+    env.charset_convert = convert;
+    env.charset_close = close_charset;
     lmail_imap_server_config_init(&config);
-    config.env.ctx = &config;
-    config.env.charset_open = open_charset;
-    config.env.charset_convert = convert;
-    config.env.charset_close = close_charset;
+    config.env = &env;
     libc = lmi_alloc_resolve(NULL);
     Suite *s = suite_create("imap_search_parse");
     TCase *t = tcase_create("all");

@@ -117,7 +117,7 @@ static void fill(void)
     lmail_pop3_server_config_init(&config);
     lmail_pop3_server_handler_init(&handler);
     config.alloc = count_alloc_table(&counter);
-    config.flags = LMAIL_POP3_CLEARTEXT;
+    config.flags_on = LMAIL_POP3_CLEARTEXT;
     handler.on_login = on_login;
     handler.on_maildrop = on_maildrop;
     handler.on_uidl = on_uidl;
@@ -169,9 +169,9 @@ static void log_in(void)
     ok.kind = LMAIL_AUTH_OK;
     ok.identity = LMAIL_STR("alice@example");
     ck_assert_int_eq(lmail_pop3_server_answer_auth(s, ticket, &ok, 0), LMAIL_OK);
-    ck_assert_int_eq(lmail_pop3_server_state(s), LMAIL_POP3_OPENING);
+    ck_assert_int_eq(lmail_pop3_server_state(s), LMAIL_POP3_STATE_OPENING);
     ck_assert_int_eq(lmail_pop3_server_answer_maildrop(s, ticket, &drop, 0), LMAIL_OK);
-    ck_assert_int_eq(lmail_pop3_server_state(s), LMAIL_POP3_TRANSACTION);
+    ck_assert_int_eq(lmail_pop3_server_state(s), LMAIL_POP3_STATE_TRANSACTION);
     ck_assert(lmail_str_equal(lmail_pop3_server_identity(s), LMAIL_STR("alice@example")));
     drain();
 }
@@ -240,7 +240,7 @@ START_TEST(inside_a_callback_the_session_cannot_be_changed)
     begin();
     ck_assert_int_eq(lmail_pop3_server_tick(s, 0), LMAIL_OK);
     ck_assert_int_eq(inner, LMAIL_ERR_REENTRANT);
-    ck_assert_int_eq(lmail_pop3_server_state(s), LMAIL_POP3_GREETING);
+    ck_assert_int_eq(lmail_pop3_server_state(s), LMAIL_POP3_STATE_GREETING);
     lmail_pop3_connect_answer a = {.size = sizeof a, .text = LMAIL_STR("hi <there>")};
     ck_assert_int_eq(lmail_pop3_server_answer_connect(s, ticket, &a, 0), LMAIL_ERR_ARG);
     a.text = LMAIL_STR("hi\r\nthere");
@@ -304,13 +304,13 @@ START_TEST(answers_that_break_a_rule_leave_the_ticket_out)
     ck_assert_int_eq(lmail_pop3_server_answer_uidl(s, ticket, &uidl, 0), LMAIL_OK);
 
     feed("RETR 2\r\n");
-    lmail_pop3_octets_answer octets = {.size = sizeof octets, .data = {text, 21}};
+    lmail_pop3_octets_answer octets = {.size = sizeof octets, .octets = {text, 21}};
     ck_assert_uint_eq(asked.want, 20);
     ck_assert_int_eq(lmail_pop3_server_answer_octets(s, ticket, &octets, 0), LMAIL_ERR_ARG);
     octets.failure = LMAIL_POP3_GONE; /* a failure with data */
     ck_assert_int_eq(lmail_pop3_server_answer_octets(s, ticket, &octets, 0), LMAIL_ERR_ARG);
     ck_assert_int_eq(release_count, 0);
-    octets.data.len = 0;
+    octets.octets.len = 0;
     ck_assert_int_eq(lmail_pop3_server_answer_octets(s, ticket, &octets, 0), LMAIL_OK);
     ck_assert_int_eq(release_count, 0); /* there was nothing to release */
     end();
@@ -341,7 +341,7 @@ START_TEST(octets_are_lent_until_they_are_sent)
     log_in();
     feed("RETR 1\r\n");
     ck_assert_uint_eq(asked.want, 5000);
-    lmail_pop3_octets_answer octets = {.size = sizeof octets, .data = {text, sizeof text}};
+    lmail_pop3_octets_answer octets = {.size = sizeof octets, .octets = {text, sizeof text}};
     lmail_ticket t = ticket;
     ck_assert_int_eq(lmail_pop3_server_answer_octets(s, t, &octets, 0), LMAIL_OK);
     lmail_str part[4];
@@ -353,8 +353,8 @@ START_TEST(octets_are_lent_until_they_are_sent)
     ck_assert_int_eq(release_count, 1);
     ck_assert_uint_eq(released, t);
     drain();
-    lmail_pop3_totals totals;
-    lmail_pop3_server_totals(s, &totals);
+    lmail_pop3_counters totals;
+    lmail_pop3_server_counters(s, &totals);
     ck_assert_uint_eq(totals.messages, 3);
     ck_assert_uint_eq(totals.octets, 5020);
     ck_assert_uint_eq(totals.retrieved, 1);
@@ -371,7 +371,7 @@ START_TEST(lent_octets_come_back_when_the_session_is_freed)
     log_in();
     feed("RETR 1\r\n");
     memcpy(text + 2500, "\r\n.", 3); /* two stretches, one release */
-    lmail_pop3_octets_answer octets = {.size = sizeof octets, .data = {text, sizeof text}};
+    lmail_pop3_octets_answer octets = {.size = sizeof octets, .octets = {text, sizeof text}};
     ck_assert_int_eq(lmail_pop3_server_answer_octets(s, ticket, &octets, 0), LMAIL_OK);
     ck_assert_int_eq(lmail_pop3_server_eof(s, 0), LMAIL_OK);
     end();
@@ -385,7 +385,7 @@ START_TEST(a_cancelled_ticket_still_comes_home)
     begin();
     log_in();
     feed("RETR 1\r\n");
-    lmail_pop3_octets_answer octets = {.size = sizeof octets, .data = {text, sizeof text}};
+    lmail_pop3_octets_answer octets = {.size = sizeof octets, .octets = {text, sizeof text}};
     ck_assert_int_eq(lmail_pop3_server_eof(s, 0), LMAIL_OK);
     ck_assert_int_eq(cancels, 1);
     ck_assert_uint_eq(lmail_session_tickets(lmail_pop3_server_session(s)), 1);
@@ -403,7 +403,7 @@ START_TEST(a_reader_that_stops_is_cut_off)
     begin();
     log_in();
     feed("RETR 1\r\n");
-    lmail_pop3_octets_answer octets = {.size = sizeof octets, .data = {text, sizeof text}};
+    lmail_pop3_octets_answer octets = {.size = sizeof octets, .octets = {text, sizeof text}};
     ck_assert_int_eq(lmail_pop3_server_answer_octets(s, ticket, &octets, 0), LMAIL_OK);
     ck_assert_int_eq(lmail_pop3_server_sent(s, 100, 500), LMAIL_OK);
     ck_assert_uint_le(lmail_pop3_server_deadline(s), 1000);
