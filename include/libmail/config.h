@@ -334,6 +334,16 @@ typedef struct lmail_settings {
         lmail_str pid_file;
     } pop3;
 
+    struct {
+        lmail_str_list servers; /* ADDRESS or ADDRESS@PORT; empty: those of /etc/resolv.conf */
+        lmail_str hosts;        /* file that goes before the DNS; empty: none */
+        lmail_str trust_anchor; /* file for DNSSEC; empty: nothing is validated */
+        lmail_msec timeout;     /* until a question has failed for now */
+        uint64_t tries;         /* of a lookup at one server */
+        uint64_t cache_size;    /* of an event loop's answers */
+        uint64_t max_lookups;   /* of an event loop, under way at once */
+    } dns;
+
     const lmail_listener_settings *listeners;
     size_t listener_count;
     const lmail_dnsbl_settings *dnsbls;
