@@ -7,28 +7,28 @@
 
 /* ---- Begin ----------------------------------------------------------------------------------- */
 
-static lmail_status ask_start(lmail_smtp_server *s, unsigned chunked)
+LMI_SMTP_CALL(call_start, on_body_start, lmail_smtp_body_start_event, LMI_SMTP_ASKED_START);
+
+/* What is said at a message's begin or end when no ticket can be had. */
+static lmail_smtp_reply no_memory(const lmail_smtp_server *s)
 {
     lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
+    r.code = s->setup->texts[LMAIL_SMTP_SAY_NO_MEMORY].code;
+    return r;
+}
+
+static lmail_status ask_start(lmail_smtp_server *s, unsigned chunked)
+{
+    const lmail_smtp_body_start_event ev = {chunked, s->recipients};
     lmi_question *q;
     if (!s->setup->handler.on_body_start)
-        return lmi_smtp_apply_start(s, NULL, &r);
-    lmail_status st = lmi_ask(&s->base, LMI_SMTP_KIND_REPLY, &q);
+        return lmi_smtp_apply_start(s, NULL, &lmi_smtp_default);
+    lmail_status st = lmi_smtp_question(s, &ev, sizeof ev, &q);
     if (st == LMAIL_ERR_LIMIT) {
-        r.code = s->setup->texts[LMAIL_SMTP_SAY_NO_MEMORY].code;
+        lmail_smtp_reply r = no_memory(s);
         return lmi_smtp_apply_start(s, NULL, &r);
     }
-    if (st)
-        return st;
-    lmail_smtp_body_start_event *ev = lmi_arena_zget(&q->arena, sizeof *ev);
-    if (!ev)
-        return lmi_smtp_drop(s, q);
-    ev->chunked = chunked;
-    ev->recipients = s->recipients;
-    lmi_callback_begin(&s->base);
-    st = s->setup->handler.on_body_start(s, s->base.user, q->ticket, ev, &r);
-    lmi_callback_end(&s->base);
-    return lmi_smtp_settle(s, q, LMI_SMTP_ASKED_START, st, &r);
+    return st ? st : call_start(s, q);
 }
 
 lmail_status lmi_smtp_do_data(lmail_smtp_server *s, lmail_str verb, lmail_str args)
@@ -122,9 +122,11 @@ static lmail_smtp_reply_id broken_rule(const lmail_smtp_server *s)
     return LMAIL_SMTP_SAY_NONE;
 }
 
+LMI_SMTP_CALL(call_body, on_body, lmail_smtp_body_event, LMI_SMTP_ASKED_BODY);
+
 static lmail_status deliver(lmail_smtp_server *s, lmail_str octets)
 {
-    lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
+    const lmail_smtp_body_event ev = {octets, s->scan.octets - octets.len};
     lmi_question *q;
     if (s->body_bad || s->body_refusal.set || !s->transaction)
         return LMAIL_OK;
@@ -134,21 +136,12 @@ static lmail_status deliver(lmail_smtp_server *s, lmail_str octets)
     }
     if (!s->setup->handler.on_body)
         return LMAIL_OK;
-    lmail_status st = lmi_ask(&s->base, LMI_SMTP_KIND_REPLY, &q);
+    lmail_status st = lmi_smtp_question(s, &ev, sizeof ev, &q);
     if (st == LMAIL_ERR_LIMIT) {
         lmi_smtp_refuse_later(&s->body_refusal, LMAIL_SMTP_SAY_NO_MEMORY);
         return LMAIL_OK;
     }
-    if (st)
-        return st;
-    lmail_smtp_body_event *ev = lmi_arena_get(&q->arena, sizeof *ev);
-    if (!ev)
-        return lmi_smtp_drop(s, q);
-    *ev = (lmail_smtp_body_event){octets, s->scan.octets - octets.len};
-    lmi_callback_begin(&s->base);
-    st = s->setup->handler.on_body(s, s->base.user, q->ticket, ev, &r);
-    lmi_callback_end(&s->base);
-    return lmi_smtp_settle(s, q, LMI_SMTP_ASKED_BODY, st, &r);
+    return st ? st : call_body(s, q);
 }
 
 lmail_status lmi_smtp_apply_body(lmail_smtp_server *s, const lmi_question *q,
@@ -232,32 +225,22 @@ static lmail_status message_end(lmail_smtp_server *s)
     return ask_ends(s);
 }
 
+LMI_SMTP_CALL(call_end, on_body_end, lmail_smtp_body_end_event, LMI_SMTP_ASKED_END);
+
 static lmail_status ask_end(lmail_smtp_server *s)
 {
-    lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
+    lmail_smtp_body_end_event ev = {s->scan.octets, 0, s->recipients, s->ends_done};
     lmi_question *q;
     if (!s->setup->handler.on_body_end)
-        return lmi_smtp_apply_end(s, NULL, &r);
-    lmail_status st = lmi_ask(&s->base, LMI_SMTP_KIND_REPLY, &q);
+        return lmi_smtp_apply_end(s, NULL, &lmi_smtp_default);
+    ev.ends_in_crlf = s->scan.octets &&
+                      (s->scan.place == LMI_SMTP_AT_DOT_CR || s->scan.place == LMI_SMTP_AT_LINE);
+    lmail_status st = lmi_smtp_question(s, &ev, sizeof ev, &q);
     if (st == LMAIL_ERR_LIMIT) {
-        r.code = s->setup->texts[LMAIL_SMTP_SAY_NO_MEMORY].code;
+        lmail_smtp_reply r = no_memory(s);
         return lmi_smtp_apply_end(s, NULL, &r);
     }
-    if (st)
-        return st;
-    lmail_smtp_body_end_event *ev = lmi_arena_zget(&q->arena, sizeof *ev);
-    if (!ev)
-        return lmi_smtp_drop(s, q);
-    ev->octets = s->scan.octets;
-    ev->ends_in_crlf = s->scan.octets && s->scan.place == LMI_SMTP_AT_DOT_CR;
-    if (s->scan.place == LMI_SMTP_AT_LINE)
-        ev->ends_in_crlf = s->scan.octets != 0;
-    ev->recipients = s->recipients;
-    ev->recipient = s->ends_done;
-    lmi_callback_begin(&s->base);
-    st = s->setup->handler.on_body_end(s, s->base.user, q->ticket, ev, &r);
-    lmi_callback_end(&s->base);
-    return lmi_smtp_settle(s, q, LMI_SMTP_ASKED_END, st, &r);
+    return st ? st : call_end(s, q);
 }
 
 static lmail_status ask_ends(lmail_smtp_server *s)

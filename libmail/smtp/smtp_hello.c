@@ -17,30 +17,27 @@ static int name_ok(const lmail_smtp_server *s, lmail_str name)
            lmi_smtp_is_literal(name);
 }
 
+LMI_SMTP_CALL(call_helo, on_helo, lmail_smtp_helo_event, LMI_SMTP_ASKED_HELO);
+
 lmail_status lmi_smtp_do_hello(lmail_smtp_server *s, lmail_str verb, lmail_str args)
 {
-    lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
     lmi_question *q;
     if (!name_ok(s, args))
         return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_HELO_SYNTAX, args, args.ptr);
-    lmail_status st = lmi_smtp_ask(s, LMI_SMTP_KIND_REPLY, &q);
+    char first = lmi_ascii_upper(verb.ptr[0]);
+    const lmail_smtp_helo_event ev = {first == 'H'   ? LMAIL_SMTP_SAID_HELO
+                                      : first == 'E' ? LMAIL_SMTP_SAID_EHLO
+                                                     : LMAIL_SMTP_SAID_LHLO,
+                                      args, args.ptr[0] == '['};
+    lmail_status st = lmi_smtp_ask(s, &ev, sizeof ev, &q);
     if (st || !q)
         return st;
-    lmail_smtp_helo_event *ev = lmi_arena_zget(&q->arena, sizeof *ev);
-    if (!ev || lmi_arena_copy(&q->arena, args, &ev->name))
+    lmail_smtp_helo_event *kept = q->data;
+    if (lmi_arena_copy(&q->arena, args, &kept->name))
         return lmi_smtp_drop(s, q);
-    char first = lmi_ascii_upper(verb.ptr[0]);
-    ev->verb = first == 'H'   ? LMAIL_SMTP_SAID_HELO
-               : first == 'E' ? LMAIL_SMTP_SAID_EHLO
-                              : LMAIL_SMTP_SAID_LHLO;
-    ev->literal = args.ptr[0] == '[';
-    q->data = ev;
-    if (s->setup->handler.on_helo) {
-        lmi_callback_begin(&s->base);
-        st = s->setup->handler.on_helo(s, s->base.user, q->ticket, ev, &r);
-        lmi_callback_end(&s->base);
-    }
-    return lmi_smtp_settle(s, q, LMI_SMTP_ASKED_HELO, st, &r);
+    if (!s->setup->handler.on_helo)
+        return lmi_smtp_settle(s, q, LMI_SMTP_ASKED_HELO, LMAIL_OK, &lmi_smtp_default);
+    return call_helo(s, q);
 }
 
 /* ---- The offer ------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  *   smtp_setup     config and handler made into the immutable setup
  *   smtp_reply     the reply table and the one writer of replies
  *   smtp_server    new, free, the pump's class, timers, answers coming home
+ *   smtp_question  questions with a reply for an answer: asked, settled, applied
  *   smtp_machine   the table of states and commands; all writes to s->state
  *   smtp_address   paths and addresses          smtp_params   parameters of MAIL and RCPT
  *   smtp_hello     HELO, EHLO, LHLO             smtp_mail     MAIL, RCPT, RSET
@@ -213,14 +214,36 @@ void lmi_smtp_abandon(lmail_smtp_server *s, lmail_smtp_abandon why);
 /* The transaction is over, the host knows it already. */
 void lmi_smtp_end_transaction(lmail_smtp_server *s);
 
-/* A question whose answer is an lmail_smtp_reply. begin: *q is NULL when no ticket can be had (said
- * to the peer already). After the callback: settle. */
-lmail_status lmi_smtp_ask(lmail_smtp_server *s, unsigned kind, lmi_question **q);
+/* ---- Questions (smtp_question.c) ------------------------------------------------------------- */
+
+/* A question whose answer is an lmail_smtp_reply, with a copy of the event at (*q)->data. What the
+ * event points to is the caller's to copy into the arena. OK, ERR_LIMIT (max_pending),
+ * ERR_NOMEM. */
+lmail_status lmi_smtp_question(lmail_smtp_server *s, const void *event, size_t size,
+                               lmi_question **q);
+/* The same for a command: where no ticket can be had the peer is told so, and *q is NULL. */
+lmail_status lmi_smtp_ask(lmail_smtp_server *s, const void *event, size_t size, lmi_question **q);
+/* Defines function(s, q): show the event at q->data to a callback that is there, and settle. */
+#define LMI_SMTP_CALL(function, callback, event, what)                                             \
+    static lmail_status function(lmail_smtp_server *s, lmi_question *q)                            \
+    {                                                                                              \
+        lmail_smtp_reply r = lmi_smtp_default;                                                     \
+        const event *ev = q->data;                                                                 \
+        lmi_callback_begin(&s->base);                                                              \
+        lmail_status st = s->setup->handler.callback(s, s->base.user, q->ticket, ev, &r);          \
+        lmi_callback_end(&s->base);                                                                \
+        return lmi_smtp_settle(s, q, what, st, &r);                                                \
+    }                                                                                              \
+    struct lmi_ends_with_a_semicolon
+
 /* Memory for the event failed and the host has not seen the ticket: forget it. Returns
  * ERR_NOMEM. */
 lmail_status lmi_smtp_drop(lmail_smtp_server *s, lmi_question *q);
+/* What stands for no callback: the default success. */
+extern const lmail_smtp_reply lmi_smtp_default;
 /* What stands for a callback's error return: HOST_ERROR of the table. */
 extern const lmail_smtp_reply lmi_smtp_host_error;
+/* The callback returned st: apply its reply, or leave the question out. */
 lmail_status lmi_smtp_settle(lmail_smtp_server *s, lmi_question *q, lmi_smtp_asked what,
                              lmail_status st, const lmail_smtp_reply *r);
 /* Apply an answer, now or late. */

@@ -66,10 +66,11 @@ static lmail_smtp_reply_id parse_mail(lmail_smtp_server *s, lmail_str args,
     return ev->declared_size > limit ? LMAIL_SMTP_SAY_SIZE_DECLARED : LMAIL_SMTP_SAY_NONE;
 }
 
+LMI_SMTP_CALL(call_mail, on_mail, lmail_smtp_mail_event, LMI_SMTP_ASKED_MAIL);
+
 lmail_status lmi_smtp_do_mail(lmail_smtp_server *s, lmail_str verb, lmail_str args)
 {
     lmail_smtp_mail_event ev = {0};
-    lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
     lmail_str bad = {NULL, 0}, copy;
     const char *at;
     lmi_question *q;
@@ -80,24 +81,20 @@ lmail_status lmi_smtp_do_mail(lmail_smtp_server *s, lmail_str verb, lmail_str ar
     s->body_type = (uint8_t)ev.body;
     s->smtputf8 = ev.smtputf8 != 0;
     if (!s->setup->handler.on_mail)
-        return lmi_smtp_apply_mail(s, NULL, &r);
-    lmail_status st = lmi_smtp_ask(s, LMI_SMTP_KIND_REPLY, &q);
+        return lmi_smtp_apply_mail(s, NULL, &lmi_smtp_default);
+    lmail_status st = lmi_smtp_ask(s, &ev, sizeof ev, &q);
     if (st || !q)
         return st;
-    lmail_smtp_mail_event *kept = lmi_arena_get(&q->arena, sizeof *kept);
-    if (!kept || lmi_arena_copy(&q->arena, args, &copy))
+    lmail_smtp_mail_event *kept = q->data;
+    if (lmi_arena_copy(&q->arena, args, &copy))
         return lmi_smtp_drop(s, q);
     char *text = (char *)copy.ptr;
-    *kept = ev;
     rebase_address(&kept->from, args, text);
     lmi_smtp_rebase(&kept->envid, args, text);
     lmi_smtp_rebase(&kept->auth, args, text);
     decode(&kept->envid, text, 0);
     decode(&kept->auth, text, 0);
-    lmi_callback_begin(&s->base);
-    st = s->setup->handler.on_mail(s, s->base.user, q->ticket, kept, &r);
-    lmi_callback_end(&s->base);
-    return lmi_smtp_settle(s, q, LMI_SMTP_ASKED_MAIL, st, &r);
+    return call_mail(s, q);
 }
 
 lmail_status lmi_smtp_apply_mail(lmail_smtp_server *s, const lmi_question *q,
@@ -140,10 +137,11 @@ static lmail_smtp_reply_id parse_rcpt(lmail_smtp_server *s, lmail_str args,
     return s->recipients >= limit ? LMAIL_SMTP_SAY_TOO_MANY_RCPTS : LMAIL_SMTP_SAY_NONE;
 }
 
+LMI_SMTP_CALL(call_rcpt, on_rcpt, lmail_smtp_rcpt_event, LMI_SMTP_ASKED_RCPT);
+
 lmail_status lmi_smtp_do_rcpt(lmail_smtp_server *s, lmail_str verb, lmail_str args)
 {
     lmail_smtp_rcpt_event ev = {0};
-    lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
     lmail_str bad = {NULL, 0}, copy;
     const char *at;
     lmi_question *q;
@@ -155,24 +153,20 @@ lmail_status lmi_smtp_do_rcpt(lmail_smtp_server *s, lmail_str verb, lmail_str ar
         return lmi_smtp_refuse(s, id, bad, at);
     }
     if (!s->setup->handler.on_rcpt)
-        return lmi_smtp_apply_rcpt(s, NULL, &r);
-    lmail_status st = lmi_smtp_ask(s, LMI_SMTP_KIND_REPLY, &q);
+        return lmi_smtp_apply_rcpt(s, NULL, &lmi_smtp_default);
+    ev.index = s->recipients;
+    lmail_status st = lmi_smtp_ask(s, &ev, sizeof ev, &q);
     if (st || !q)
         return st;
-    lmail_smtp_rcpt_event *kept = lmi_arena_get(&q->arena, sizeof *kept);
-    if (!kept || lmi_arena_copy(&q->arena, args, &copy))
+    lmail_smtp_rcpt_event *kept = q->data;
+    if (lmi_arena_copy(&q->arena, args, &copy))
         return lmi_smtp_drop(s, q);
     char *text = (char *)copy.ptr;
-    ev.index = s->recipients;
-    *kept = ev;
     rebase_address(&kept->to, args, text);
     lmi_smtp_rebase(&kept->orcpt_type, args, text);
     lmi_smtp_rebase(&kept->orcpt, args, text);
     decode(&kept->orcpt, text, lmail_str_equal_nocase(ev.orcpt_type, LMAIL_STR("utf-8")));
-    lmi_callback_begin(&s->base);
-    st = s->setup->handler.on_rcpt(s, s->base.user, q->ticket, kept, &r);
-    lmi_callback_end(&s->base);
-    return lmi_smtp_settle(s, q, LMI_SMTP_ASKED_RCPT, st, &r);
+    return call_rcpt(s, q);
 }
 
 lmail_status lmi_smtp_apply_rcpt(lmail_smtp_server *s, const lmi_question *q,
@@ -191,9 +185,10 @@ lmail_status lmi_smtp_apply_rcpt(lmail_smtp_server *s, const lmi_question *q,
 
 /* ---- RSET ------------------------------------------------------------------------------------ */
 
+LMI_SMTP_CALL(call_reset, on_reset, lmail_smtp_state_event, LMI_SMTP_ASKED_RESET);
+
 lmail_status lmi_smtp_do_rset(lmail_smtp_server *s, lmail_str verb, lmail_str args)
 {
-    lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
     lmi_question *q;
     if (args.len)
         return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_NO_ARGUMENT, verb, args.ptr);
@@ -201,18 +196,10 @@ lmail_status lmi_smtp_do_rset(lmail_smtp_server *s, lmail_str verb, lmail_str ar
     lmi_smtp_abandon(s, LMAIL_SMTP_ABANDON_RESET);
     lmi_smtp_enter_idle(s);
     if (!s->setup->handler.on_reset)
-        return lmi_smtp_apply_reset(s, NULL, &r);
-    lmail_status st = lmi_smtp_ask(s, LMI_SMTP_KIND_REPLY, &q);
-    if (st || !q)
-        return st;
-    lmail_smtp_state_event *ev = lmi_arena_zget(&q->arena, sizeof *ev);
-    if (!ev)
-        return lmi_smtp_drop(s, q);
-    ev->in_transaction = had;
-    lmi_callback_begin(&s->base);
-    st = s->setup->handler.on_reset(s, s->base.user, q->ticket, ev, &r);
-    lmi_callback_end(&s->base);
-    return lmi_smtp_settle(s, q, LMI_SMTP_ASKED_RESET, st, &r);
+        return lmi_smtp_apply_reset(s, NULL, &lmi_smtp_default);
+    const lmail_smtp_state_event ev = {had};
+    lmail_status st = lmi_smtp_ask(s, &ev, sizeof ev, &q);
+    return st || !q ? st : call_reset(s, q);
 }
 
 lmail_status lmi_smtp_apply_reset(lmail_smtp_server *s, const lmi_question *q,

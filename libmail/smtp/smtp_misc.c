@@ -22,25 +22,18 @@ lmail_status lmi_smtp_do_help(lmail_smtp_server *s, lmail_str verb, lmail_str ar
     return st;
 }
 
+LMI_SMTP_CALL(call_quit, on_quit, lmail_smtp_state_event, LMI_SMTP_ASKED_QUIT);
+
 lmail_status lmi_smtp_do_quit(lmail_smtp_server *s, lmail_str verb, lmail_str args)
 {
-    lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
     lmi_question *q;
     if (args.len)
         return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_NO_ARGUMENT, verb, args.ptr);
     if (!s->setup->handler.on_quit)
-        return lmi_smtp_apply_quit(s, NULL, &r);
-    lmail_status st = lmi_smtp_ask(s, LMI_SMTP_KIND_REPLY, &q);
-    if (st || !q)
-        return st;
-    lmail_smtp_state_event *ev = lmi_arena_zget(&q->arena, sizeof *ev);
-    if (!ev)
-        return lmi_smtp_drop(s, q);
-    ev->in_transaction = s->transaction;
-    lmi_callback_begin(&s->base);
-    st = s->setup->handler.on_quit(s, s->base.user, q->ticket, ev, &r);
-    lmi_callback_end(&s->base);
-    return lmi_smtp_settle(s, q, LMI_SMTP_ASKED_QUIT, st, &r);
+        return lmi_smtp_apply_quit(s, NULL, &lmi_smtp_default);
+    const lmail_smtp_state_event ev = {s->transaction};
+    lmail_status st = lmi_smtp_ask(s, &ev, sizeof ev, &q);
+    return st || !q ? st : call_quit(s, q);
 }
 
 lmail_status lmi_smtp_apply_quit(lmail_smtp_server *s, const lmi_question *q,
@@ -53,13 +46,17 @@ lmail_status lmi_smtp_apply_quit(lmail_smtp_server *s, const lmi_question *q,
 
 /* ---- VRFY, EXPN, ETRN, unknown --------------------------------------------------------------- */
 
-typedef lmail_status question_fn(lmail_smtp_server *s, void *user, lmail_ticket t,
-                                 const lmail_smtp_argument_event *ev, lmail_smtp_reply *reply);
+#define CALL(name, what)                                                                           \
+    LMI_SMTP_CALL(call_##name, on_##name, lmail_smtp_argument_event, LMI_SMTP_ASKED_##what)
+CALL(vrfy, VRFY);
+CALL(expn, EXPN);
+CALL(etrn, ETRN);
+CALL(unknown, UNKNOWN);
 
 typedef struct kind {
-    lmi_smtp_asked asked;
-    question_fn *ask; /* NULL: the default at once */
+    lmail_status (*call)(lmail_smtp_server *s, lmi_question *q); /* NULL: the usual at once */
     lmail_smtp_reply_id usual;
+    int refuses; /* the usual is a refusal */
     int needs_argument;
     int may_utf8;
 } kind;
@@ -69,14 +66,14 @@ static kind kind_of(const lmail_smtp_server *s, lmi_smtp_command c)
     const lmail_smtp_server_handler *h = &s->setup->handler;
     switch (c) {
     case LMI_SMTP_VRFY:
-        return (kind){LMI_SMTP_ASKED_VRFY, h->on_vrfy, LMAIL_SMTP_SAY_VRFY_UNSURE, 1, 1};
+        return (kind){h->on_vrfy ? call_vrfy : NULL, LMAIL_SMTP_SAY_VRFY_UNSURE, 0, 1, 1};
     case LMI_SMTP_EXPN:
-        return (kind){LMI_SMTP_ASKED_EXPN, h->on_expn, LMAIL_SMTP_SAY_EXPN_OFF, 1, 1};
+        return (kind){h->on_expn ? call_expn : NULL, LMAIL_SMTP_SAY_EXPN_OFF, 1, 1, 1};
     case LMI_SMTP_ETRN:
-        return (kind){LMI_SMTP_ASKED_ETRN, s->flags & LMAIL_SMTP_ETRN ? h->on_etrn : NULL,
-                      LMAIL_SMTP_SAY_ETRN_OFF, 1, 0};
+        return (kind){h->on_etrn && s->flags & LMAIL_SMTP_ETRN ? call_etrn : NULL,
+                      LMAIL_SMTP_SAY_ETRN_OFF, 1, 1, 0};
     default:
-        return (kind){LMI_SMTP_ASKED_UNKNOWN, h->on_unknown, LMAIL_SMTP_SAY_UNKNOWN_COMMAND, 0, 0};
+        return (kind){h->on_unknown ? call_unknown : NULL, LMAIL_SMTP_SAY_UNKNOWN_COMMAND, 1, 0, 0};
     }
 }
 
@@ -100,27 +97,20 @@ static unsigned take_smtputf8(const lmail_smtp_server *s, lmail_str *args)
     return 1;
 }
 
-static lmail_status ask(lmail_smtp_server *s, const kind *k, lmail_smtp_argument_event parsed)
+static lmail_status ask(lmail_smtp_server *s, const kind *k, const lmail_smtp_argument_event *ev)
 {
-    lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
     lmi_question *q;
-    lmail_status st = lmi_smtp_ask(s, LMI_SMTP_KIND_REPLY, &q);
+    lmail_status st = lmi_smtp_ask(s, ev, sizeof *ev, &q);
     if (st || !q)
         return st;
-    lmail_smtp_argument_event *ev = lmi_arena_get(&q->arena, sizeof *ev);
-    if (!ev)
+    lmail_smtp_argument_event *kept = q->data;
+    if (lmi_arena_copy(&q->arena, ev->verb, &kept->verb) ||
+        lmi_arena_copy(&q->arena, ev->argument, &kept->argument))
         return lmi_smtp_drop(s, q);
-    *ev = parsed;
-    if (lmi_arena_copy(&q->arena, parsed.verb, &ev->verb) ||
-        lmi_arena_copy(&q->arena, parsed.argument, &ev->argument))
-        return lmi_smtp_drop(s, q);
-    char *verb = (char *)ev->verb.ptr;
-    for (size_t i = 0; i < ev->verb.len; i++)
+    char *verb = (char *)kept->verb.ptr;
+    for (size_t i = 0; i < kept->verb.len; i++)
         verb[i] = lmi_ascii_upper(verb[i]);
-    lmi_callback_begin(&s->base);
-    st = k->ask(s, s->base.user, q->ticket, ev, &r);
-    lmi_callback_end(&s->base);
-    return lmi_smtp_settle(s, q, k->asked, st, &r);
+    return k->call(s, q);
 }
 
 lmail_status lmi_smtp_do_argument(lmail_smtp_server *s, lmail_str verb, lmail_str args)
@@ -128,7 +118,7 @@ lmail_status lmi_smtp_do_argument(lmail_smtp_server *s, lmail_str verb, lmail_st
     lmail_str rest;
     lmi_smtp_command c = lmi_smtp_split(verb, &verb, &rest);
     kind k = kind_of(s, c);
-    if (!k.ask && k.asked != LMI_SMTP_ASKED_VRFY)
+    if (!k.call && k.refuses)
         return lmi_smtp_refuse(s, k.usual, verb, verb.ptr);
     if (k.needs_argument && !args.len)
         return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_ARGUMENT_MISSING, verb, NULL);
@@ -138,9 +128,9 @@ lmail_status lmi_smtp_do_argument(lmail_smtp_server *s, lmail_str verb, lmail_st
         if (!ev.smtputf8 && has_high(args))
             return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_NEED_SMTPUTF8, args, args.ptr);
     }
-    if (!k.ask)
+    if (!k.call)
         return lmi_smtp_say(s, k.usual, 0);
-    return ask(s, &k, ev);
+    return ask(s, &k, &ev);
 }
 
 lmail_status lmi_smtp_apply_vrfy(lmail_smtp_server *s, const lmi_question *q,

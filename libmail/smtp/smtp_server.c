@@ -6,9 +6,6 @@
 
 #include <string.h>
 
-const lmail_smtp_reply lmi_smtp_host_error = {
-    sizeof(lmail_smtp_reply), 451, {NULL, 0}, {NULL, 0}, NULL, 0};
-
 static lmail_smtp_server *of(lmail_session *base)
 {
     return (lmail_smtp_server *)base;
@@ -54,67 +51,6 @@ lmail_status lmi_smtp_farewell(lmail_smtp_server *s, lmail_smtp_reply_id id)
     lmail_status st = lmi_smtp_say(s, id, 0);
     lmi_smtp_close(s, LMAIL_SMTP_ABANDON_GONE);
     return st;
-}
-
-/* ---- Questions ------------------------------------------------------------------------------- */
-
-lmail_status lmi_smtp_ask(lmail_smtp_server *s, unsigned kind, lmi_question **q)
-{
-    lmail_status st = lmi_ask(&s->base, kind, q);
-    if (st == LMAIL_ERR_LIMIT) {
-        *q = NULL;
-        lmi_trace(&s->base, LMAIL_TRACE_LIMIT, 0, 0, LMAIL_STR("max_pending"));
-        return lmi_smtp_say(s, LMAIL_SMTP_SAY_NO_MEMORY, 0);
-    }
-    return st;
-}
-
-lmail_status lmi_smtp_drop(lmail_smtp_server *s, lmi_question *q)
-{
-    lmi_question_done(&s->base, q);
-    return LMAIL_ERR_NOMEM;
-}
-
-lmail_status lmi_smtp_apply(lmail_smtp_server *s, lmi_smtp_asked what, const lmi_question *q,
-                            const lmail_smtp_reply *r)
-{
-    static lmi_smtp_apply_fn *const apply[LMI_SMTP_ASKED_COUNT] = {
-        [LMI_SMTP_ASKED_HELO] = lmi_smtp_apply_helo,
-        [LMI_SMTP_ASKED_MAIL] = lmi_smtp_apply_mail,
-        [LMI_SMTP_ASKED_RCPT] = lmi_smtp_apply_rcpt,
-        [LMI_SMTP_ASKED_START] = lmi_smtp_apply_start,
-        [LMI_SMTP_ASKED_BODY] = lmi_smtp_apply_body,
-        [LMI_SMTP_ASKED_END] = lmi_smtp_apply_end,
-        [LMI_SMTP_ASKED_VRFY] = lmi_smtp_apply_vrfy,
-        [LMI_SMTP_ASKED_EXPN] = lmi_smtp_apply_expn,
-        [LMI_SMTP_ASKED_ETRN] = lmi_smtp_apply_etrn,
-        [LMI_SMTP_ASKED_RESET] = lmi_smtp_apply_reset,
-        [LMI_SMTP_ASKED_QUIT] = lmi_smtp_apply_quit,
-        [LMI_SMTP_ASKED_UNKNOWN] = lmi_smtp_apply_unknown};
-    return apply[what](s, q, r);
-}
-
-lmail_status lmi_smtp_settle(lmail_smtp_server *s, lmi_question *q, lmi_smtp_asked what,
-                             lmail_status st, const lmail_smtp_reply *r)
-{
-    if (st == LMAIL_PENDING) {
-        s->asked = (uint8_t)what;
-        lmi_question_wait(&s->base, q, 1, what == LMI_SMTP_ASKED_BODY);
-        return LMAIL_OK;
-    }
-    if (st || lmi_smtp_check_reply(r)) {
-        lmi_trace(&s->base, LMAIL_TRACE_VIOLATION, q->ticket, 0, LMAIL_STR("the host's answer"));
-        r = &lmi_smtp_host_error;
-    }
-    st = lmi_smtp_apply(s, what, q, r);
-    lmi_question_done(&s->base, q);
-    return st;
-}
-
-void lmi_smtp_rebase(lmail_str *slice, lmail_str from, const char *copy)
-{
-    if (slice->ptr)
-        slice->ptr = copy + (slice->ptr - from.ptr);
 }
 
 /* ---- The greeting ---------------------------------------------------------------------------- */
