@@ -46,7 +46,7 @@ static void run(script *h, count_alloc *c, const uint8_t *data, size_t size, siz
     if (options & 8)
         strcat(flags, " +allow_any_helo +allow_trailing_dot");
     script_set(h, "flags", flags);
-    script_set(h, "mechanisms", "PLAIN LOGIN");
+    script_set(h, "mechs", "PLAIN LOGIN");
     script_set(h, "max_message", options & 16 ? "300" : "18446744073709551615");
     script_set(h, "max_header", options & 16 ? "100" : "18446744073709551615");
     script_set(h, "max_line", "512");

@@ -8,23 +8,20 @@
  *   idle_timeout, login_timeout
  *   msgs N              so many messages; msgK (escaped) is number K, uidK its unique-id
  *   big N               each message is N octets of lines instead
- *   mechs, mechs_tls    without and with TLS; none: no AUTH
+ *   mechs, mechs_tls    support/auth_script.h; none: no AUTH
  *   apop                random octets are there, and on_apop
  *   without login,uidl,update,connect
  *   text_NAME           a text of the first language
  *   langK tag|name      language K, from 2; langK_NAME a text of it
  * Questions and answers
  *   connect tls=0                     ok [greeting] | cleartext | fail NAME [text]
- *   login USER PASSWORD               ok NAME | fail REASON [text]      ("secret" is right)
- *   apop USER TIMESTAMP DIGEST        the same                          (right)
- *   auth MECH STEP RESPONSE           continue OCTETS | ok NAME [OCTETS] | fail REASON [text]
- *                                     RESPONSE is "-" when there was none (step 0 without:
- *                                     continue)
+ *   login, auth                       support/auth_script.h
+ *   apop USER TIMESTAMP DIGEST        as login                          (right)
  *   maildrop NAME FIRST MAX           ok | more N | fail NAME [text] | odd
  *   uidl FIRST COUNT                  ok | take N | fail NAME [text] | odd
  *   octets N retr|top OFFSET WANT     ok | take N | end N | fail NAME [text] | odd
  *   update 1,3:4                      ok [text] | fail NAME [text] */
-#include "support/script.h"
+#include "support/auth_script.h"
 
 #include <libmail/pop3.h>
 
@@ -47,7 +44,6 @@ typedef struct host {
     lmail_pop3_server *session;
     uint32_t count;
     size_t big;
-    const char *mechs, *mechs_tls;
     lent *lent;    /* answered octets that were not released */
     void *scratch; /* what the last answer points to */
 } host;
@@ -133,16 +129,6 @@ static size_t message_octets(script *h, const asked *a, char *out)
 
 /* ---- Reading answers ------------------------------------------------------------------------- */
 
-/* "word rest": is the first word this one? *rest is what follows. */
-static int says(const char *answer, const char *word, const char **rest)
-{
-    size_t n = strlen(word);
-    if (strncmp(answer, word, n) != 0 || (answer[n] && answer[n] != ' '))
-        return 0;
-    *rest = answer[n] ? answer + n + 1 : answer + n;
-    return 1;
-}
-
 static lmail_pop3_failure failure_of(const char **rest)
 {
     static const struct {
@@ -156,7 +142,7 @@ static lmail_pop3_failure failure_of(const char **rest)
                  {"utf8", LMAIL_POP3_NEEDS_UTF8},
                  {"gone", LMAIL_POP3_GONE}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (says(*rest, names[i].name, rest))
+        if (script_says(*rest, names[i].name, rest))
             return names[i].value;
     return (lmail_pop3_failure)99;
 }
@@ -165,7 +151,7 @@ static lmail_pop3_failure failure_of(const char **rest)
 static int fails(script *h, const char *answer, lmail_pop3_failure *failure, lmail_str *text)
 {
     const char *rest;
-    if (!says(answer, "fail", &rest))
+    if (!script_says(answer, "fail", &rest))
         return 0;
     *failure = failure_of(&rest);
     *text = script_octets(h, rest);
@@ -179,39 +165,9 @@ static void read_connect(script *h, const char *answer, lmail_pop3_connect_answe
     a->size = sizeof *a;
     if (fails(h, answer, &a->failure, &a->text))
         return;
-    if (says(answer, "ok", &rest))
+    if (script_says(answer, "ok", &rest))
         a->text = script_octets(h, rest);
-    a->flags_on = says(answer, "cleartext", &rest) ? LMAIL_POP3_CLEARTEXT : 0;
-}
-
-static lmail_auth_failure auth_failure_of(const char **rest)
-{
-    static const char *const names[] = {"credentials",   "temporary",  "permanent",
-                                        "authorization", "expired",    "encryption",
-                                        "weak",          "transition", "protocol"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (says(*rest, names[i], rest))
-            return (lmail_auth_failure)i;
-    return (lmail_auth_failure)99;
-}
-
-static void read_auth(script *h, const char *answer, lmail_auth_answer *a)
-{
-    const char *rest;
-    lmail_auth_answer_init(a);
-    if (says(answer, "continue", &rest)) {
-        a->kind = LMAIL_AUTH_CONTINUE;
-        a->data = script_octets(h, rest);
-    } else if (says(answer, "ok", &rest)) {
-        a->kind = LMAIL_AUTH_OK;
-        size_t n = strcspn(rest, " ");
-        a->identity = (lmail_str){rest, n};
-        if (rest[n])
-            a->data = script_octets(h, rest + n + 1);
-    } else if (says(answer, "fail", &rest)) {
-        a->failure = auth_failure_of(&rest);
-        a->text = script_octets(h, rest);
-    }
+    a->flags_on = script_says(answer, "cleartext", &rest) ? LMAIL_POP3_CLEARTEXT : 0;
 }
 
 static void read_maildrop(script *h, const char *answer, const asked *q,
@@ -224,7 +180,7 @@ static void read_maildrop(script *h, const char *answer, const asked *q,
         return;
     uint32_t left = of(h)->count - (q->first - 1);
     uint32_t n = left < q->max ? left : q->max;
-    if (says(answer, "more", &rest) && strtoul(rest, NULL, 10) < n)
+    if (script_says(answer, "more", &rest) && strtoul(rest, NULL, 10) < n)
         n = (uint32_t)strtoul(rest, NULL, 10);
     uint64_t *sizes = scratch(h, n * sizeof *sizes);
     for (uint32_t i = 0; i < n; i++)
@@ -232,7 +188,7 @@ static void read_maildrop(script *h, const char *answer, const asked *q,
     a->sizes = sizes;
     a->count = n;
     a->more = n < left;
-    if (says(answer, "odd", &rest))
+    if (script_says(answer, "odd", &rest))
         a->count = q->max + 1;
     a->login_delay = 7;
     a->expire = LMAIL_POP3_EXPIRE_DAYS;
@@ -247,7 +203,7 @@ static void read_uidl(script *h, const char *answer, const asked *q, lmail_pop3_
     if (fails(h, answer, &a->failure, &a->text))
         return;
     a->count = q->max;
-    if (says(answer, "take", &rest))
+    if (script_says(answer, "take", &rest))
         a->count = (uint32_t)strtoul(rest, NULL, 10);
     lmail_str *ids = scratch(h, (a->count + 1) * sizeof *ids);
     for (uint32_t i = 0; i < a->count; i++) {
@@ -257,7 +213,7 @@ static void read_uidl(script *h, const char *answer, const asked *q, lmail_pop3_
         snprintf(key, sizeof key, "u.%u", q->first + i);
         ids[i] = script_octets(h, id ? id : key);
     }
-    if (says(answer, "odd", &rest))
+    if (script_says(answer, "odd", &rest))
         ids[0] = LMAIL_STR("not an id");
     a->ids = ids;
 }
@@ -270,15 +226,15 @@ static lent *read_octets(script *h, const char *answer, asked q, lmail_ticket t,
     a->size = sizeof *a;
     if (fails(h, answer, &a->failure, &a->text))
         return NULL;
-    a->end = says(answer, "end", &rest) ? 1 : 0;
-    if (a->end || says(answer, "take", &rest)) {
+    a->end = script_says(answer, "end", &rest) ? 1 : 0;
+    if (a->end || script_says(answer, "take", &rest)) {
         size_t n = strtoul(rest, NULL, 10);
         q.want = n < q.want ? n : q.want;
     }
     lent *l = malloc(sizeof *l + q.want);
     l->ticket = t;
     a->octets = (lmail_str){l->data, message_octets(h, &q, l->data)};
-    if (says(answer, "odd", &rest))
+    if (script_says(answer, "odd", &rest))
         a->octets.len = q.want + 1;
     if (a->octets.len == 0) {
         free(l);
@@ -295,7 +251,7 @@ static void read_update(script *h, const char *answer, lmail_pop3_update_answer 
     const char *rest;
     memset(a, 0, sizeof *a);
     a->size = sizeof *a;
-    if (!fails(h, answer, &a->failure, &a->text) && says(answer, "ok", &rest))
+    if (!fails(h, answer, &a->failure, &a->text) && script_says(answer, "ok", &rest))
         a->text = script_octets(h, rest);
 }
 
@@ -314,45 +270,27 @@ static lmail_status on_connect(lmail_pop3_server *s, void *user, lmail_ticket t,
 
 static lmail_str auth_mechanisms(const lmail_pop3_server *s, void *user)
 {
-    const host *o = of(user);
-    return lmail_str_from(lmail_pop3_server_tls(s) && o->mechs_tls ? o->mechs_tls : o->mechs);
+    return auth_script_mechanisms(user, lmail_pop3_server_tls(s) != NULL);
 }
 
 static lmail_status on_auth(lmail_pop3_server *s, void *user, lmail_ticket t,
                             const lmail_auth_event *ev, lmail_auth_answer *out)
 {
     (void)s;
-    int st;
-    const char *usual = ev->has_response ? "ok alice" : "continue ";
-    const char *a =
-        script_ask(user, t, AUTH, usual, &st, "auth %s %u %s", script_text(user, ev->mechanism),
-                   ev->step, ev->has_response ? script_text(user, ev->response) : "-");
-    if (!st)
-        read_auth(user, a, out);
-    return st;
+    return auth_script_step(user, t, AUTH, ev, out);
 }
 
 static void on_auth_end(lmail_pop3_server *s, void *user, lmail_auth_end how)
 {
-    static const char *const names[] = {"", "ok", "failed", "cancelled", "broken", "gone"};
     (void)s;
-    script_note(user, "auth end %s", names[how]);
+    auth_script_end(user, how);
 }
 
 static lmail_status on_login(lmail_pop3_server *s, void *user, lmail_ticket t,
                              const lmail_pop3_login_event *ev, lmail_auth_answer *out)
 {
     (void)s;
-    int st;
-    char usual[64] = "fail credentials";
-    const char *name = script_text(user, ev->user);
-    if (lmail_str_equal(ev->password, LMAIL_STR("secret")))
-        snprintf(usual, sizeof usual, "ok %.50s", name);
-    const char *a = script_ask(user, t, AUTH, script_keep(user, usual), &st, "login %s %s", name,
-                               script_text(user, ev->password));
-    if (!st)
-        read_auth(user, a, out);
-    return st;
+    return auth_script_login(user, t, AUTH, ev->user, ev->password, out);
 }
 
 static lmail_status on_apop(lmail_pop3_server *s, void *user, lmail_ticket t,
@@ -369,7 +307,7 @@ static lmail_status on_apop(lmail_pop3_server *s, void *user, lmail_ticket t,
     const char *a = script_ask(user, t, AUTH, script_keep(user, usual), &st, "apop %s %s %s", name,
                                script_text(user, ev->timestamp), hex);
     if (!st)
-        read_auth(user, a, out);
+        auth_script_read(user, a, out);
     return st;
 }
 
@@ -565,9 +503,8 @@ static void fill_config(script *h, lmail_pop3_server_config *c)
 
 static void fill_handler(script *h, lmail_pop3_server_handler *on)
 {
-    host *o = of(h);
     on->on_connect = without(h, "connect") ? NULL : on_connect;
-    if (o->mechs || o->mechs_tls) {
+    if (auth_script_offered(h)) {
         on->auth_mechanisms = auth_mechanisms;
         on->on_auth = on_auth;
         on->on_auth_end = on_auth_end;
@@ -595,8 +532,6 @@ static lmail_session *open_session(script *h, const lmail_alloc *alloc, lmail_ms
     h->data = o;
     o->count = (uint32_t)script_get_number(h, "msgs", 2);
     o->big = (size_t)script_get_number(h, "big", 0);
-    o->mechs = script_get(h, "mechs");
-    o->mechs_tls = script_get(h, "mechs_tls");
     if (o->count > MESSAGES_MAX)
         script_fail(h, "config msgs: too many");
     lmail_pop3_server_config_init(&config);
@@ -642,7 +577,7 @@ static lmail_status answer(script *h, const script_question *q, const char *text
     }
     case AUTH: {
         lmail_auth_answer r;
-        read_auth(h, text, &r);
+        auth_script_read(h, text, &r);
         return lmail_pop3_server_answer_auth(s, q->ticket, &r, now);
     }
     case MAILDROP: {

@@ -3,16 +3,14 @@
  * Questions:  connect [tls] | helo VERB NAME | mail ADDR [SIZE= BODY= SMTPUTF8 RET= ENVID= AUTH=]
  *             rcpt ADDR [NOTIFY= ORCPT=] | start DATA|BDAT RECIPIENTS | chunk | end [N] "TEXT"
  *             vrfy|expn|etrn TEXT | unknown VERB TEXT | reset | quit
- *             auth MECH STEP "RESPONSE"|none
- * Notes:      abandon RESET|REFUSED|GONE, authend OK|FAILED|CANCELLED|BROKEN|GONE
+ *             auth: support/auth_script.h
+ * Notes:      abandon RESET|REFUSED|GONE, identity NAME (behind "auth end ok")
  * Answers:    CODE [ENHANCED] TEXT[ | further line]..., empty for the default.
  *             connect: accept | refuse REPLY | close REPLY | banner REPLY; refuse REPLY |
  *                      off NUMBER
- *             auth: continue TEXT | ok IDENTITY[ DATA] | fail NAME[ TEXT]
  * Settings:   host, flags (+name -name ...), null (callbacks to leave NULL), reply:NAME,
- *             mechanisms, mechanisms_tls, trace, trace_secrets, and the numbers of the config by
- *             their names. */
-#include "support/script.h"
+ *             mechs, mechs_tls, trace, and the numbers of the config by their names. */
+#include "support/auth_script.h"
 
 #include <libmail/smtp.h>
 
@@ -85,34 +83,6 @@ static lmail_smtp_connect_answer read_connect(script *h, const char *text)
     return a;
 }
 
-static lmail_auth_answer read_auth(script *h, const char *text)
-{
-    static const char *const failures[] = {"credentials",   "temporary",  "permanent",
-                                           "authorization", "expired",    "encryption",
-                                           "weak",          "transition", "protocol"};
-    lmail_auth_answer a;
-    lmail_auth_answer_init(&a);
-    if (strncmp(text, "continue", 8) == 0) {
-        a.kind = LMAIL_AUTH_CONTINUE;
-        a.data = script_octets(h, text[8] ? text + 9 : "");
-    } else if (strncmp(text, "ok ", 3) == 0) {
-        const char *blank = strchr(text + 3, ' ');
-        a.kind = LMAIL_AUTH_OK;
-        a.identity = (lmail_str){text + 3, blank ? (size_t)(blank - text - 3) : strlen(text + 3)};
-        if (blank)
-            a.data = script_octets(h, blank + 1);
-    } else if (strncmp(text, "fail ", 5) == 0) {
-        for (unsigned i = 0; i < 9; i++)
-            if (strncmp(text + 5, failures[i], strlen(failures[i])) == 0) {
-                a.failure = (lmail_auth_failure)i;
-                text += 5 + strlen(failures[i]);
-                a.text = lmail_str_from(*text ? text + 1 : "");
-                break;
-            }
-    }
-    return a;
-}
-
 static lmail_status answer(script *h, const script_question *q, const char *text, lmail_msec now)
 {
     lmail_smtp_server *s = of(h)->s;
@@ -121,7 +91,8 @@ static lmail_status answer(script *h, const script_question *q, const char *text
         return lmail_smtp_server_answer_connect(s, q->ticket, &a, now);
     }
     if (q->kind == AUTH) {
-        lmail_auth_answer a = read_auth(h, text);
+        lmail_auth_answer a;
+        auth_script_read(h, text, &a);
         return lmail_smtp_server_answer_auth(s, q->ticket, &a, now);
     }
     lmail_smtp_reply r = read_reply(h, text);
@@ -288,36 +259,22 @@ static lmail_status on_quit(lmail_smtp_server *s, void *user, lmail_ticket t,
 
 static lmail_str auth_mechanisms(const lmail_smtp_server *s, void *user)
 {
-    const char *tls = script_get(user, "mechanisms_tls");
-    const char *clear = script_get(user, "mechanisms");
-    return lmail_str_from(lmail_smtp_server_tls(s) && tls ? tls : clear);
+    return auth_script_mechanisms(user, lmail_smtp_server_tls(s) != NULL);
 }
 
 static lmail_status on_auth(lmail_smtp_server *s, void *user, lmail_ticket t,
                             const lmail_auth_event *ev, lmail_auth_answer *a)
 {
-    int st;
     (void)s;
-    const char *response = "none";
-    if (ev->has_response) {
-        const char *quoted = script_text(user, ev->response);
-        char *with = strcpy(alloca(strlen(quoted) + 3), "\"");
-        strcat(strcat(with, quoted), "\"");
-        response = with;
-    }
-    const char *text = script_ask(user, t, AUTH, "fail credentials", &st, "auth %.*s %u %s",
-                                  (int)ev->mechanism.len, ev->mechanism.ptr, ev->step, response);
-    if (st == LMAIL_OK)
-        *a = read_auth(user, text);
-    return (lmail_status)st;
+    return auth_script_step(user, t, AUTH, ev, a);
 }
 
 static void on_auth_end(lmail_smtp_server *s, void *user, lmail_auth_end how)
 {
-    static const char *const names[] = {"", "OK", "FAILED", "CANCELLED", "BROKEN", "GONE"};
     lmail_str who = lmail_smtp_server_identity(s);
-    script_note(user, "authend %s%s%.*s", names[how], who.len ? " " : "", (int)who.len,
-                who.len ? who.ptr : "");
+    auth_script_end(user, how);
+    if (who.len)
+        script_note(user, "identity %s", script_text(user, who));
 }
 
 static void on_abandon(lmail_smtp_server *s, void *user, lmail_smtp_abandon why)
@@ -453,8 +410,7 @@ static lmail_session *open_session(script *h, const lmail_alloc *alloc, lmail_ms
     c.replies = replies;
     c.reply_count = set_replies(h, replies);
     set_handler(h, &x);
-    (void)script_get(h, "mechanisms");
-    (void)script_get(h, "mechanisms_tls");
+    (void)auth_script_offered(h); /* settings that only a client's EHLO asks for */
     lmail_status st = lmail_smtp_server_setup_new(&own->setup, &c, &x);
     if (st == LMAIL_OK)
         st = lmail_smtp_server_new(&own->s, own->setup, h, now);
