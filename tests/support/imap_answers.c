@@ -14,7 +14,7 @@ imap_host *imap_host_of(script *h)
     return h->data;
 }
 
-/* ---- Texts --------------------------------------------------------------------------------------- */
+/* ---- Texts ----------------------------------------------------------------------------------- */
 
 /* The next word of a text, or NULL. */
 static const char *next_word(script *h, const char **text)
@@ -85,7 +85,7 @@ static lmail_flags read_flags(const char *text, int *recent)
     return flags;
 }
 
-/* ---- Messages ------------------------------------------------------------------------------------ */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static imap_message *find(imap_host *o, lmail_uid uid)
 {
@@ -138,7 +138,7 @@ void imap_load_messages(script *h)
     lmail_uid_list_free(&range);
 }
 
-/* ---- Results ------------------------------------------------------------------------------------- */
+/* ---- Results --------------------------------------------------------------------------------- */
 
 void imap_read_change(script *h, const char *text, lmail_imap_change *c)
 {
@@ -226,7 +226,7 @@ void imap_read_plain(script *h, const char *text, lmail_imap_answer *a)
     read_result(h, text, &a->result);
 }
 
-/* ---- Names --------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static size_t read_namespaces(script *h, const char *text, lmail_imap_namespace *to, size_t max)
 {
@@ -330,7 +330,7 @@ void imap_read_status(script *h, const char *text, lmail_imap_status_answer *a)
                &a->unseen);
 }
 
-/* ---- The selected mailbox ------------------------------------------------------------------------ */
+/* ---- The selected mailbox -------------------------------------------------------------------- */
 
 void imap_read_select(script *h, const char *text, lmail_imap_select_answer *a)
 {
