@@ -211,6 +211,7 @@ typedef struct lmail_settings {
         unsigned allow_cleartext;  /* passwords without TLS */
         lmail_str realm;           /* empty: the first domain */
         lmail_msec failure_delay;
+        lmail_msec cache_time; /* a right password is not checked again for so long; 0: it is */
     } auth;
 
     struct {

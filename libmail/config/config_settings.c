@@ -68,6 +68,8 @@ const lmi_setting lmi_settings[] = {
      "realm and domain of user names without one; empty: the first of domains"},
     {"auth.failure_delay", LMI_KIND_DURATION, AT(auth.failure_delay), "2 s", NULL, 0, 60000,
      "wait before a failed login is answered"},
+    {"auth.cache_time", LMI_KIND_DURATION, AT(auth.cache_time), "60 s", NULL, 0, 3600000,
+     "how long a right password is not checked again; 0: always check"},
 
     {"store.min_free", LMI_KIND_SIZE, AT(store.min_free), "32M", NULL, 0, ANY,
      "space that deliveries leave free, so that EXPUNGE works on a full disk"},

@@ -91,6 +91,9 @@ typedef struct lmail_account {
  *   close    the last call; may be NULL
  *   find_now as find, from memory alone and without a wait: OK, ERR_NOTFOUND or PENDING (not known
  *            without a look at the disk). What it says may be a second old. NULL: always PENDING
+ *   forget   verify may remember what was right a moment ago, as long as it still sees at once that
+ *            a password was changed: wipe what is over, or with `all` everything, and remember
+ *            nothing more. Does not wait. NULL: verify remembers nothing
  * All may be called from several threads at once, close only alone. */
 typedef struct lmail_accounts_source {
     size_t size;
@@ -102,6 +105,7 @@ typedef struct lmail_accounts_source {
                          void *user);
     void (*close)(void *ctx);
     lmail_status (*find_now)(void *ctx, lmail_str name, lmail_account *out);
+    void (*forget)(void *ctx, unsigned all);
 } lmail_accounts_source;
 
 /* A line of an account file that could not be understood. Slices live for the call. */
@@ -118,11 +122,15 @@ typedef struct lmail_accounts_config {
     lmail_str default_domain;          /* of names without one; empty: none */
     lmail_accounts_fault_fn *on_fault; /* NULL: not told. Called in the thread that loads */
     void *user;
+    lmail_msec remember; /* how long the file's verify answers a right password again without the
+                          * hash's work; 0: never. What is kept is a MAC under a key of this
+                          * process; a changed record is seen at once. Call lmail_accounts_forget
+                          * now and then */
 } lmail_accounts_config;
 
 #define LMAIL_ACCOUNTS_CONFIG_INIT                                                                 \
     {                                                                                              \
-        sizeof(lmail_accounts_config), {NULL, 0}, NULL, NULL                                       \
+        sizeof(lmail_accounts_config), {NULL, 0}, NULL, NULL, 0                                    \
     }
 
 LMAIL_API void lmail_accounts_config_init(lmail_accounts_config *cfg);
@@ -165,6 +173,10 @@ LMAIL_API lmail_status lmail_accounts_find_now(lmail_accounts *a, lmail_str name
  * Returns: OK and *out, to be released; ERR_DENIED; ERR_IO, ERR_CORRUPT, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_accounts_verify(lmail_accounts *a, lmail_str name, lmail_str password,
                                              lmail_account *out);
+
+/* Wipe what verify remembers and what is over; with `all` everything, for good: nothing is
+ * remembered from then on. Cheap; on a loop too. */
+LMAIL_API void lmail_accounts_forget(lmail_accounts *a, unsigned all);
 
 /* Give back what find or verify filled: its slices are gone. */
 LMAIL_API void lmail_accounts_release(lmail_accounts *a, lmail_account *account);

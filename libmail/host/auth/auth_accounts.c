@@ -176,6 +176,13 @@ void lmail_accounts_release(lmail_accounts *a, lmail_account *account)
     memset(account, 0, sizeof *account);
 }
 
+void lmail_accounts_forget(lmail_accounts *a, unsigned all)
+{
+    if (a->source.forget) {
+        a->source.forget(a->source.ctx, all);
+    }
+}
+
 lmail_status lmail_accounts_each(lmail_accounts *a,
                                  int (*fn)(void *user, const lmail_account *account), void *user)
 {

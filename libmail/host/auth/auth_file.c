@@ -26,10 +26,11 @@ typedef struct file_source {
     void *user;
     lmi_auth_table *table; /* NULL: never read yet */
     struct stat seen;
-    time_t looked;      /* monotonic: when the file was last looked at */
-    unsigned settled;   /* `seen` says all about the table */
-    int told;           /* errno that was reported last */
-    unsigned told_mode; /* that others may read it was reported */
+    time_t looked;         /* monotonic: when the file was last looked at */
+    lmi_auth_cache *cache; /* NULL: each check is made */
+    unsigned settled;      /* `seen` says all about the table */
+    int told;              /* errno that was reported last */
+    unsigned told_mode;    /* that others may read it was reported */
 } file_source;
 
 static void tell(file_source *f, const char *what)
@@ -131,11 +132,17 @@ static int load(file_source *f)
     return 0;
 }
 
-static time_t steady_seconds(void)
+static struct timespec steady(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return now.tv_sec;
+    return now;
+}
+
+static lmail_msec steady_msec(void)
+{
+    struct timespec now = steady();
+    return (lmail_msec)now.tv_sec * 1000 + (lmail_msec)now.tv_nsec / 1000000;
 }
 
 /* The present table with a reference, or NULL and the status to give. */
@@ -145,7 +152,7 @@ static lmi_auth_table *present(file_source *f, lmail_status *status)
     int error = 0;
     if (f->path) {
         struct stat st;
-        f->looked = steady_seconds();
+        f->looked = steady().tv_sec;
         if (stat(f->path, &st) != 0) {
             error = errno == ENOENT ? 0 : errno;
             memset(&st, 0, sizeof st);
@@ -163,13 +170,9 @@ static lmi_auth_table *present(file_source *f, lmail_status *status)
     return table;
 }
 
-static lmail_status file_find(void *ctx, lmail_str name, lmail_account *out)
+/* The account with the caller's reference to its table, or ERR_NOTFOUND without it. */
+static lmail_status hand_out(lmi_auth_table *table, lmail_str name, lmail_account *out)
 {
-    lmail_status status;
-    lmi_auth_table *table = present(ctx, &status);
-    if (!table) {
-        return status;
-    }
     const lmi_auth_hash *hash;
     const lmail_account *account = lmi_auth_table_find(table, name, &hash);
     if (!account) {
@@ -179,6 +182,13 @@ static lmail_status file_find(void *ctx, lmail_str name, lmail_account *out)
     *out = *account;
     out->held = table;
     return LMAIL_OK;
+}
+
+static lmail_status file_find(void *ctx, lmail_str name, lmail_account *out)
+{
+    lmail_status status;
+    lmi_auth_table *table = present(ctx, &status);
+    return table ? hand_out(table, name, out) : status;
 }
 
 /* The table as it was looked at in this second, if nobody holds the lock. */
@@ -189,22 +199,11 @@ static lmail_status file_find_now(void *ctx, lmail_str name, lmail_account *out)
     if (pthread_mutex_trylock(&f->lock) != 0) {
         return LMAIL_PENDING;
     }
-    if (f->table && (!f->path || (f->settled && f->looked == steady_seconds()))) {
+    if (f->table && (!f->path || (f->settled && f->looked == steady().tv_sec))) {
         table = lmi_auth_table_ref(f->table);
     }
     pthread_mutex_unlock(&f->lock);
-    if (!table) {
-        return LMAIL_PENDING;
-    }
-    const lmi_auth_hash *hash;
-    const lmail_account *account = lmi_auth_table_find(table, name, &hash);
-    if (!account) {
-        lmi_auth_table_unref(table);
-        return LMAIL_ERR_NOTFOUND;
-    }
-    *out = *account;
-    out->held = table;
-    return LMAIL_OK;
+    return table ? hand_out(table, name, out) : LMAIL_PENDING;
 }
 
 static void file_release(void *ctx, lmail_account *account)
@@ -212,6 +211,36 @@ static void file_release(void *ctx, lmail_account *account)
     (void)ctx;
     lmi_auth_table_unref(account->held);
     memset(account, 0, sizeof *account);
+}
+
+/* The check itself, or what it came to a moment ago. A field that is readable is compared faster
+ * than it is remembered. */
+static int check(file_source *f, lmail_str name, const lmi_auth_hash *hash, lmail_str password)
+{
+    unsigned char tag[LMI_TAG];
+    if (!f->cache || lmi_auth_hash_readable(hash).len > 0 ||
+        !lmi_auth_cache_tag(f->cache, name, hash, password, tag)) {
+        return lmi_auth_hash_check(hash, password);
+    }
+    int fits = lmi_auth_cache_has(f->cache, tag, steady_msec());
+    if (!fits) {
+        fits = lmi_auth_hash_check(hash, password);
+        if (fits == 1) {
+            lmi_auth_cache_put(f->cache, tag, steady_msec());
+        }
+    }
+    explicit_bzero(tag, sizeof tag);
+    return fits;
+}
+
+static void file_forget(void *ctx, unsigned all)
+{
+    file_source *f = ctx;
+    if (f->cache && all) {
+        lmi_auth_cache_end(f->cache);
+    } else if (f->cache) {
+        lmi_auth_cache_tidy(f->cache, steady_msec());
+    }
 }
 
 static lmail_status file_verify(void *ctx, lmail_str name, lmail_str password, lmail_account *out)
@@ -225,7 +254,7 @@ static lmail_status file_verify(void *ctx, lmail_str name, lmail_str password, l
     const lmail_account *account = lmi_auth_table_find(table, name, &hash);
     int fits = 0;
     if (account && hash->scheme) {
-        fits = lmi_auth_hash_check(hash, password);
+        fits = check(ctx, account->name, hash, password);
     } else {
         lmi_auth_burn(lmi_auth_table_usual(table), password);
     }
@@ -260,6 +289,7 @@ static void file_close(void *ctx)
 {
     file_source *f = ctx;
     lmi_auth_table_unref(f->table);
+    lmi_auth_cache_free(f->cache);
     pthread_mutex_destroy(&f->lock);
     free(f->path);
     free(f);
@@ -268,8 +298,16 @@ static void file_close(void *ctx)
 static lmail_status wrap(lmail_accounts **out, file_source *f, const lmail_accounts_config *cfg)
 {
     const lmail_accounts_source source = {sizeof source, f,         file_find,  file_release,
-                                          file_verify,   file_each, file_close, file_find_now};
-    lmail_status status = lmail_accounts_new(out, &source, cfg);
+                                          file_verify,   file_each, file_close, file_find_now,
+                                          file_forget};
+    lmail_accounts_config c = LMAIL_ACCOUNTS_CONFIG_INIT;
+    if (cfg) {
+        memcpy(&c, cfg, cfg->size);
+    }
+    lmail_status status = c.remember ? lmi_auth_cache_new(&f->cache, c.remember) : LMAIL_OK;
+    if (status == LMAIL_OK) {
+        status = lmail_accounts_new(out, &source, cfg);
+    }
     if (status != LMAIL_OK) {
         file_close(f);
     }

@@ -42,6 +42,25 @@ char *lmi_auth_prepare(lmail_str password);
 /* Work of a check that cannot succeed, so that it costs what others cost. */
 void lmi_auth_burn(const lmi_auth_hash *like, lmail_str password);
 
+/* ---- auth_cache.c: password checks that were right a moment ago ---- */
+
+#define LMI_TAG 32u
+
+typedef struct lmi_auth_cache lmi_auth_cache;
+
+/* time: milliseconds that a check is remembered. OK, ERR_NOMEM, ERR_IO (no random octets). */
+lmail_status lmi_auth_cache_new(lmi_auth_cache **out, lmail_msec time);
+void lmi_auth_cache_free(lmi_auth_cache *c);
+/* The tag of one check, from all that it depends on. 0: no memory, there is none. */
+int lmi_auth_cache_tag(const lmi_auth_cache *c, lmail_str name, const lmi_auth_hash *hash,
+                       lmail_str password, unsigned char tag[LMI_TAG]);
+int lmi_auth_cache_has(lmi_auth_cache *c, const unsigned char tag[LMI_TAG], lmail_msec now);
+void lmi_auth_cache_put(lmi_auth_cache *c, const unsigned char tag[LMI_TAG], lmail_msec now);
+/* Wipe what is over. */
+void lmi_auth_cache_tidy(lmi_auth_cache *c, lmail_msec now);
+/* Wipe all, and keep nothing more. */
+void lmi_auth_cache_end(lmi_auth_cache *c);
+
 /* ---- auth_scram.c: verifiers ---- */
 
 #define LMI_SCRAM_SALT 16u

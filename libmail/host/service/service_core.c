@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #define TEXT(s) (int)(s).len, (s).ptr
+#define TIDY 5000u /* milliseconds */
 
 void lmail_service_config_init(lmail_service_config *config)
 {
@@ -103,6 +104,13 @@ static lmail_status make_net(lmail_service *s, char *error, size_t cap)
     return st ? st : lmi_watch_new(&s->watch, s->net, s->notice, s->own_store == NULL);
 }
 
+static void tidy(void *arg)
+{
+    lmail_service *s = arg;
+    lmail_accounts_forget(s->rules->accounts, 0);
+    lmail_timer_set(s->tidy, lmail_loop_now(lmail_net_loop(s->net, 0)) + TIDY);
+}
+
 static lmail_status build(lmail_service *s, char *error, size_t cap)
 {
     const lmail_settings *v = lmail_config_settings(s->first_config);
@@ -122,6 +130,10 @@ static lmail_status build(lmail_service *s, char *error, size_t cap)
         s->first_rules = lmi_rules_hold(s->rules);
         st = lmi_doors_open(s, error, cap);
     }
+    if (!st)
+        st = lmail_timer_new(&s->tidy, lmail_net_loop(s->net, 0), tidy, s);
+    if (!st)
+        tidy(s);
     return st ? st : lmi_watch_start(s->watch);
 }
 
@@ -178,6 +190,7 @@ void lmail_service_free(lmail_service *s)
         return;
     lmi_loops_free(s);
     lmi_watch_end(s->watch);
+    lmail_timer_free(s->tidy);
     lmail_net_free(s->net);
     lmi_watch_free(s->watch);
     lmi_rules_release(s->rules);

@@ -254,6 +254,7 @@ struct lmail_service {
     unsigned stopping;
     char machine_name[256]; /* host name where none is configured; empty: not asked for yet */
     lmi_loop_state *loops;  /* one a loop */
+    lmail_timer *tidy;      /* on loop 0: what accounts remember is wiped in time */
     atomic_uint_fast64_t last_queue_id;
 };
 

@@ -108,6 +108,8 @@ lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *
     tell_new_listeners(s, v);
     lmail_net_limits(s->net, (unsigned)v->max_connections,
                      (unsigned)v->max_connections_per_address);
+    if (s->rules->owns_accounts)
+        lmail_accounts_forget(s->rules->accounts, 1); /* nobody tidies them from now on */
     lmi_rules_release(s->rules);
     s->rules = rules;
     return LMAIL_OK;

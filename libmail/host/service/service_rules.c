@@ -180,6 +180,7 @@ static lmail_status make_accounts(lmi_rules *r, char *error, size_t cap)
     lmail_accounts_config c = LMAIL_ACCOUNTS_CONFIG_INIT;
     c.default_domain = first_domain(r);
     c.on_fault = account_fault;
+    c.remember = r->settings->auth.cache_time;
     c.user = r->service;
     lmail_status st = lmail_accounts_open(&r->accounts, r->settings->accounts, &c);
     if (st)
