@@ -7,6 +7,8 @@
 
 #include <libmail/host/auth.h>
 
+#include "vectors.h"
+
 static lmail_accounts *accounts;
 
 static void set_up(void)
@@ -123,21 +125,11 @@ static void apply_letters(const char *letters, lmail_auth_config *cfg)
 START_TEST(the_option_letters_choose_as_measured)
 {
     static const char all[] = "SCRAM-SHA-256 SCRAM-SHA-1 DIGEST-MD5 CRAM-MD5 LOGIN PLAIN ANONYMOUS";
-    char path[1024], line[1024], got[512];
-    const char *here = __FILE__;
-    snprintf(path, sizeof path, "%.*s../../vectors/auth_options.tsv",
-             (int)(strrchr(here, '/') + 1 - here), here);
-    FILE *file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "%s", path);
-    unsigned rows = 0;
-    while (fgets(line, sizeof line, file)) {
-        char *fields[5] = {NULL}, *rest = line;
-        for (size_t i = 0; i < 5; i++) {
-            fields[i] = strsep(&rest, "\t\n");
-        }
-        if (line[0] == '#' || !fields[3]) {
-            continue;
-        }
+    char got[512];
+    vectors v = vectors_rows("vectors/auth_options.tsv");
+    ck_assert_uint_ge(v.count, 9);
+    for (size_t i = 0; i < v.count; i++) {
+        const char *const *fields = v.rows[i].field;
         lmail_auth_config cfg;
         lmail_auth_facts facts = LMAIL_AUTH_FACTS_INIT;
         lmail_auth_config_init(&cfg);
@@ -147,10 +139,8 @@ START_TEST(the_option_letters_choose_as_measured)
         facts.secure = 1;
         offer(&cfg, all, &facts, got);
         ck_assert_msg(strcmp(got, fields[3]) == 0, "%s in TLS: %s", fields[0], got);
-        rows++;
     }
-    fclose(file);
-    ck_assert_uint_ge(rows, 9);
+    vectors_done(&v);
 }
 END_TEST
 
