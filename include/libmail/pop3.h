@@ -206,6 +206,11 @@ typedef struct lmail_pop3_connect_answer {
     uint32_t flags_off;         /* and those that do not */
 } lmail_pop3_connect_answer;
 
+#define LMAIL_POP3_CONNECT_ANSWER_INIT                                                             \
+    {                                                                                              \
+        sizeof(lmail_pop3_connect_answer), LMAIL_POP3_DONE, {NULL, 0}, 0, 0                        \
+    }
+
 /* USER and PASS. Wiped when the ticket is home. */
 typedef struct lmail_pop3_login_event {
     lmail_str user;
@@ -241,6 +246,12 @@ typedef struct lmail_pop3_maildrop_answer {
     uint32_t expire_days;
 } lmail_pop3_maildrop_answer;
 
+#define LMAIL_POP3_MAILDROP_ANSWER_INIT                                                            \
+    {                                                                                              \
+        sizeof(lmail_pop3_maildrop_answer), LMAIL_POP3_DONE, {NULL, 0}, NULL, 0, 0, 0,             \
+            LMAIL_POP3_EXPIRE_UNSAID, 0                                                            \
+    }
+
 typedef struct lmail_pop3_uidl_event {
     uint32_t first;
     uint32_t count; /* messages first .. first + count - 1 */
@@ -254,6 +265,11 @@ typedef struct lmail_pop3_uidl_answer {
                            * empty one leaves its message out of the list */
     uint32_t count;       /* 1..the count asked for; the session asks again for the rest */
 } lmail_pop3_uidl_answer;
+
+#define LMAIL_POP3_UIDL_ANSWER_INIT                                                                \
+    {                                                                                              \
+        sizeof(lmail_pop3_uidl_answer), LMAIL_POP3_DONE, {NULL, 0}, NULL, 0                        \
+    }
 
 /* Octets of a message for RETR or TOP, as stored, not dot-stuffed. */
 typedef struct lmail_pop3_octets_event {
@@ -275,6 +291,11 @@ typedef struct lmail_pop3_octets_answer {
     unsigned end; /* not 0: nothing follows; implied when no octet came or the size is reached */
 } lmail_pop3_octets_answer;
 
+#define LMAIL_POP3_OCTETS_ANSWER_INIT                                                              \
+    {                                                                                              \
+        sizeof(lmail_pop3_octets_answer), LMAIL_POP3_DONE, {NULL, 0}, {NULL, 0}, 0                 \
+    }
+
 typedef struct lmail_pop3_range {
     uint32_t first, last;
 } lmail_pop3_range;
@@ -291,6 +312,14 @@ typedef struct lmail_pop3_update_answer {
     lmail_pop3_failure failure; /* not DONE: not all were removed */
     lmail_str text;
 } lmail_pop3_update_answer;
+
+#define LMAIL_POP3_UPDATE_ANSWER_INIT                                                              \
+    {                                                                                              \
+        sizeof(lmail_pop3_update_answer), LMAIL_POP3_DONE,                                         \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
+    }
 
 /* The host's side. on_maildrop and on_octets must be there; at least one way to log in should be
  * too. */
