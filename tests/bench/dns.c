@@ -153,8 +153,16 @@ static void delays(const char *name, int fault)
     }
     printf("\n");
     if (fault == NS_SILENT) {
-        double begun = seconds(CLOCK_MONOTONIC);
-        unsigned i = 0;
+        double begun = seconds(CLOCK_MONOTONIC), longest = 0, took;
+        unsigned i = 0, asked = 0;
+        for (; seconds(CLOCK_MONOTONIC) - begun < 30; asked++) {
+            ask(0x50000 + asked);
+            took = answered();
+            longest = took > longest ? took : longest;
+            usleep(50000);
+        }
+        printf("    30 s more: %u questions, the longest %.3f s\n", asked, longest);
+        begun = seconds(CLOCK_MONOTONIC);
         ns.fault = NS_HEALTHY;
         do {
             temp = 0;

@@ -88,7 +88,7 @@ typedef struct lmail_dns_stats {
     uint64_t questions; /* asked */
     uint64_t found, none, forged, temp;
     uint64_t timeouts; /* of those TEMP: because `timeout` had passed */
-    uint64_t lookups;  /* handed to libunbound, which may have had the answer in its cache */
+    uint64_t lookups;  /* handed to libunbound, which may have the answer in its cache */
     uint64_t waiting;  /* questions open now */
     uint64_t open;     /* lookups under way now, those of cancelled questions too */
 } lmail_dns_stats;

@@ -73,6 +73,32 @@ typedef struct lmi_dns_answer {
     const lmail_str *data;
 } lmi_dns_answer;
 
+/* ---- Kept answers (dns_cache.c) -------------------------------------------------------------- */
+
+typedef struct lmi_dns_kept {
+    lmi_dns_answer answer;
+    lmail_msec expires;
+    unsigned uses; /* the cache's and the lookups' that wait to land with it */
+    int type;
+    const char *name;
+    lmail_str data[]; /* of the answer; octets and name behind */
+} lmi_dns_kept;
+
+typedef struct lmi_dns_cache {
+    lmi_dns_kept **slots;
+    size_t count; /* a power of 2 */
+} lmi_dns_cache;
+
+/* Takes a part of cache_size. OK or ERR_NOMEM. */
+lmail_status lmi_dns_cache_init(lmi_dns_cache *cache, size_t octets);
+void lmi_dns_cache_done(lmi_dns_cache *cache);
+/* What is kept of a name and type, to be released by the caller; NULL: nothing. */
+lmi_dns_kept *lmi_dns_cache_get(lmi_dns_cache *cache, int type, const char *name, lmail_msec now);
+void lmi_dns_kept_release(lmi_dns_kept *kept); /* NULL is allowed */
+/* Keep an answer for ttl seconds, if it is worth it. */
+void lmi_dns_cache_put(lmi_dns_cache *cache, int type, const char *name,
+                       const lmi_dns_answer *answer, int ttl, lmail_msec now);
+
 struct lmi_dns_lookup {
     lmi_dns_question *question;
     lmi_dns_lookup *next_ready; /* answered without libunbound: comes home in the next turn */
@@ -80,6 +106,7 @@ struct lmi_dns_lookup {
     unsigned tag; /* the question's own */
     lmail_dns_result ready;
     unsigned from_hosts;
+    lmi_dns_kept *kept; /* what it lands with */
     char name[LMI_DNS_NAME];
 };
 
@@ -115,6 +142,7 @@ struct lmail_dns {
     uv_timer_t timer;
     uv_loop_t *loop;
     lmi_dns_hosts hosts;
+    lmi_dns_cache cache;
     lmail_msec timeout;
     unsigned max_lookups;
     lmi_dns_queue live;  /* oldest first: all have the same timeout */

@@ -163,9 +163,10 @@ static void land(lmi_dns_lookup *l, const lmi_dns_answer *answer)
 static void on_result(void *arg, int err, struct ub_result *r)
 {
     lmi_dns_lookup *l = arg;
+    lmail_dns *dns = l->question->dns;
     lmi_dns_answer answer = {.result = LMAIL_DNS_TEMP};
     lmail_str *data = NULL;
-    l->question->dns->stats.open--;
+    dns->stats.open--;
     /* Bogus comes with SERVFAIL, but is looked at on its own: nothing in it may be used. */
     if (!err && r && !r->bogus && (r->nxdomain || r->rcode == 0)) {
         answer.result = LMAIL_DNS_NONE;
@@ -184,6 +185,8 @@ static void on_result(void *arg, int err, struct ub_result *r)
             answer.result = LMAIL_DNS_TEMP;
         }
     }
+    if (r)
+        lmi_dns_cache_put(&dns->cache, l->type, l->name, &answer, r->ttl, uv_now(dns->loop));
     land(l, &answer);
     free(data);
     if (r)
@@ -222,6 +225,10 @@ void lmi_dns_look(lmi_dns_question *q, int type, const char *name, unsigned tag)
         make_ready(l, LMAIL_DNS_FOUND);
         return;
     }
+    if ((l->kept = lmi_dns_cache_get(&dns->cache, type, name, uv_now(dns->loop)))) {
+        make_ready(l, l->kept->answer.result);
+        return;
+    }
     if (dns->stats.open >= dns->max_lookups ||
         ub_resolve_async(dns->ub, name, type, 1, l, on_result, NULL)) {
         make_ready(l, LMAIL_DNS_TEMP);
@@ -249,6 +256,12 @@ static void land_ready(lmi_dns_lookup *l)
             lmi_dns_finish(q, l->ready);
         q->open--;
         release(q);
+        return;
+    }
+    if (l->kept) {
+        lmi_dns_kept *kept = l->kept;
+        land(l, &kept->answer);
+        lmi_dns_kept_release(kept);
         return;
     }
     if (l->from_hosts) {
@@ -297,6 +310,9 @@ void lmi_dns_end_all(lmail_dns *dns)
 /* libunbound is gone and calls nobody back. */
 void lmi_dns_questions_done(lmail_dns *dns)
 {
+    for (lmi_dns_lookup *l = dns->ready; l; l = l->next_ready)
+        lmi_dns_kept_release(l->kept);
+    lmi_dns_cache_done(&dns->cache);
     for (lmi_dns_question *q = dns->ended.first, *next; q; q = next) {
         next = q->next;
         free(q);

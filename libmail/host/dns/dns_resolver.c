@@ -228,6 +228,9 @@ lmail_status lmail_dns_new(lmail_dns **out, const lmail_dns_config *config, char
     dns->ub = ub_ctx_create();
     lmail_status status =
         dns->ub ? LMAIL_OK : fail(&m, LMAIL_ERR_NOMEM, "%s", lmail_status_text(LMAIL_ERR_NOMEM));
+    if (!status &&
+        lmi_dns_cache_init(&dns->cache, config->cache_size ? config->cache_size : CACHE_SIZE))
+        status = fail(&m, LMAIL_ERR_NOMEM, "%s", lmail_status_text(LMAIL_ERR_NOMEM));
     if (!status)
         ub_ctx_debugout(dns->ub, NULL); /* libraries do not write to standard error */
     if (!status)

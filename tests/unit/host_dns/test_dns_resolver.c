@@ -343,7 +343,15 @@ START_TEST(test_equal_questions_are_asked_once_and_kept)
         ck_assert_str_eq(g[i].text, "found 127.0.0.2 127.0.0.11");
     ck_assert_uint_eq(b.ns.questions, 1);
     answer(&g[0], "listing", "192.0.2.1");
+    ck_assert_str_eq(g[0].text, "found 127.0.0.2 127.0.0.11");
     ck_assert_uint_eq(b.ns.questions, 1);
+    ck_assert_uint_eq(stats().lookups, N); /* kept on our side, too */
+    answer(&g[0], "listing", "192.0.2.9");
+    answer(&g[0], "listing", "192.0.2.9");
+    ck_assert_str_eq(g[0].text, "none");
+    answer(&g[0], "listing", "192.0.2.3");
+    answer(&g[0], "listing", "192.0.2.3"); /* a failure is not kept on our side */
+    ck_assert_str_eq(g[0].text, "temp");
     stop();
 }
 END_TEST
@@ -441,6 +449,9 @@ START_TEST(test_cancelled_questions_are_not_answered)
     /* One answered from the hosts file, before it comes home. */
     ask(&a, "client", "192.0.2.200");
     ck_assert_int_eq(lmail_dns_cancel(b.dns, a.ticket), LMAIL_OK);
+    /* One that lands with a kept answer. */
+    ask(&a, "client", "192.0.2.8");
+    ck_assert_int_eq(lmail_dns_cancel(b.dns, a.ticket), LMAIL_OK);
     answer(&c, "client", "192.0.2.1");
     ck_assert_uint_eq(a.count, 0);
     stop();
@@ -478,7 +489,9 @@ START_TEST(test_freeing_answers_what_is_open)
     static got g[N];
     got late = {0};
     start();
+    answer(&late, "client", "192.0.2.1");
     b.ns.fault = _i ? NS_SILENT : NS_HEALTHY;
+    ask(&late, "client", "192.0.2.1"); /* waits to land with a kept answer */
     for (int i = 0; i < N; i++)
         ask(&g[i], i % 3 ? "client" : "addresses", i % 3 ? "192.0.2.8" : "mail.example.org");
     lmail_dns_cancel(b.dns, g[7].ticket);
