@@ -12,7 +12,8 @@
  *     lmail_dns_ask_client(dns, LMAIL_STR("192.0.2.1"), on_client, connection, &ticket);
  *
  * Underneath is libunbound in a thread of its own: it validates (DNSSEC) where a trust anchor is
- * given, falls back to TCP, caches, and asks an equal question that is under way only once. One
+ * given, falls back to TCP, caches (an answer of the last minute comes without its thread) and asks
+ * an equal question that is under way only once. One
  * resolver costs a thread and 1.6 MiB besides its cache; make one a loop and keep it.
  *
  * Threads: every function is for the thread of the loop. Make a resolver after the last fork().
