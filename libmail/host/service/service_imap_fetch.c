@@ -179,20 +179,49 @@ static lmail_status read_headers(fetch_job *job)
     return LMAIL_OK;
 }
 
+/* Rows of these UIDs; *next as the store's fetch, or where the headers made the slice long. */
+static lmail_status fetch_slice(fetch_job *job, lmail_uid_set uids)
+{
+    lmi_imap_peer *p = (lmi_imap_peer *)job->base.peer;
+    lmail_fetch_args args = LMAIL_FETCH_ARGS_INIT;
+    args.uids = uids;
+    args.items = store_items(job->ev->items);
+    args.max_rows = job->g.max;
+    lmail_status st =
+        lmi_peer_store(&p->base)->fetch(p->box->mailbox, &args, take_row, &job->g, &job->next);
+    if (!st)
+        st = job->g.status;
+    return st || !(job->ev->items & LMAIL_IMAP_ITEM_FIELDS) ? st : read_headers(job);
+}
+
+/* What of the set lies at `from` or above it. OK or ERR_NOMEM. */
+static lmail_status set_from(lmail_uid_set set, lmail_uid from, lmail_uid_list *out)
+{
+    lmail_status st = LMAIL_OK;
+    for (size_t i = 0; i < set.count && !st; i++) {
+        lmail_uid_range r = set.ranges[i];
+        if (r.last >= from)
+            st = lmail_uid_list_add(out, r.first > from ? r.first : from, r.last);
+    }
+    return st;
+}
+
+/* A slice of which every message has gone meanwhile has no row to go on from, so the next one is
+ * taken here. */
 static void work_fetch(lmi_job *base)
 {
     fetch_job *job = (fetch_job *)base;
-    lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
-    lmail_fetch_args args = LMAIL_FETCH_ARGS_INIT;
-    args.uids = job->ev->uids;
-    args.items = store_items(job->ev->items);
-    args.max_rows = job->g.max;
-    job->base.status =
-        lmi_peer_store(base->peer)->fetch(p->box->mailbox, &args, take_row, &job->g, &job->next);
-    if (!job->base.status)
-        job->base.status = job->g.status;
-    if (!job->base.status && (job->ev->items & LMAIL_IMAP_ITEM_FIELDS))
-        job->base.status = read_headers(job);
+    lmail_status st = fetch_slice(job, job->ev->uids);
+    while (!st && job->g.count == 0 && job->next != 0) {
+        lmail_uid_list rest = {0};
+        job->g.len = 0;
+        st = set_from(job->ev->uids, job->next, &rest);
+        job->next = 0;
+        if (!st && rest.count)
+            st = fetch_slice(job, lmail_uid_list_set(&rest));
+        lmail_uid_list_free(&rest);
+    }
+    job->base.status = st;
     settle(&job->g);
 }
 
@@ -205,7 +234,7 @@ static void fetch_done(lmi_job *base)
     if (!job->base.status) {
         a.rows = job->g.rows;
         a.count = job->g.count;
-        a.more = job->next != 0 && job->g.count > 0;
+        a.more = job->next != 0;
     }
     lmail_imap_server_answer_fetch(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     free(job->g.rows);
