@@ -217,6 +217,7 @@ typedef struct lmail_settings {
     struct {
         uint64_t min_free;          /* space that deliveries leave for the rest */
         uint64_t max_open_accounts; /* a process */
+        uint64_t max_watches;       /* mailboxes, a process */
         uint64_t max_mailbox_name;  /* octets */
         uint64_t max_mailboxes;     /* an account */
     } store;

@@ -75,6 +75,8 @@ const lmi_setting lmi_settings[] = {
      "space that deliveries leave free, so that EXPUNGE works on a full disk"},
     {"store.max_open_accounts", LMI_KIND_NUMBER, AT(store.max_open_accounts), "256", NULL, 1,
      1000000, "accounts whose index a daemon keeps open"},
+    {"store.max_watches", LMI_KIND_NUMBER, AT(store.max_watches), "8192", NULL, 0, 1000000,
+     "mailboxes of waiting sessions that a daemon has the system watch; 0: none"},
     {"store.max_mailbox_name", LMI_KIND_SIZE, AT(store.max_mailbox_name), "240", NULL, 32, 4096,
      "octets of a mailbox name"},
     {"store.max_mailboxes", LMI_KIND_NUMBER, AT(store.max_mailboxes), "10000", NULL, 1, 1000000,

@@ -353,6 +353,15 @@ typedef struct lmail_delivery_target {
     lmail_uid uid;        /* out; 0: stored, but its UID is not known yet */
 } lmail_delivery_target;
 
+/* ---- Changes by other programs --------------------------------------------------------------- */
+
+/* watch_look flags. */
+#define LMAIL_LOOK_ALL 1u /* also at mailboxes whose changes nothing reports */
+
+/* Told of an account in which a mailbox has changed; its counter (change notice) was raised. It must
+ * not call the store. */
+typedef void lmail_watch_fn(void *user, lmail_str account);
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 /* lmail_store.capabilities */
@@ -506,6 +515,25 @@ typedef struct lmail_store {
     /* The handle is likely to be left alone for a while: give back what reading has kept (an open
      * file, names). NULL: nothing to give back. */
     void (*rest)(lmail_store_mailbox *m);
+
+    /* ---- changes by other programs; all three NULL: none writes here */
+
+    /* Somebody waits at this mailbox: look out for its changes until the handle is closed. Handles
+     * on one mailbox share one watch; a further call does nothing. What changed before the call is
+     * not reported: refresh after it. OK, or ERR_NOMEM: nothing is reported. */
+    lmail_status (*watch)(lmail_store_mailbox *m);
+
+    /* A descriptor that becomes readable when a watched mailbox may have changed: then call
+     * watch_look. As long as the store; asked for by one thread. -1: there is none here. */
+    int (*watch_fd)(void *ctx);
+
+    /* Look at the watched mailboxes that may have changed and take in what did, once for all handles
+     * and whoever else shares the index. One call at a time, on a worker. A step of the library's
+     * own costs no reading of the mailbox. For a mailbox that no descriptor reports - past
+     * max_watches, or where the system has no such thing - call it with LOOK_ALL every few seconds.
+     * Returns OK: nothing is left; MORE: some mailboxes are, call again; PENDING: some are changing
+     * at this moment, call again in a tenth of a second. */
+    lmail_status (*watch_look)(void *ctx, unsigned flags, lmail_watch_fn *fn, void *user);
 } lmail_store;
 
 /* ---- Change notice --------------------------------------------------------------------------- */
@@ -567,10 +595,12 @@ typedef struct lmail_store_maildir_config {
                             * not the one an index was written under, the machine may have stopped
                             * uncleanly */
     unsigned no_sync;      /* for tests and benchmarks: never wait for the disk */
+    unsigned max_watches;  /* mailboxes whose changes the system reports (inotify: two directories
+                            * each); 0: 8192; UINT_MAX: none */
 } lmail_store_maildir_config;
 #define LMAIL_STORE_MAILDIR_CONFIG_INIT                                                            \
     {                                                                                              \
-        sizeof(lmail_store_maildir_config), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL, 0      \
+        sizeof(lmail_store_maildir_config), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL, 0, 0   \
     }
 
 /* Maildir++ with mailbox names as Dovecot and Courier write them, system flags in file names and

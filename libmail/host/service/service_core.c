@@ -6,6 +6,7 @@
 #include "host/service/service_owner.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,7 @@ static lmail_status open_store(lmail_service *s, char *error, size_t cap)
     c.spool_dir = spool;
     c.host_name = host;
     c.max_open = (unsigned)v->store.max_open_accounts;
+    c.max_watches = v->store.max_watches ? (unsigned)v->store.max_watches : UINT_MAX;
     c.reserve = v->store.min_free ? v->store.min_free : UINT64_MAX;
     st = lmail_store_maildir_new(&c, &s->own_store);
     if (st)
@@ -134,6 +136,8 @@ static lmail_status build(lmail_service *s, char *error, size_t cap)
         st = lmail_timer_new(&s->tidy, lmail_net_loop(s->net, 0), tidy, s);
     if (!st)
         tidy(s);
+    if (!st && (s->protocols & LMAIL_SERVICE_IMAP))
+        st = lmi_watch_foreign(s->watch, s->store, s->store_pool);
     return st ? st : lmi_watch_start(s->watch);
 }
 

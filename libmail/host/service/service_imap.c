@@ -73,12 +73,20 @@ typedef struct catch_job {
     lmi_news news;
 } catch_job;
 
+/* The session waits: the mailbox is watched from here on, and the store's handle gives back what
+ * waiting does not need. */
 static void catch_up(lmi_job *base)
 {
     catch_job *job = (catch_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
-    if (p->box)
-        job->base.status = lmi_box_catch_up(p, 0, &job->news);
+    const lmail_store *store = lmi_peer_store(base->peer);
+    if (!p->box)
+        return;
+    if (store->watch)
+        (void)store->watch(p->box->mailbox); /* unwatched, it learns with its next command */
+    job->base.status = lmi_box_catch_up(p, 0, &job->news);
+    if (store->rest)
+        store->rest(p->box->mailbox);
 }
 
 static void changed(lmi_peer *peer);
@@ -155,35 +163,18 @@ void lmi_imap_changed(lmi_imap_peer *p)
 
 /* ---- Waiting for news ------------------------------------------------------------------------ */
 
-/* The store's handle gives back what it does not need while the client waits. */
-static void rest(lmi_job *base)
-{
-    lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
-    if (p->box)
-        lmi_peer_store(base->peer)->rest(p->box->mailbox);
-}
-
-static void rested(lmi_job *base)
-{
-    (void)base;
-}
-
 static void on_idle(lmail_imap_server *s, void *user, unsigned on)
 {
     lmi_imap_peer *p = user;
+    const lmail_store *store = lmi_peer_store(&p->base);
     (void)s;
     if (!on) {
         lmi_watch_remove(&p->base);
         return;
     }
     lmi_watch_add(p->base.door->service->watch, &p->base);
-    if (p->box && lmi_imap_stale(p))
+    if (p->box && (store->watch || store->rest || lmi_imap_stale(p)))
         changed(&p->base);
-    if (p->box && lmi_peer_store(&p->base)->rest) {
-        lmi_job *job = lmi_job_new(sizeof *job, &p->base, 0, rest, rested);
-        if (job)
-            lmi_peer_submit(&p->base, job);
-    }
 }
 
 /* ---- Logging in ------------------------------------------------------------------------------ */

@@ -215,6 +215,9 @@ int lmi_auth_cleartext(lmi_peer *peer, const lmail_tls_facts *tls);
 /* raises: the store does not know the notice, as one of the host's own does not: lmi_watch_tell
  * raises for it. */
 lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice, int raises);
+/* Before lmi_watch_start: look at the store's watched mailboxes for what other programs do there, on
+ * the pool. Does nothing where none writes. */
+lmail_status lmi_watch_foreign(lmi_watch *w, const lmail_store *store, lmail_pool *pool);
 /* After the net was made, on loop 0, before it runs: hear other processes. */
 lmail_status lmi_watch_start(lmi_watch *w);
 void lmi_watch_stop(lmi_watch *w); /* on loop 0, when the net begins to stop */

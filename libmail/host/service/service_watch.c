@@ -2,7 +2,12 @@
  *
  * Each loop has its own table of watching peers by the account's slot, touched by its thread alone.
  * A change by this process is posted to every loop; one by another process arrives as a datagram on
- * loop 0. A datagram may be lost, so each loop also compares its peers' counters once a second. */
+ * loop 0. A datagram may be lost, so each loop also compares its peers' counters once a second.
+ *
+ * Programs that know nothing of counters change mailboxes too. The store has a descriptor that tells
+ * so; loop 0 polls it. What it tells of is left to gather for a moment and looked at by a worker, one
+ * look at a time, however many sessions wait; the loop never reads it. What a look finds raises the
+ * counter, and goes its way from there like any change. */
 #include "host/service/service_internal.h"
 
 #include <stdatomic.h>
@@ -11,6 +16,8 @@
 
 #define BUCKETS 1024u /* a power of two */
 #define SWEEP 1000u   /* milliseconds */
+#define GATHER 100u   /* from a report to the look at it, so that many make one look */
+#define SLOW 10000u   /* between looks at mailboxes that nothing reports */
 
 typedef struct loop_watch {
     lmi_watch *watch;
@@ -28,6 +35,18 @@ struct lmi_watch {
     int raises;
     unsigned loops;
     loop_watch *at;
+
+    /* Other programs; loop 0's, but for what `look` reads. */
+    const lmail_store *store; /* NULL: there are none */
+    lmail_pool *pool;
+    uv_poll_t reports;
+    unsigned hearing;       /* `reports` is open */
+    lmail_timer *gathered;  /* to look at what was reported */
+    lmail_timer *slow;      /* to look at all */
+    unsigned looking;       /* a worker does */
+    unsigned all, look_all; /* the next look is at all; so is the one under way */
+    unsigned stopped;
+    lmail_status found;
 };
 
 static loop_watch *watch_of(lmi_watch *w, const lmail_loop *loop)
@@ -137,6 +156,104 @@ static void woken(uv_poll_t *poll, int status, int events)
         tell(w, slot);
 }
 
+/* ---- Other programs -------------------------------------------------------------------------- */
+
+static void found_change(void *arg, lmail_str account)
+{
+    lmi_watch_tell(arg, lmail_notice_slot(account));
+}
+
+static void look(void *arg)
+{
+    lmi_watch *w = arg;
+    w->found =
+        w->store->watch_look(w->store->ctx, w->look_all ? LMAIL_LOOK_ALL : 0, found_change, w);
+}
+
+static void reported(uv_poll_t *poll, int status, int events)
+{
+    lmi_watch *w = poll->data;
+    (void)status;
+    (void)events;
+    uv_poll_stop(poll); /* until a worker has read it */
+    lmail_timer_set(w->gathered, lmail_loop_now(w->at[0].loop) + GATHER);
+}
+
+static void looked(void *arg);
+
+static void begin_look(lmi_watch *w)
+{
+    if (w->looking || w->stopped)
+        return;
+    w->looking = 1;
+    w->look_all = w->all;
+    w->all = 0;
+    if (lmail_pool_submit(w->pool, w->at[0].loop, look, looked, w, 0)) {
+        w->looking = 0;
+        w->all |= w->look_all;
+        lmail_timer_set(w->gathered, lmail_loop_now(w->at[0].loop) + SWEEP);
+    }
+}
+
+static void looked(void *arg)
+{
+    lmi_watch *w = arg;
+    w->looking = 0;
+    if (w->stopped)
+        return;
+    if (w->found == LMAIL_MORE || w->all)
+        begin_look(w);
+    else if (w->found == LMAIL_PENDING)
+        lmail_timer_set(w->gathered, lmail_loop_now(w->at[0].loop) + GATHER);
+    else if (w->hearing)
+        uv_poll_start(&w->reports, UV_READABLE, reported);
+}
+
+static void time_to_look(void *arg)
+{
+    begin_look(arg);
+}
+
+static void time_for_all(void *arg)
+{
+    lmi_watch *w = arg;
+    unsigned watchers = 0;
+    for (unsigned i = 0; i < w->loops; i++)
+        watchers |= atomic_load(&w->at[i].count) != 0;
+    if (watchers) {
+        w->all = 1;
+        begin_look(w);
+    }
+    lmail_timer_set(w->slow, lmail_loop_now(w->at[0].loop) + SLOW);
+}
+
+lmail_status lmi_watch_foreign(lmi_watch *w, const lmail_store *store, lmail_pool *pool)
+{
+    if (!store->watch_look)
+        return LMAIL_OK;
+    lmail_loop *loop = w->at[0].loop;
+    lmail_status st = lmail_timer_new(&w->gathered, loop, time_to_look, w);
+    if (!st)
+        st = lmail_timer_new(&w->slow, loop, time_for_all, w);
+    if (st)
+        return st;
+    w->store = store;
+    w->pool = pool;
+    lmail_timer_set(w->slow, lmail_loop_now(loop) + SLOW);
+    int fd = store->watch_fd ? store->watch_fd(store->ctx) : -1;
+    if (fd >= 0) {
+        if (uv_poll_init(lmail_loop_uv(loop), &w->reports, fd))
+            return LMAIL_ERR_IO;
+        w->reports.data = w;
+        w->hearing = 1;
+        uv_poll_start(&w->reports, UV_READABLE, reported);
+        uv_unref((uv_handle_t *)&w->reports);
+    }
+    return LMAIL_OK;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
 lmail_status lmi_watch_new(lmi_watch **out, lmail_net *net, lmail_notice *notice, int raises)
 {
     lmi_watch *w = calloc(1, sizeof *w);
@@ -182,10 +299,18 @@ lmail_status lmi_watch_start(lmi_watch *w)
 
 void lmi_watch_stop(lmi_watch *w)
 {
-    if (w && w->polling)
+    if (!w)
+        return;
+    if (w->polling)
         uv_close((uv_handle_t *)&w->poll, NULL);
-    if (w)
-        w->polling = 0;
+    if (w->hearing)
+        uv_close((uv_handle_t *)&w->reports, NULL);
+    w->polling = w->hearing = 0;
+    w->stopped = 1;
+    if (w->store) {
+        lmail_timer_set(w->gathered, LMAIL_NEVER);
+        lmail_timer_set(w->slow, LMAIL_NEVER);
+    }
 }
 
 void lmi_watch_end(lmi_watch *w)
@@ -194,6 +319,11 @@ void lmi_watch_end(lmi_watch *w)
     for (unsigned i = 0; w && i < w->loops; i++) {
         lmail_timer_free(w->at[i].sweep);
         w->at[i].sweep = NULL;
+    }
+    if (w) {
+        lmail_timer_free(w->gathered);
+        lmail_timer_free(w->slow);
+        w->gathered = w->slow = NULL;
     }
 }
 

@@ -306,6 +306,7 @@ static void close_store(lmail_store *table)
         forget(s, s->accounts);
     while (s->parser_count)
         lmail_mime_parser_free(s->parsers[--s->parser_count]);
+    lmi_md_watches_free(s);
     pthread_mutex_destroy(&s->lock);
     free(s->root);
     free(s->spool_dir);
@@ -351,8 +352,10 @@ lmail_status lmail_store_maildir_new(const lmail_store_maildir_config *config, l
         (config->spool_dir && !usable(config->spool_dir)))
         return LMAIL_ERR_IO;
     md_store *s = calloc(1, sizeof *s);
-    if (!s)
+    if (!s || lmi_md_watches_new(s, config->max_watches)) {
+        free(s);
         return LMAIL_ERR_NOMEM;
+    }
     s->env = config->env;
     s->notice = config->notice;
     s->root = config->root ? strdup(config->root) : NULL;
@@ -384,6 +387,7 @@ lmail_status lmail_store_maildir_new(const lmail_store_maildir_config *config, l
     lmi_md_fill_message(&s->table);
     lmi_md_fill_read(&s->table);
     lmi_md_fill_delivery(&s->table);
+    lmi_md_fill_watch(&s->table);
     *out = &s->table;
     return LMAIL_OK;
 }

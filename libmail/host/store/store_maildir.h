@@ -141,6 +141,7 @@ typedef struct md_box {
     char dir[MD_NAME_OCTETS + 1]; /* "" is INBOX */
     md_row row;
     const lmail_snapshot *snapshot; /* NULL: not loaded */
+    struct md_watch *watch;         /* NULL: nobody waits here; under the lock of the watches */
 } md_box;
 
 typedef struct md_account {
@@ -189,6 +190,8 @@ typedef struct md_store {
     unsigned open_count;
     _Atomic uint64_t clock;
     atomic_uint serial;
+    atomic_uint scans; /* directories read; tests count them */
+    struct md_watches *watches;
     lmail_mime_parser *parsers[8]; /* resting */
     unsigned parser_count;
 } md_store;
@@ -201,6 +204,7 @@ struct lmail_store_mailbox {
     md_account *account;
     md_box *box;
     unsigned flags, generation;
+    struct md_watch *watch; /* its share in one, or NULL */
     lmail_uid told;
     /* the message that read had last, -1: closed; names of those that may come next, or NULL */
     lmail_uid uid;
@@ -267,6 +271,9 @@ lmail_status lmi_md_path(const md_account *a, char out[MD_PATH], const char *dir
                          lmail_str name);
 /* A base name that nobody has; out has 128. */
 size_t lmi_md_base_new(md_store *s, int64_t size, char *out);
+/* Octets of the file that a base name of ours promises; -1: the name is another program's, whose
+ * "S=" may mean something else (a file compressed later keeps the size it had). */
+int64_t lmi_md_promised(lmail_str base);
 /* "base:2,FS" to its parts. */
 void lmi_md_split(lmail_str file, lmail_str *base, lmail_str *suffix);
 /* Flags a suffix tells; keywords only those below `keywords`. */
@@ -349,8 +356,19 @@ void lmi_md_fill_open(lmail_store *table);
 lmail_status lmi_md_scan(md_box *b, int force);
 /* Directory times of new/ and cur/ in ns, 0 when there is none. */
 void lmi_md_times(const md_account *a, const char *dir, int64_t times[2]);
+/* May a directory with this time change again without showing it, its clock being coarse? */
+int lmi_md_fresh(int64_t time);
 /* Own step from before to after: followed when the row stood at `before`. */
 void lmi_md_step(md_row *row, const int64_t before[2], const int64_t after[2]);
+
+/* ---- store_maildir_watch.c */
+
+lmail_status lmi_md_watches_new(md_store *s, unsigned max);
+void lmi_md_watches_free(md_store *s);
+/* Give back the handle's share, if it has one. Waits for a look at the mailbox that is under way,
+ * so the account must not be entered. */
+void lmi_md_unwatch(lmail_store_mailbox *h);
+void lmi_md_fill_watch(lmail_store *table);
 
 /* ---- store_maildir_folder.c */
 

@@ -126,6 +126,39 @@ size_t lmi_md_base_new(md_store *s, int64_t size, char *out)
     return (size_t)n;
 }
 
+/* Pass over a letter and digits of a base; 0: they are not there. */
+static int pass(lmail_str base, size_t *at, char letter, const char *digits)
+{
+    if (*at >= base.len || base.ptr[*at] != letter)
+        return 0;
+    size_t from = ++*at;
+    while (*at < base.len && base.ptr[*at] && strchr(digits, base.ptr[*at]))
+        ++*at;
+    return *at > from;
+}
+
+int64_t lmi_md_promised(lmail_str base)
+{
+    static const char tens[] = "0123456789";
+    size_t at = 0;
+    int64_t size = 0;
+    while (at < base.len && base.ptr[at] >= '0' && base.ptr[at] <= '9')
+        at++;
+    if (at == 0 || at == base.len || base.ptr[at++] != '.' || !pass(base, &at, 'M', tens) ||
+        !pass(base, &at, 'P', tens) || !pass(base, &at, 'Q', tens) ||
+        !pass(base, &at, 'R', "0123456789abcdef") || at == base.len || base.ptr[at] != '.')
+        return -1;
+    const char *mark = memmem(base.ptr + at, base.len - at, ",S=", 3);
+    if (!mark)
+        return -1;
+    for (at = (size_t)(mark - base.ptr) + 3; at < base.len; at++) {
+        if (base.ptr[at] < '0' || base.ptr[at] > '9' || size > INT64_MAX / 16)
+            return -1;
+        size = size * 10 + (base.ptr[at] - '0');
+    }
+    return size;
+}
+
 void lmi_md_split(lmail_str file, lmail_str *base, lmail_str *suffix)
 {
     const char *colon = memchr(file.ptr, ':', file.len);

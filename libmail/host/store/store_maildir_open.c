@@ -280,6 +280,7 @@ static lmail_status mailbox_open(lmail_store_account *account, lmail_str name, u
 static void mailbox_close(lmail_store_mailbox *h)
 {
     md_account *a = h->account;
+    lmi_md_unwatch(h);
     lmi_md_read_rest(h);
     if (!lmi_md_enter(a)) {
         if (!h->box->dead)

@@ -19,6 +19,7 @@
 #define FRESH_NS 30000000
 #define TMP_AGE (36 * 3600)
 #define QUIET_TRIES 4u
+#define GROWING 60 /* seconds in which a file that is too short may still be written */
 
 typedef struct found {
     uint32_t name; /* offset in the names */
@@ -40,7 +41,8 @@ typedef struct scan {
     lmail_snapshot_edit *edit;
     lmail_uid_list missing, gone;
     lmail_modseq modseq; /* of this scan's changes */
-    int changed, arrived, unsure;
+    int fresh[2];        /* new/ and cur/ had just changed when the reading began */
+    int changed, arrived, unsure, growing;
 } scan;
 
 static int64_t ns(struct timespec t)
@@ -58,6 +60,13 @@ void lmi_md_times(const md_account *a, const char *dir, int64_t times[2])
         if (!lmi_md_path(a, path, dir, subs[i], lmi_str(NULL, 0)) && stat(path, &st) == 0)
             times[i] = ns(st.st_mtim);
     }
+}
+
+int lmi_md_fresh(int64_t time)
+{
+    struct timespec clock;
+    clock_gettime(CLOCK_REALTIME, &clock);
+    return ns(clock) - time < FRESH_NS;
 }
 
 void lmi_md_step(md_row *row, const int64_t before[2], const int64_t after[2])
@@ -321,20 +330,19 @@ static lmail_status skip_gone(scan *s)
 
 /* ---- New files ------------------------------------------------------------------------------- */
 
-/* Octets of the CRLF form as a name tells them: ours and Dovecot's "S=", the file's size. */
-static int64_t size_in_name(lmail_str base)
+/* A file of ours is linked whole, so one that is shorter than its name says lost its end to a cut of
+ * the machine or the disk before anyone was told of it, or another program is copying it. It is no
+ * message until it is whole; only after an unclean stop nobody can be writing it any more. 1: leave
+ * it out. */
+static int torn(scan *s, lmail_str base, const char *path, const struct stat *st)
 {
-    for (size_t i = 0; i + 3 < base.len; i++) {
-        if (base.ptr[i] == ',' && base.ptr[i + 1] == 'S' && base.ptr[i + 2] == '=') {
-            int64_t v = 0;
-            for (i += 3;
-                 i < base.len && base.ptr[i] >= '0' && base.ptr[i] <= '9' && v < INT64_MAX / 16;
-                 i++)
-                v = v * 10 + (base.ptr[i] - '0');
-            return v;
-        }
-    }
-    return -1;
+    if (lmi_md_promised(base) <= st->st_size)
+        return 0;
+    if (s->box->row.suspicious)
+        unlink(path);
+    else if ((uint64_t)(time(NULL) - st->st_mtime) < GROWING)
+        s->growing = 1;
+    return 1;
 }
 
 static lmail_status add_file(scan *s, found *f)
@@ -350,11 +358,8 @@ static lmail_status add_file(scan *s, found *f)
     /* It may have been renamed or unlinked since: the next scan takes it, if it is there. */
     if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode))
         return LMAIL_OK;
-    int64_t said = size_in_name(base);
-    if (b->row.suspicious && said > st.st_size) {
-        unlink(path); /* cut off by a stop of the machine before anyone was told of it */
+    if (torn(s, base, path, &st))
         return LMAIL_OK;
-    }
     lmail_uid uid = f->uid && f->uid >= b->row.uidnext ? 0 : f->uid;
     if (!uid) {
         if (b->row.uidnext >= b->row.uid_ceiling)
@@ -493,12 +498,9 @@ static lmail_status apply(scan *s, const int64_t times[2], int full)
     if (s->changed)
         r->changed = s->modseq;
     int64_t now = lmi_wall_clock(b->account->store->env, &zone);
-    struct timespec clock;
-    clock_gettime(CLOCK_REALTIME, &clock);
-    r->new_mtime = ns(clock) - times[0] < FRESH_NS ? 0 : times[0];
-    r->cur_mtime = ns(clock) - times[1] < FRESH_NS ? 0 : times[1];
-    if (s->unsure)
-        r->new_mtime = r->cur_mtime = 0;
+    int again = s->unsure || s->growing;
+    r->new_mtime = again || s->fresh[0] ? 0 : times[0];
+    r->cur_mtime = again || s->fresh[1] ? 0 : times[1];
     st = lmi_md_numbers(b);
     if (!st && full)
         st = lmi_md_run(b->account, MD_BOX_SCANNED, "ii", now, b->id);
@@ -543,9 +545,10 @@ lmail_status lmi_md_scan(md_box *b, int force)
     if (!force && !b->row.suspicious && times[0] == b->row.new_mtime &&
         times[1] == b->row.cur_mtime)
         return LMAIL_OK;
-    scan s = {.box = b};
+    scan s = {.box = b, .fresh = {lmi_md_fresh(times[0]), lmi_md_fresh(times[1])}};
     if (!grow_table(&s))
         return LMAIL_ERR_NOMEM;
+    atomic_fetch_add_explicit(&b->account->store->scans, 1, memory_order_relaxed);
     lmail_status st = read_both(&s, 0);
     if (!st) {
         uint64_t uids =
