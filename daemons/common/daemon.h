@@ -1,12 +1,33 @@
-/* What smtpd, imapd and pop3d share: they differ in which listeners they open. */
+/* What smtpd, imapd, pop3d and authd share: they differ in what they do between start and stop. */
 #ifndef DAEMON_H
 #define DAEMON_H
 
-typedef struct daemon_facts {
-    const char *name;   /* "smtpd" */
-    const char *about;  /* one line for --help */
-    unsigned protocols; /* LMAIL_SERVICE_* */
-} daemon_facts;
+#include <libmail/config.h>
+#include <libmail/host/log.h>
+
+typedef struct daemon_facts daemon_facts;
+
+/* What a daemon does that is no mail service. Functions that fail fill `error` and return an exit
+ * code. */
+typedef struct daemon_body {
+    /* -t: what only this daemon can tell of its settings. */
+    int (*test)(const lmail_settings *s, char *error, size_t cap);
+    /* Open what must be open before the pid file is written; *out is for the others. config is the
+     * body's, if this succeeds.
+     *   path   of the configuration file, for a reload; or NULL */
+    int (*make)(void **out, lmail_config *config, lmail_log *log, const char *path, char *error,
+                size_t cap);
+    int (*run)(void *body); /* until SIGTERM or SIGINT; the exit code */
+    void (*free)(void *body);
+    lmail_str (*pid_file)(const lmail_settings *s);
+} daemon_body;
+
+struct daemon_facts {
+    const char *name;        /* "smtpd" */
+    const char *about;       /* one line for --help */
+    unsigned protocols;      /* LMAIL_SERVICE_* */
+    const daemon_body *body; /* NULL: a mail service of these protocols, without root */
+};
 
 /* The whole life of a daemon; returns its exit code. */
 int daemon_main(const daemon_facts *facts, int argc, char **argv);

@@ -212,7 +212,22 @@ typedef struct lmail_settings {
         lmail_str realm;           /* empty: the first domain */
         lmail_msec failure_delay;
         lmail_msec cache_time; /* a right password is not checked again for so long; 0: it is */
+        lmail_str_list sources;     /* "file", "system", "saslauthd": the first that knows a name */
+        lmail_str saslauthd_socket; /* of a running saslauthd */
+        uint64_t system_min_uid;    /* system users below get mail and do not log in */
     } auth;
+
+    struct {
+        lmail_str_list sockets; /* empty: run_directory/authd/mux */
+        lmail_str socket_mode;  /* octal digits */
+        lmail_str socket_group; /* empty: the group of the daemons' user */
+        lmail_str_list check;   /* "accounts", "pam", "shadow": the first that knows a name */
+        lmail_str pam_service;  /* empty: the request's */
+        uint64_t workers, max_connections;
+        lmail_msec read_timeout, check_timeout, failure_delay;
+        uint64_t user_failures, peer_failures; /* a minute; 0: any */
+        lmail_str pid_file;
+    } authd;
 
     struct {
         uint64_t min_free;          /* space that deliveries leave for the rest */

@@ -32,7 +32,7 @@ typedef struct lmi_setting {
     lmi_kind kind;
     size_t offset; /* in lmail_settings or lmail_listener_settings */
     const char *standard;
-    const char *choices; /* CHOICE: "starttls|tls|none" */
+    const char *choices; /* CHOICE: "starttls|tls|none"; LIST: each item is one of them, or NULL */
     uint64_t min, max;
     const char *about;
 } lmi_setting;

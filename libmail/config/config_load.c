@@ -50,7 +50,7 @@ static void say_value(lmi_reader *r, const lmi_setting *row, const char *name, l
                       const char *why, lmi_origin where)
 {
     lmail_str choices = {NULL, 0}, lead = {NULL, 0};
-    if (row->kind == LMI_KIND_CHOICE || row->kind == LMI_KIND_FLAGS) {
+    if (row->choices) {
         lead = LMAIL_STR(": ");
         choices = lmail_str_from(row->choices);
     }

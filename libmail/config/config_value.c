@@ -130,6 +130,23 @@ static const char *parse_flags(const lmi_setting *row, lmail_str text, unsigned 
     return NULL;
 }
 
+static int is_choice(const char *choices, lmail_str word)
+{
+    for (size_t i = 0; lmi_choice_at(choices, i).len; i++)
+        if (lmail_str_equal_nocase(word, lmi_choice_at(choices, i)))
+            return 1;
+    return 0;
+}
+
+/* A list of choices: each of them known, and as many as the row wants. */
+static const char *check_list(const lmi_setting *row, const lmail_str_list *list)
+{
+    for (size_t i = 0; row->choices && i < list->count; i++)
+        if (!is_choice(row->choices, list->items[i]))
+            return "not one of the choices";
+    return list->count < row->min ? "must not be empty" : NULL;
+}
+
 static lmail_status parse_list(lmail_str text, lmi_arena *arena, lmail_str_list *out)
 {
     size_t most = text.len / 2 + 1;
@@ -156,7 +173,7 @@ const char *lmi_value_parse(const lmi_setting *row, lmail_str text, lmi_arena *a
         return NULL;
     case LMI_KIND_LIST:
         *st = parse_list(text, arena, at);
-        return NULL;
+        return *st ? NULL : check_list(row, at);
     case LMI_KIND_NUMBER: {
         static const unit none[] = {{"", 1}, {NULL, 0}};
         return parse_counted(row, none, text, at);

@@ -148,6 +148,16 @@ static void check_sections(lmi_reader *r)
     }
 }
 
+static void check_mode(lmi_reader *r, lmail_str mode, const char *name)
+{
+    size_t octal = 0;
+    while (octal < mode.len && mode.ptr[octal] >= '0' && mode.ptr[octal] <= '7')
+        octal++;
+    if (octal < mode.len || mode.len > 4 || (mode.len == 4 && mode.ptr[0] != '0'))
+        LMI_SAY(r, LMAIL_ERROR, lmi_config_origin(r->config, name), lmail_str_from(name),
+                LMAIL_STR(" is three octal digits, as 0660"));
+}
+
 static void check_whole(lmi_reader *r)
 {
     const lmail_config *c = r->config;
@@ -162,6 +172,7 @@ static void check_whole(lmi_reader *r)
                 lmi_config_origin(c, "policy.relay_reply"));
     check_milter_names(r, &v->smtp.milters, lmi_config_origin(c, "smtp.milters"));
     check_sections(r);
+    check_mode(r, v->authd.socket_mode, "authd.socket_mode");
     if (v->imap.separator.len != 1 || (unsigned char)v->imap.separator.ptr[0] <= ' ' ||
         strchr("%*\"\\&~", v->imap.separator.ptr[0]) || (v->imap.separator.ptr[0] & 0x80))
         LMI_SAY(r, LMAIL_ERROR, lmi_config_origin(c, "imap.separator"),

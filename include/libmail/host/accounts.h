@@ -21,6 +21,9 @@
  *              disabled=1         the account exists, mail is taken, nobody logs in
  *            Other words are kept and ignored.
  *
+ * Other sources are the system's users, whose passwords the socket of authd or saslauthd knows, and
+ * any number of sources in order: lmail_accounts_system_source, lmail_accounts_chain.
+ *
  * Empty lines and lines that begin with # are kept and ignored. A line that cannot be understood is
  * reported as FILE:LINE with what is wrong; the other lines hold.
  *
@@ -89,6 +92,8 @@ typedef struct lmail_account {
  *            case
  *   each     calls fn for every account until it returns not 0; NULL when they cannot be listed
  *   close    the last call; may be NULL
+ *   verify_for as verify, and told which service asks ("smtp", "imap", "pop", or empty), for
+ *            sources that pass the question on. NULL: verify is called
  *   find_now as find, from memory alone and without a wait: OK, ERR_NOTFOUND or PENDING (not known
  *            without a look at the disk). What it says may be a second old. NULL: always PENDING
  *   forget   verify may remember what was right a moment ago, as long as it still sees at once that
@@ -106,6 +111,8 @@ typedef struct lmail_accounts_source {
     void (*close)(void *ctx);
     lmail_status (*find_now)(void *ctx, lmail_str name, lmail_account *out);
     void (*forget)(void *ctx, unsigned all);
+    lmail_status (*verify_for)(void *ctx, lmail_str service, lmail_str name, lmail_str password,
+                               lmail_account *out);
 } lmail_accounts_source;
 
 /* A line of an account file that could not be understood. Slices live for the call. */
@@ -126,11 +133,15 @@ typedef struct lmail_accounts_config {
                           * hash's work; 0: never. What is kept is a MAC under a key of this
                           * process; a changed record is seen at once. Call lmail_accounts_forget
                           * now and then */
+    lmail_str saslauthd; /* socket that passwords of {SASLAUTHD} lines are asked at; empty: none */
 } lmail_accounts_config;
 
 #define LMAIL_ACCOUNTS_CONFIG_INIT                                                                 \
     {                                                                                              \
-        sizeof(lmail_accounts_config), {NULL, 0}, NULL, NULL, 0                                    \
+        sizeof(lmail_accounts_config), {NULL, 0}, NULL, NULL, 0,                                   \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
     }
 
 LMAIL_API void lmail_accounts_config_init(lmail_accounts_config *cfg);
@@ -153,6 +164,38 @@ LMAIL_API lmail_status lmail_accounts_open(lmail_accounts **out, lmail_str path,
  * The faults name the file "-". Returns: OK (faults in lines included), ERR_SIZE, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_accounts_from_text(lmail_accounts **out, lmail_str text,
                                                 const lmail_accounts_config *cfg);
+
+/* ---- Sources to put together ---- */
+
+/* What lmail_accounts_open reads, as a table; its close frees it.
+ * Returns: as lmail_accounts_open. */
+LMAIL_API lmail_status lmail_accounts_file_source(lmail_accounts_source *out, lmail_str path,
+                                                  const lmail_accounts_config *cfg);
+
+typedef struct lmail_accounts_system_config {
+    size_t size;
+    lmail_str socket; /* authd's or saslauthd's: it knows the passwords */
+    uint32_t min_uid; /* users below exist, and do not log in */
+    uint32_t timeout; /* of a question, in milliseconds; 0: 35,000 */
+} lmail_accounts_system_config;
+
+#define LMAIL_ACCOUNTS_SYSTEM_CONFIG_INIT                                                          \
+    {                                                                                              \
+        sizeof(lmail_accounts_system_config), {NULL, 0}, 1000, 0                                   \
+    }
+LMAIL_API void lmail_accounts_system_config_init(lmail_accounts_system_config *cfg);
+
+/* The users of the system: who there is says getpwnam(3), whether a password is right the socket.
+ * An answer that does not come is ERR_IO. Returns: OK, ERR_ARG (no socket), ERR_SIZE, ERR_NOMEM. */
+LMAIL_API lmail_status lmail_accounts_system_source(lmail_accounts_source *out,
+                                                    const lmail_accounts_system_config *cfg);
+
+/* Sources in order: the first that knows a name has the account, its password is the only one. A
+ * source that cannot tell now ends the search. Names that none knows are verified at the last.
+ *   sources   taken over by a successful call (close is called), copied; 1 at least
+ * Returns: OK, ERR_ARG, ERR_SIZE, ERR_NOMEM. */
+LMAIL_API lmail_status lmail_accounts_chain(lmail_accounts_source *out,
+                                            const lmail_accounts_source *sources, size_t count);
 
 /* No call may be under way and no account unreleased. NULL is allowed. */
 LMAIL_API void lmail_accounts_free(lmail_accounts *a);
@@ -177,6 +220,10 @@ LMAIL_API lmail_status lmail_accounts_verify(lmail_accounts *a, lmail_str name, 
 /* Wipe what verify remembers and what is over; with `all` everything, for good: nothing is
  * remembered from then on. Cheap; on a loop too. */
 LMAIL_API void lmail_accounts_forget(lmail_accounts *a, unsigned all);
+/* The same, and the source is told which service asks; see lmail_accounts_source.verify_for. */
+LMAIL_API lmail_status lmail_accounts_verify_for(lmail_accounts *a, lmail_str service,
+                                                 lmail_str name, lmail_str password,
+                                                 lmail_account *out);
 
 /* Give back what find or verify filled: its slices are gone. */
 LMAIL_API void lmail_accounts_release(lmail_accounts *a, lmail_account *account);

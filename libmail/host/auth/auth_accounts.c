@@ -19,6 +19,25 @@ void lmail_accounts_config_init(lmail_accounts_config *cfg)
     cfg->size = sizeof *cfg;
 }
 
+lmail_status lmi_accounts_config_copy(lmail_accounts_config *out, const lmail_accounts_config *cfg)
+{
+    lmail_accounts_config_init(out);
+    if (cfg && cfg->size > sizeof *out) {
+        return LMAIL_ERR_SIZE;
+    }
+    if (cfg) {
+        memcpy(out, cfg, cfg->size);
+    }
+    return LMAIL_OK;
+}
+
+lmail_status lmi_source_verify(const lmail_accounts_source *source, lmail_str service,
+                               lmail_str name, lmail_str password, lmail_account *out)
+{
+    return source->verify_for ? source->verify_for(source->ctx, service, name, password, out)
+                              : source->verify(source->ctx, name, password, out);
+}
+
 lmail_status lmail_accounts_new(lmail_accounts **out, const lmail_accounts_source *source,
                                 const lmail_accounts_config *cfg)
 {
@@ -134,6 +153,12 @@ lmail_status lmail_accounts_find_now(lmail_accounts *a, lmail_str name, lmail_ac
 lmail_status lmail_accounts_verify(lmail_accounts *a, lmail_str name, lmail_str password,
                                    lmail_account *out)
 {
+    return lmail_accounts_verify_for(a, (lmail_str){"", 0}, name, password, out);
+}
+
+lmail_status lmail_accounts_verify_for(lmail_accounts *a, lmail_str service, lmail_str name,
+                                       lmail_str password, lmail_account *out)
+{
     spellings s;
     memset(out, 0, sizeof *out);
     lmail_status status = spell(a, name, &s);
@@ -164,7 +189,7 @@ lmail_status lmail_accounts_verify(lmail_accounts *a, lmail_str name, lmail_str 
             chosen = s.forms[i];
         }
     }
-    status = a->source.verify(a->source.ctx, chosen, password, out);
+    status = lmi_source_verify(&a->source, service, chosen, password, out);
     return status == LMAIL_ERR_NOTFOUND ? LMAIL_ERR_DENIED : status;
 }
 

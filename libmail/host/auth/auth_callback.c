@@ -197,7 +197,8 @@ static int validate_simple(lmail_auth_exchange *x, Gsasl_session *session)
     lmail_str password = lmail_str_from(gsasl_property_fast(session, GSASL_PASSWORD));
     note_tried(x, name);
     x->looked_up = 1;
-    lmail_status status = lmail_accounts_verify(x->auth->accounts, name, password, &x->account);
+    lmail_status status = lmail_accounts_verify_for(
+        x->auth->accounts, lmail_str_from(x->auth->service), name, password, &x->account);
     if (status != LMAIL_OK) {
         x->reason = lmi_auth_reason_of(status);
         return GSASL_AUTHENTICATION_ERROR;

@@ -264,7 +264,8 @@ void lmail_auth_password(lmail_auth *auth, const lmail_auth_facts *facts, lmail_
         return;
     }
     lmail_account account;
-    lmail_status status = lmail_accounts_verify(auth->accounts, name, password, &account);
+    lmail_status status = lmail_accounts_verify_for(auth->accounts, lmail_str_from(auth->service),
+                                                    name, password, &account);
     if (status == LMAIL_OK) {
         lmi_auth_pass(auth, facts->address, keep_name(out, account.name), &out->result);
         lmail_accounts_release(auth->accounts, &account);

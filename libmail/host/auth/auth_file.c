@@ -21,7 +21,8 @@
 
 typedef struct file_source {
     pthread_mutex_t lock;
-    char *path; /* NULL: text from memory, never read again */
+    char *path;      /* NULL: text from memory, never read again */
+    char *saslauthd; /* socket; empty: none */
     lmail_accounts_fault_fn *on_fault;
     void *user;
     lmi_auth_table *table; /* NULL: never read yet */
@@ -243,7 +244,22 @@ static void file_forget(void *ctx, unsigned all)
     }
 }
 
-static lmail_status file_verify(void *ctx, lmail_str name, lmail_str password, lmail_account *out)
+/* A {SASLAUTHD} line: 1 fits, 0 does not; *status when it is not known. */
+static int ask_elsewhere(const file_source *f, const lmail_account *account, lmail_str service,
+                         lmail_str password, lmail_status *status)
+{
+    lmail_str socket = lmail_str_from(f->saslauthd);
+    lmail_status said = account->disabled || socket.len == 0
+                            ? LMAIL_ERR_DENIED
+                            : lmi_auth_ask(socket, 0, service, account->name, password);
+    if (said != LMAIL_OK && said != LMAIL_ERR_DENIED) {
+        *status = said;
+    }
+    return said == LMAIL_OK;
+}
+
+static lmail_status file_verify_for(void *ctx, lmail_str service, lmail_str name,
+                                    lmail_str password, lmail_account *out)
 {
     lmail_status status;
     lmi_auth_table *table = present(ctx, &status);
@@ -253,7 +269,9 @@ static lmail_status file_verify(void *ctx, lmail_str name, lmail_str password, l
     const lmi_auth_hash *hash = NULL;
     const lmail_account *account = lmi_auth_table_find(table, name, &hash);
     int fits = 0;
-    if (account && hash->scheme) {
+    if (account && lmi_auth_hash_is_elsewhere(hash)) {
+        fits = ask_elsewhere(ctx, account, service, password, &status);
+    } else if (account && hash->scheme) {
         fits = check(ctx, account->name, hash, password);
     } else {
         lmi_auth_burn(lmi_auth_table_usual(table), password);
@@ -264,7 +282,12 @@ static lmail_status file_verify(void *ctx, lmail_str name, lmail_str password, l
         return LMAIL_OK;
     }
     lmi_auth_table_unref(table);
-    return fits < 0 ? LMAIL_ERR_NOMEM : LMAIL_ERR_DENIED;
+    return fits < 0 ? LMAIL_ERR_NOMEM : status != LMAIL_OK ? status : LMAIL_ERR_DENIED;
+}
+
+static lmail_status file_verify(void *ctx, lmail_str name, lmail_str password, lmail_account *out)
+{
+    return file_verify_for(ctx, (lmail_str){"", 0}, name, password, out);
 }
 
 static lmail_status file_each(void *ctx, int (*fn)(void *user, const lmail_account *account),
@@ -292,22 +315,22 @@ static void file_close(void *ctx)
     lmi_auth_cache_free(f->cache);
     pthread_mutex_destroy(&f->lock);
     free(f->path);
+    free(f->saslauthd);
     free(f);
+}
+
+static void fill_source(lmail_accounts_source *out, file_source *f)
+{
+    *out = (lmail_accounts_source){
+        sizeof *out, f,          file_find,     file_release, file_verify,
+        file_each,   file_close, file_find_now, file_forget,  file_verify_for};
 }
 
 static lmail_status wrap(lmail_accounts **out, file_source *f, const lmail_accounts_config *cfg)
 {
-    const lmail_accounts_source source = {sizeof source, f,         file_find,  file_release,
-                                          file_verify,   file_each, file_close, file_find_now,
-                                          file_forget};
-    lmail_accounts_config c = LMAIL_ACCOUNTS_CONFIG_INIT;
-    if (cfg) {
-        memcpy(&c, cfg, cfg->size);
-    }
-    lmail_status status = c.remember ? lmi_auth_cache_new(&f->cache, c.remember) : LMAIL_OK;
-    if (status == LMAIL_OK) {
-        status = lmail_accounts_new(out, &source, cfg);
-    }
+    lmail_accounts_source source;
+    fill_source(&source, f);
+    lmail_status status = lmail_accounts_new(out, &source, cfg);
     if (status != LMAIL_OK) {
         file_close(f);
     }
@@ -317,20 +340,27 @@ static lmail_status wrap(lmail_accounts **out, file_source *f, const lmail_accou
 static file_source *new_source(const lmail_accounts_config *cfg)
 {
     file_source *f = calloc(1, sizeof *f);
-    if (f) {
-        pthread_mutex_init(&f->lock, NULL);
-        f->on_fault = cfg ? cfg->on_fault : NULL;
-        f->user = cfg ? cfg->user : NULL;
+    if (!f) {
+        return NULL;
+    }
+    pthread_mutex_init(&f->lock, NULL);
+    f->on_fault = cfg->on_fault;
+    f->user = cfg->user;
+    f->saslauthd = lmi_auth_copy(cfg->saslauthd);
+    if (!f->saslauthd ||
+        (cfg->remember > 0 && lmi_auth_cache_new(&f->cache, cfg->remember) != LMAIL_OK)) {
+        file_close(f);
+        return NULL;
     }
     return f;
 }
 
-lmail_status lmail_accounts_open(lmail_accounts **out, lmail_str path,
-                                 const lmail_accounts_config *cfg)
+static lmail_status open_file(file_source **out, lmail_str path, const lmail_accounts_config *given,
+                              lmail_accounts_config *cfg)
 {
-    *out = NULL;
-    if (cfg && cfg->size > sizeof *cfg) {
-        return LMAIL_ERR_SIZE;
+    lmail_status status = lmi_accounts_config_copy(cfg, given);
+    if (status != LMAIL_OK) {
+        return status;
     }
     if (path.len == 0 || memchr(path.ptr, '\0', path.len)) {
         return LMAIL_ERR_ARG;
@@ -340,24 +370,50 @@ lmail_status lmail_accounts_open(lmail_accounts **out, lmail_str path,
         return LMAIL_ERR_NOMEM;
     }
     f->path = lmi_auth_copy(path);
-    lmail_status status = LMAIL_ERR_NOMEM;
+    status = LMAIL_ERR_NOMEM;
     lmi_auth_table *table = f->path ? present(f, &status) : NULL;
     if (!table) {
         file_close(f);
         return status;
     }
     lmi_auth_table_unref(table);
-    return wrap(out, f, cfg);
+    *out = f;
+    return LMAIL_OK;
+}
+
+lmail_status lmail_accounts_open(lmail_accounts **out, lmail_str path,
+                                 const lmail_accounts_config *given)
+{
+    file_source *f;
+    lmail_accounts_config cfg;
+    *out = NULL;
+    lmail_status status = open_file(&f, path, given, &cfg);
+    return status == LMAIL_OK ? wrap(out, f, &cfg) : status;
+}
+
+lmail_status lmail_accounts_file_source(lmail_accounts_source *out, lmail_str path,
+                                        const lmail_accounts_config *given)
+{
+    file_source *f;
+    lmail_accounts_config cfg;
+    memset(out, 0, sizeof *out);
+    lmail_status status = open_file(&f, path, given, &cfg);
+    if (status == LMAIL_OK) {
+        fill_source(out, f);
+    }
+    return status;
 }
 
 lmail_status lmail_accounts_from_text(lmail_accounts **out, lmail_str text,
-                                      const lmail_accounts_config *cfg)
+                                      const lmail_accounts_config *given)
 {
+    lmail_accounts_config cfg;
     *out = NULL;
-    if (cfg && cfg->size > sizeof *cfg) {
-        return LMAIL_ERR_SIZE;
+    lmail_status status = lmi_accounts_config_copy(&cfg, given);
+    if (status != LMAIL_OK) {
+        return status;
     }
-    file_source *f = new_source(cfg);
+    file_source *f = new_source(&cfg);
     if (!f) {
         return LMAIL_ERR_NOMEM;
     }
@@ -368,5 +424,5 @@ lmail_status lmail_accounts_from_text(lmail_accounts **out, lmail_str text,
         file_close(f);
         return LMAIL_ERR_NOMEM;
     }
-    return wrap(out, f, cfg);
+    return wrap(out, f, &cfg);
 }

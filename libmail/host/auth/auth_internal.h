@@ -17,6 +17,7 @@ typedef struct lmi_auth_hash {
     const lmi_auth_scheme *scheme;
     lmail_str data;
     unsigned encoding; /* of the digest schemes */
+    lmail_str user;    /* whose it is, as DIGEST-MD5 needs it; set by who keeps it */
 } lmi_auth_hash;
 
 /* NULL, or what is wrong with the field (a static text). */
@@ -27,6 +28,9 @@ lmail_str lmi_auth_hash_readable(const lmi_auth_hash *hash);
 
 /* The field is a SCRAM verifier for this hash: 1 or 0. */
 int lmi_auth_hash_is_scram(const lmi_auth_hash *hash, Gsasl_hash *which);
+
+/* The password is kept elsewhere and saslauthd knows it: 1 or 0. */
+int lmi_auth_hash_is_elsewhere(const lmi_auth_hash *hash);
 
 /* 1 fits, 0 does not, -1 no memory. */
 int lmi_auth_hash_check(const lmi_auth_hash *hash, lmail_str password);
@@ -60,6 +64,23 @@ void lmi_auth_cache_put(lmi_auth_cache *c, const unsigned char tag[LMI_TAG], lma
 void lmi_auth_cache_tidy(lmi_auth_cache *c, lmail_msec now);
 /* Wipe all, and keep nothing more. */
 void lmi_auth_cache_end(lmi_auth_cache *c);
+
+/* ---- auth_kept.c: what Dovecot keeps for other mechanisms ---- */
+
+typedef enum lmi_kept {
+    LMI_KEPT_NOTHING,
+    LMI_KEPT_CRAM_MD5,  /* both states of HMAC-MD5 under the password */
+    LMI_KEPT_DIGEST_MD5 /* MD5 of user:realm:password */
+} lmi_kept;
+
+#define LMI_KEPT_MAX 32u
+size_t lmi_kept_size(lmi_kept kind); /* octets */
+/* Make it from a password; false without memory. */
+int lmi_kept_make(lmi_kept kind, lmail_str user, lmail_str password,
+                  unsigned char out[LMI_KEPT_MAX]);
+/* "$1$SALT$ROUNDS$HEX": 1 fits, 0 does not, -1 no memory, -2 it is none. An empty password fits
+ * none and costs nothing. */
+int lmi_pbkdf2_check(lmail_str data, lmail_str password);
 
 /* ---- auth_scram.c: verifiers ---- */
 
@@ -101,6 +122,20 @@ const lmi_auth_hash *lmi_auth_table_usual(const lmi_auth_table *t);
 size_t lmi_auth_split_line(lmail_str line, lmail_str fields[LMI_FIELDS]);
 /* Next word of `extra`; 0 at the end. value is empty without "=". */
 int lmi_auth_next_word(lmail_str *extra, lmail_str *word, lmail_str *key, lmail_str *value);
+
+/* ---- auth_accounts.c ---- */
+
+/* A config of any size as one of ours; OK or ERR_SIZE. cfg NULL: all zero. */
+lmail_status lmi_accounts_config_copy(lmail_accounts_config *out, const lmail_accounts_config *cfg);
+/* verify_for, or verify where a source has none. */
+lmail_status lmi_source_verify(const lmail_accounts_source *source, lmail_str service,
+                               lmail_str name, lmail_str password, lmail_account *out);
+
+/* ---- auth_system.c ---- */
+
+/* Ask saslauthd about name@realm or name; timeout 0: the usual one. */
+lmail_status lmi_auth_ask(lmail_str socket, uint32_t timeout, lmail_str service, lmail_str name,
+                          lmail_str password);
 
 /* ---- auth_name.c ---- */
 

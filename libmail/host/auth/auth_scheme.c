@@ -24,30 +24,78 @@ struct lmi_auth_scheme {
     mbedtls_md_type_t md;  /* digests */
     unsigned salted;       /* a salt follows the digest */
     Gsasl_hash scram_hash; /* SCRAM */
+    lmi_kept kept;         /* what other mechanisms keep in place of a password */
 };
 
-static check_fn check_crypt, check_plain, check_digest, check_scram;
+static check_fn check_crypt, check_plain, check_digest, check_scram, check_kept, check_pbkdf2,
+    check_elsewhere;
+
+#define CRYPT(name, prefix)                                                                        \
+    {                                                                                              \
+        LMAIL_STR(name), check_crypt, prefix, MBEDTLS_MD_NONE, 0, 0, 0                             \
+    }
+#define PLAIN(name)                                                                                \
+    {                                                                                              \
+        LMAIL_STR(name), check_plain, NULL, MBEDTLS_MD_NONE, 0, 0, 0                               \
+    }
+#define DIGEST(name, md, salted)                                                                   \
+    {                                                                                              \
+        LMAIL_STR(name), check_digest, NULL, md, salted, 0, 0                                      \
+    }
+#define SCRAM(name, hash)                                                                          \
+    {                                                                                              \
+        LMAIL_STR(name), check_scram, NULL, MBEDTLS_MD_NONE, 0, hash, 0                            \
+    }
+#define KEPT(name, kind)                                                                           \
+    {                                                                                              \
+        LMAIL_STR(name), check_kept, NULL, MBEDTLS_MD_NONE, 0, 0, kind                             \
+    }
 
 static const lmi_auth_scheme schemes[] = {
-    {LMAIL_STR("CRYPT"), check_crypt, NULL, MBEDTLS_MD_NONE, 0, 0},
-    {LMAIL_STR("YESCRYPT"), check_crypt, "$y$", MBEDTLS_MD_NONE, 0, 0},
-    {LMAIL_STR("SHA512-CRYPT"), check_crypt, "$6$", MBEDTLS_MD_NONE, 0, 0},
-    {LMAIL_STR("SHA256-CRYPT"), check_crypt, "$5$", MBEDTLS_MD_NONE, 0, 0},
-    {LMAIL_STR("BLF-CRYPT"), check_crypt, "$2", MBEDTLS_MD_NONE, 0, 0},
-    {LMAIL_STR("MD5-CRYPT"), check_crypt, "$1$", MBEDTLS_MD_NONE, 0, 0},
-    {LMAIL_STR("DES-CRYPT"), check_crypt, NULL, MBEDTLS_MD_NONE, 0, 0},
-    {LMAIL_STR("PLAIN"), check_plain, NULL, MBEDTLS_MD_NONE, 0, 0},
-    {LMAIL_STR("CLEARTEXT"), check_plain, NULL, MBEDTLS_MD_NONE, 0, 0},
-    {LMAIL_STR("SCRAM-SHA-1"), check_scram, NULL, MBEDTLS_MD_NONE, 0, GSASL_HASH_SHA1},
-    {LMAIL_STR("SCRAM-SHA-256"), check_scram, NULL, MBEDTLS_MD_NONE, 0, GSASL_HASH_SHA256},
-    {LMAIL_STR("PLAIN-MD5"), check_digest, NULL, MBEDTLS_MD_MD5, 0, 0},
-    {LMAIL_STR("SHA"), check_digest, NULL, MBEDTLS_MD_SHA1, 0, 0},
-    {LMAIL_STR("SHA1"), check_digest, NULL, MBEDTLS_MD_SHA1, 0, 0},
-    {LMAIL_STR("SSHA"), check_digest, NULL, MBEDTLS_MD_SHA1, 1, 0},
-    {LMAIL_STR("SHA256"), check_digest, NULL, MBEDTLS_MD_SHA256, 0, 0},
-    {LMAIL_STR("SSHA256"), check_digest, NULL, MBEDTLS_MD_SHA256, 1, 0},
-    {LMAIL_STR("SHA512"), check_digest, NULL, MBEDTLS_MD_SHA512, 0, 0},
-    {LMAIL_STR("SSHA512"), check_digest, NULL, MBEDTLS_MD_SHA512, 1, 0},
+    CRYPT("CRYPT", NULL),
+    CRYPT("YESCRYPT", "$y$"),
+    CRYPT("SHA512-CRYPT", "$6$"),
+    CRYPT("SHA256-CRYPT", "$5$"),
+    CRYPT("BLF-CRYPT", "$2"),
+    CRYPT("MD5-CRYPT", "$1$"),
+    CRYPT("MD5", "$1$"), /* Dovecot's old name of it */
+    CRYPT("DES-CRYPT", NULL),
+    PLAIN("PLAIN"),
+    PLAIN("CLEARTEXT"),
+    PLAIN("CLEAR"),
+    SCRAM("SCRAM-SHA-1", GSASL_HASH_SHA1),
+    SCRAM("SCRAM-SHA-256", GSASL_HASH_SHA256),
+    DIGEST("PLAIN-MD5", MBEDTLS_MD_MD5, 0),
+    DIGEST("LDAP-MD5", MBEDTLS_MD_MD5, 0),
+    DIGEST("SMD5", MBEDTLS_MD_MD5, 1),
+    DIGEST("SHA", MBEDTLS_MD_SHA1, 0),
+    DIGEST("SHA1", MBEDTLS_MD_SHA1, 0),
+    DIGEST("SSHA", MBEDTLS_MD_SHA1, 1),
+    DIGEST("SHA256", MBEDTLS_MD_SHA256, 0),
+    DIGEST("SSHA256", MBEDTLS_MD_SHA256, 1),
+    DIGEST("SHA512", MBEDTLS_MD_SHA512, 0),
+    DIGEST("SSHA512", MBEDTLS_MD_SHA512, 1),
+    KEPT("CRAM-MD5", LMI_KEPT_CRAM_MD5),
+    KEPT("HMAC-MD5", LMI_KEPT_CRAM_MD5),
+    KEPT("DIGEST-MD5", LMI_KEPT_DIGEST_MD5),
+    {LMAIL_STR("PBKDF2"), check_pbkdf2, NULL, MBEDTLS_MD_NONE, 0, 0, 0},
+    {LMAIL_STR("SASLAUTHD"), check_elsewhere, NULL, MBEDTLS_MD_NONE, 0, 0, 0},
+};
+
+/* Dovecot has these too; what we say of a line that holds one. */
+#define UNSUPPORTED(name)                                                                          \
+    {                                                                                              \
+        LMAIL_STR(name), "passwords of scheme " name " cannot be checked: set a new one with "     \
+                         "mailctl user passwd"                                                     \
+    }
+static const struct unsupported {
+    lmail_str name;
+    const char *fault;
+} unsupported[] = {
+    UNSUPPORTED("ARGON2I"), UNSUPPORTED("ARGON2ID"),      UNSUPPORTED("PLAIN-MD4"),
+    UNSUPPORTED("LANMAN"),  UNSUPPORTED("NTLM"),          UNSUPPORTED("RPA"),
+    UNSUPPORTED("OTP"),     UNSUPPORTED("SKEY"),          UNSUPPORTED("PLAIN-TRUNC"),
+    UNSUPPORTED("CRYPT3"),  UNSUPPORTED("SCRAM-SHA-512"),
 };
 
 #define MAX_DIGEST_DATA 256u /* octets of digest and salt */
@@ -97,9 +145,16 @@ static const char *check_data(lmi_auth_hash *hash)
                    ? "the SCRAM verifier is too long"
                    : lmi_scram_parse(hash->data, s->scram_hash, space, &used, &v);
     }
-    if (s->check == check_digest) {
+    if (s->check == check_pbkdf2) {
+        return lmi_pbkdf2_check(hash->data, (lmail_str){NULL, 0}) == -2
+                   ? "the password hash is not $1$SALT$ROUNDS$DIGEST"
+                   : NULL;
+    }
+    if (s->check == check_digest || s->check == check_kept) {
         unsigned char octets[MAX_DIGEST_DATA];
-        size_t size = mbedtls_md_get_size(mbedtls_md_info_from_type(s->md));
+        size_t size = s->check == check_kept
+                          ? lmi_kept_size(s->kept)
+                          : mbedtls_md_get_size(mbedtls_md_info_from_type(s->md));
         if (hash->encoding == AS_WRITTEN) {
             hash->encoding = !s->salted && hash->data.len == 2 * size ? HEX : BASE64;
         }
@@ -142,8 +197,12 @@ const char *lmi_auth_hash_parse(lmail_str field, lmi_auth_hash *out)
         if (!lmail_str_equal_nocase(name, schemes[i].name)) {
             continue;
         }
-        if (dot && schemes[i].check != check_digest) {
+        if (dot && schemes[i].check != check_digest && schemes[i].check != check_kept) {
             return "this scheme has no encodings";
+        }
+        if (schemes[i].check == check_elsewhere) {
+            out->scheme = data.len == 0 ? &schemes[i] : NULL;
+            return data.len == 0 ? NULL : "nothing may follow {SASLAUTHD}";
         }
         if (data.len == 0 || data.ptr[0] == '!' || data.ptr[0] == '*') {
             return NULL;
@@ -156,7 +215,17 @@ const char *lmi_auth_hash_parse(lmail_str field, lmi_auth_hash *out)
         }
         return fault;
     }
+    for (size_t i = 0; i < sizeof unsupported / sizeof unsupported[0]; i++) {
+        if (lmail_str_equal_nocase(name, unsupported[i].name)) {
+            return unsupported[i].fault;
+        }
+    }
     return "the password scheme is unknown";
+}
+
+int lmi_auth_hash_is_elsewhere(const lmi_auth_hash *hash)
+{
+    return hash->scheme && hash->scheme->check == check_elsewhere;
 }
 
 lmail_str lmi_auth_hash_readable(const lmi_auth_hash *hash)
@@ -236,6 +305,32 @@ static int check_scram(const lmi_auth_hash *hash, lmail_str password)
     return fits;
 }
 
+static int check_kept(const lmi_auth_hash *hash, lmail_str password)
+{
+    unsigned char octets[MAX_DIGEST_DATA], made[LMI_KEPT_MAX];
+    size_t size = lmi_kept_size(hash->scheme->kept);
+    int fits = -1;
+    if (decode_digest(hash, octets) == size &&
+        lmi_kept_make(hash->scheme->kept, hash->user, password, made)) {
+        fits = lmi_auth_equal(made, octets, size);
+    }
+    explicit_bzero(made, sizeof made);
+    return fits;
+}
+
+static int check_pbkdf2(const lmi_auth_hash *hash, lmail_str password)
+{
+    return lmi_pbkdf2_check(hash->data, password);
+}
+
+/* The file's source asks; nobody else knows where. */
+static int check_elsewhere(const lmi_auth_hash *hash, lmail_str password)
+{
+    (void)hash;
+    (void)password;
+    return 0;
+}
+
 /* RFC 4616 §2: the prepared form is compared. Hashes made elsewhere may be of the octets as they
  * were typed, so those are tried too when they differ; what is tried depends on the password
  * alone. */
@@ -304,6 +399,7 @@ void lmi_auth_burn(const lmi_auth_hash *like, lmail_str password)
     /* The example of crypt(5), for sources that have no hash to be like. */
     static const char example[] = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$"
                                   "X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7";
-    const lmi_auth_hash fallback = {&schemes[0], {example, sizeof example - 1}, AS_WRITTEN};
+    const lmi_auth_hash fallback = {
+        &schemes[0], {example, sizeof example - 1}, AS_WRITTEN, {NULL, 0}};
     (void)lmi_auth_hash_check(like ? like : &fallback, password);
 }

@@ -177,6 +177,7 @@ static const char *parse_password(lmi_auth_table *t, lmail_str field, entry *e)
     if (fault || !e->hash.scheme) {
         return fault;
     }
+    e->hash.user = e->account.name;
     e->account.has |= LMAIL_ACCOUNT_PASSWORD;
     e->account.secret = lmi_auth_hash_readable(&e->hash);
     Gsasl_hash which;

@@ -3,6 +3,7 @@
  * Host name, local domains, certificates, accounts and mechanisms. Immutable and counted: a reload
  * makes new rules, sessions keep the ones they began under. Nothing is changed by a reading that
  * fails. */
+#include "host/service/service_accounts.h"
 #include "host/service/service_files.h"
 #include "host/service/service_internal.h"
 #include "host/service/service_owner.h"
@@ -182,10 +183,7 @@ static lmail_status make_accounts(lmi_rules *r, char *error, size_t cap)
     c.on_fault = account_fault;
     c.remember = r->settings->auth.cache_time;
     c.user = r->service;
-    lmail_status st = lmail_accounts_open(&r->accounts, r->settings->accounts, &c);
-    if (st)
-        snprintf(error, cap, "accounts %.*s: %s", TEXT(r->settings->accounts),
-                 lmail_status_text(st));
+    lmail_status st = lmi_accounts_open(&r->accounts, r->settings, &c, error, cap);
     r->owns_accounts = !st;
     return st;
 }

@@ -182,6 +182,12 @@ static const struct mistake {
     {"dnsbl a {\nreply = 250 welcome\n}\n", "a.conf:1: reply begins with a code from 400 to 599\n"},
     {"policy.reject_reply = no\n",
      "a.conf:1: policy.reject_reply begins with a code from 400 to 599\n"},
+    {"auth.sources = file, sytem\n",
+     "a.conf:1: auth.sources = \"file, sytem\": not one of the choices: file|system|saslauthd\n"},
+    {"auth.sources = ,\n",
+     "a.conf:1: auth.sources = \",\": must not be empty: file|system|saslauthd\n"},
+    {"authd.socket_mode = 888\n", "a.conf:1: authd.socket_mode is three octal digits, as 0660\n"},
+    {"authd.socket_mode = 4755\n", "a.conf:1: authd.socket_mode is three octal digits, as 0660\n"},
     {"imap.separator = ab\n", "a.conf:1: imap.separator is one printable character, and none of % "
                               "* \" \\ & ~\n"},
 };

@@ -473,7 +473,7 @@ START_TEST(a_source_of_ones_own_is_asked_once_a_password)
     lmail_account account;
     lmail_accounts_config cfg = LMAIL_ACCOUNTS_CONFIG_INIT;
     lmail_accounts_source source = {sizeof source, &own,      own_find, own_release, own_verify,
-                                    NULL,          own_close, NULL,     NULL};
+                                    NULL,          own_close, NULL,     NULL,        NULL};
     cfg.default_domain = LMAIL_STR("example.org");
     ck_assert_int_eq(lmail_accounts_new(&a, &source, &cfg), LMAIL_OK);
     ck_assert_int_eq(lmail_accounts_verify(a, LMAIL_STR("Ana"), LMAIL_STR("x"), &account),

@@ -525,7 +525,7 @@ START_TEST(accounts_that_cannot_be_read_give_no_verdict)
         {"OAUTHBEARER", M("n,a=tim,\1" TOKEN)},
     };
     const lmail_accounts_source source = {sizeof source, NULL, broken_find, NULL, broken_verify,
-                                          NULL,          NULL, NULL,        NULL};
+                                          NULL,          NULL, NULL,        NULL, NULL};
     lmail_accounts *whole = fx.accounts;
     lmail_auth *working = fx.auth;
     ck_assert_int_eq(lmail_accounts_new(&fx.accounts, &source, NULL), LMAIL_OK);

@@ -38,6 +38,30 @@ static const hash_row hashes[] = {
     {"{MD5-CRYPT}$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/", "password", 1},
     {"{DES-CRYPT}abJnggxhB/yWI", "password", 1},
     {"{CRYPT}$9$unknown$x", "password", 0},
+    /* Made by Dovecot's "doveadm pw". */
+    {"{CRAM-MD5}db40e4b75dfad50a1030c26e3e0d4f3a1ca467a007f0ec98fd058d6cc2c36f16",
+     "contrase\303\261a", 1},
+    {"{HMAC-MD5}db40e4b75dfad50a1030c26e3e0d4f3a1ca467a007f0ec98fd058d6cc2c36f16",
+     "contrase\303\261a", 1},
+    {"{CRAM-MD5}db40e4b75dfad50a1030c26e3e0d4f3a1ca467a007f0ec98fd058d6cc2c36f16", "contrasena", 0},
+    {"{CRAM-MD5}ff6454343902c25cfaf14768b382dae3172680a33b4792a34267ff0628fbfe89",
+     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 1},
+    {"{DIGEST-MD5}9333dbc0e186a657d6bf51c81a59b044", "contrase\303\261a", 1},
+    {"{DIGEST-MD5}9333dbc0e186a657d6bf51c81a59b044", "contrase", 0},
+    {"{PBKDF2}$1$DEqsWKOLla0/CY4/$5000$05a7f3eb666c718f0e2af4682aabd1824da0e1d3",
+     "contrase\303\261a", 1},
+    {"{PBKDF2}$1$DEqsWKOLla0/CY4/$5000$05a7f3eb666c718f0e2af4682aabd1824da0e1d3", "x", 0},
+    {"{SMD5}Fv/ZY9wvP1x/Y5wncCh9zRRKs+M=", "contrase\303\261a", 1},
+    {"{LDAP-MD5}TIgtyyS8sbwiU5GmAv7KfA==", "contrase\303\261a", 1},
+    {"{SSHA256}cA7klSewFkDrolvZzVHrIkwm3duvrFKMG3PBMfaZtpjhPpTd", "contrase\303\261a", 1},
+    {"{SCRAM-SHA-256}4096,+Uq/ca0EWxFG4zD8+4T0qQ==,FH92EkFQpA+gHDYrBLe/eoM2AoYfG78FtVF9mErzcFY=,"
+     "nBF3ZeQ7vGFpTv4EjwRfTfhiF3tBk6c0x0fbhQ1u8vE=",
+     "contrase\303\261a", 1},
+    {"{MD5}$1$5e.Cy4DS$1z6lX8K5L67ydM4TNrBPB.", "contrase\303\261a", 1},
+    {"{CRYPT}$2y$05$mEo01TeGRJgqJy.WTmhE3.ZrhOjLHxISsj.WhfuZwuCjCwUShSyP.", "contrase\303\261a", 1},
+    {"{CLEAR}password", "password", 1},
+    {"{SASLAUTHD}", "password", 0},
+    {"{SASLAUTHD}", "", 0},
     {"{PLAIN-MD5}5f4dcc3b5aa765d61d8327deb882cf99", "password", 1},
     {"{PLAIN-MD5}X03MO1qnZdYdgyfeuILPmQ==", "password", 1},
     {"{PLAIN-MD5.HEX}5F4DCC3B5AA765D61D8327DEB882CF99", "password", 1},
@@ -74,6 +98,7 @@ START_TEST(a_password_fits_its_hash_alone)
     lmi_auth_hash hash;
     const char *fault = lmi_auth_hash_parse(lmail_str_from(hashes[_i].field), &hash);
     ck_assert_msg(!fault, "%s", fault);
+    hash.user = LMAIL_STR("juan");
     ck_assert_int_eq(lmi_auth_hash_check(&hash, lmail_str_from(hashes[_i].password)),
                      hashes[_i].fits);
 }
@@ -84,6 +109,19 @@ static const struct {
 } damaged[] = {
     {"{NOSUCH}x", "the password scheme is unknown"},
     {"{}x", "the password scheme is unknown"},
+    {"{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$x$y",
+     "passwords of scheme ARGON2ID cannot be checked: set a new one with mailctl user passwd"},
+    {"{ntlm}4fb7d301186e0eb3",
+     "passwords of scheme NTLM cannot be checked: set a new one with mailctl user passwd"},
+    {"{CRAM-MD5}db40e4b75dfad50a1030c26e3e0d4f3a1ca467a007f0ec98fd058d6cc2c36f",
+     "the password hash has the wrong length or encoding"},
+    {"{DIGEST-MD5}x", "the password hash has the wrong length or encoding"},
+    {"{PBKDF2}$1$salt$0$05a7f3eb666c718f0e2af4682aabd1824da0e1d3",
+     "the password hash is not $1$SALT$ROUNDS$DIGEST"},
+    {"{PBKDF2}$1$salt$99999999999$05a7f3eb666c718f0e2af4682aabd1824da0e1d3",
+     "the password hash is not $1$SALT$ROUNDS$DIGEST"},
+    {"{PBKDF2}$1$salt$5000$05a7", "the password hash is not $1$SALT$ROUNDS$DIGEST"},
+    {"{SASLAUTHD}x", "nothing may follow {SASLAUTHD}"},
     {"{CRYPT$6$", "the scheme's closing brace is missing"},
     {"{SHA512-CRYPT}$5$saltstring$x", "the password hash is not of the scheme in braces"},
     {"{BLF-CRYPT}", NULL},
