@@ -6,6 +6,6 @@
 int main(int argc, char **argv)
 {
     static const daemon_facts facts = {"smtpd", "receives mail for the accounts of this server",
-                                       LMAIL_SERVICE_SMTP};
+                                       LMAIL_SERVICE_SMTP, NULL};
     return daemon_main(&facts, argc, argv);
 }

@@ -1,6 +1,7 @@
-/* daemon.c - the start-up of smtpd, imapd and pop3d, in one place.
+/* daemon.c - the start-up of smtpd, imapd, pop3d and authd, in one place.
  *
- * Options, configuration, listeners, pid file, privileges, then the service until a signal. Exit
+ * Options, configuration, listeners, pid file, privileges, then the service, or what a daemon has in
+ * place of one, until a signal. Exit
  * codes as sysexits.h: 78 for a faulty configuration, 71 when the system refuses something. */
 #include "daemon.h"
 #include "diagnostic.h"
@@ -85,6 +86,8 @@ static int drop_privileges(const daemon_facts *f, const lmail_settings *s)
 
 static lmail_str pid_file(const daemon_facts *f, const lmail_settings *s)
 {
+    if (f->body)
+        return f->body->pid_file(s);
     return f->protocols & LMAIL_SERVICE_SMTP   ? s->smtp.pid_file
            : f->protocols & LMAIL_SERVICE_IMAP ? s->imap.pid_file
                                                : s->pop3.pid_file;
@@ -179,23 +182,34 @@ static void log_event(lmail_log *log, const char *event, const daemon_facts *f)
     lmail_log_end(&l);
 }
 
-/* The service is there, privileges are not dropped yet. */
-static int serve(const daemon_facts *f, lmail_service *service, const lmail_settings *s,
-                 lmail_log *log, const char *path, int ready)
+static lmail_status catch_signals(lmail_service *service, const char *path)
+{
+    lmail_status st = lmail_service_signals(service, SIGTERM, SIGHUP, path);
+    return st ? st : lmail_service_signals(service, SIGINT, 0, NULL);
+}
+
+/* A mail service, or the body of a daemon that is none. */
+typedef struct work {
+    lmail_service *service;
+    void *body;
+} work;
+
+/* It is there, privileges are not dropped yet. */
+static int serve(const daemon_facts *f, const work *w, const lmail_settings *s, lmail_log *log,
+                 const char *path, int ready)
 {
     char *pid = text_of(pid_file(f, s));
     int code = pid && *pid ? write_pid(f, pid) : 0;
     int written = pid && *pid && !code;
-    if (!code)
+    if (!code && !f->body)
         code = drop_privileges(f, s);
-    if (!code && (lmail_service_signals(service, SIGTERM, SIGHUP, path) ||
-                  lmail_service_signals(service, SIGINT, 0, NULL)))
+    if (!code && !f->body && catch_signals(w->service, path))
         code = EX_OSERR;
     report_ready(ready, (char)code);
     if (!code) {
         log_event(log, "start", f);
         tell_manager("READY=1");
-        code = lmail_service_run(service) ? EX_SOFTWARE : 0;
+        code = f->body ? f->body->run(w->body) : lmail_service_run(w->service) ? EX_SOFTWARE : 0;
         tell_manager("STOPPING=1");
         log_event(log, "stop", f);
     }
@@ -205,13 +219,23 @@ static int serve(const daemon_facts *f, lmail_service *service, const lmail_sett
     return code;
 }
 
+static int make_service(const daemon_facts *f, lmail_service **out, lmail_config *config,
+                        lmail_log *log, char *error, size_t cap)
+{
+    lmail_service_config sc = LMAIL_SERVICE_CONFIG_INIT;
+    sc.config = config;
+    sc.protocols = f->protocols;
+    sc.log = log;
+    lmail_status st = lmail_service_new(out, &sc, error, cap);
+    return !st ? 0 : st == LMAIL_ERR_ARG || st == LMAIL_ERR_NOTFOUND ? EX_CONFIG : EX_OSERR;
+}
+
 static int run(const daemon_facts *f, const options *o, lmail_config *config, const char *path)
 {
     const lmail_settings *s = lmail_config_settings(config);
     lmail_log_config lc = LMAIL_LOG_CONFIG_INIT;
-    lmail_service_config sc = LMAIL_SERVICE_CONFIG_INIT;
     lmail_log *log = NULL;
-    lmail_service *service = NULL;
+    work w = {NULL, NULL};
     char error[1024] = "";
     int ready = -1, code = o->background ? go_background(f, &ready) : 0;
     lc.program = f->name;
@@ -219,23 +243,32 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
     if (!code && lmail_log_open(&log, &lc))
         code = EX_OSERR;
     if (!code) {
-        sc.config = config;
-        sc.protocols = f->protocols;
-        sc.log = log;
-        lmail_status st = lmail_service_new(&service, &sc, error, sizeof error);
-        if (st) {
+        code = f->body ? f->body->make(&w.body, config, log, path, error, sizeof error)
+                       : make_service(f, &w.service, config, log, error, sizeof error);
+        if (code) {
             fprintf(stderr, "%s: %s\n", f->name, error);
-            code = st == LMAIL_ERR_ARG || st == LMAIL_ERR_NOTFOUND ? EX_CONFIG : EX_OSERR;
             lmail_config_free(config);
         }
     }
     if (code)
         report_ready(ready, (char)code);
     else
-        code = serve(f, service, s, log, path, ready);
-    lmail_service_free(service);
+        code = serve(f, &w, s, log, path, ready);
+    if (w.body)
+        f->body->free(w.body);
+    lmail_service_free(w.service);
     lmail_log_close(log);
     return code;
+}
+
+/* -t: the configuration was read without an error. */
+static int test_body(const daemon_facts *f, const lmail_config *config)
+{
+    char error[1024] = "";
+    int code = f->body ? f->body->test(lmail_config_settings(config), error, sizeof error) : 0;
+    if (code)
+        fprintf(stderr, "%s: %s\n", f->name, error);
+    return code ? 1 : 0;
 }
 
 static void print_help(const daemon_facts *f)
@@ -295,9 +328,10 @@ int daemon_main(const daemon_facts *f, int argc, char **argv)
     const char *path = config_path(&o);
     lmail_status st = lmail_config_load_file(&config, path, print_diagnostic, NULL);
     if (o.test) {
+        code = st ? 1 : test_body(f, config);
         if (!st)
             lmail_config_free(config);
-        return st ? 1 : 0;
+        return code;
     }
     if (st)
         return EX_CONFIG;

@@ -14,7 +14,7 @@ while IFS= read -r line; do
     block=$(grep -A 1 -F ".BR $name \"" <<<"$page") || { echo "libmail.conf.5: lacks $name"; failed=1; continue; }
     grep -qF "Default: ${standard:-empty}." <<<"$block" || { echo "libmail.conf.5: $name: default is not \"$standard\""; failed=1; }
 done < <("$mailctl" config keys)
-for program in smtpd imapd pop3d mailctl; do
+for program in smtpd imapd pop3d authd mailctl; do
     [[ -f $root/docs/man/$program.8 ]] || { echo "docs/man/$program.8 is missing"; failed=1; }
 done
 diff <(sed -n '/^```c$/,/^```$/p' "$root/README.md" | sed '1d;$d') "$root/examples/smtp_session.c" ||

@@ -225,6 +225,12 @@ LMAIL_API lmail_status lmail_accounts_verify_for(lmail_accounts *a, lmail_str se
                                                  lmail_str name, lmail_str password,
                                                  lmail_account *out);
 
+/* Does the password fit a field as the account file or shadow(5) has it, "{SCHEME}data" or what
+ * crypt(3) knows? Blocks for what the hash costs.
+ * Returns: OK; ERR_DENIED (also when no password fits, or saslauthd would know); ERR_SYNTAX (the
+ * field cannot be understood); ERR_NOMEM. */
+LMAIL_API lmail_status lmail_password_check(lmail_str field, lmail_str password);
+
 /* Give back what find or verify filled: its slices are gone. */
 LMAIL_API void lmail_accounts_release(lmail_accounts *a, lmail_account *account);
 

@@ -25,15 +25,13 @@ typedef struct word {
 static word ask_all(const lmail_authd_check *checks, size_t count,
                     const lmail_saslauthd_request *request)
 {
-    word w = {LMAIL_ERR_DENIED, 0};
     for (size_t i = 0; i < count; i++) {
         lmail_status status = checks[i].check(checks[i].user, request);
         if (status != LMAIL_ERR_NOTFOUND) {
             return (word){status, (unsigned)i};
         }
-        w.check = (unsigned)i;
     }
-    return w;
+    return (word){LMAIL_ERR_NOTFOUND, 0};
 }
 
 static void be_child(int out, const lmail_authd_check *checks, size_t count,

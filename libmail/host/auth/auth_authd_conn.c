@@ -136,7 +136,7 @@ static void checked(lmail_authd *a, lmi_authd_conn *c, int in_time, lmail_msec n
     c->state = LMI_AUTHD_WAITING;
     a->running--;
     lmail_status status = v.answered ? (lmail_status)v.status : LMAIL_ERR_IO;
-    int refused = status == LMAIL_ERR_DENIED;
+    int unknown = status == LMAIL_ERR_NOTFOUND, refused = status == LMAIL_ERR_DENIED || unknown;
     /* Only what was wrong counts: not what was right, nor what nobody could tell. */
     if (!refused && (c->counted & LMI_COUNTED_USER)) {
         lmi_failures_undo(a->failures, c->uid, c->request.login, a->user_failures);
@@ -145,8 +145,11 @@ static void checked(lmail_authd *a, lmi_authd_conn *c, int in_time, lmail_msec n
         lmi_failures_undo(a->failures, c->uid, (lmail_str){"", 0}, a->peer_failures);
     }
     if (status == LMAIL_OK || refused) {
-        log_line(a, c, refused ? "no" : "ok", refused ? "credentials" : NULL,
-                 v.check < a->check_count ? a->checks[v.check].name : NULL);
+        log_line(a, c, refused ? "no" : "ok",
+                 unknown   ? "no check knows the user"
+                 : refused ? "credentials"
+                           : NULL,
+                 !unknown && v.check < a->check_count ? a->checks[v.check].name : NULL);
         answer(a, c, !refused, now);
         return;
     }

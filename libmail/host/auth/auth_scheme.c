@@ -352,6 +352,16 @@ int lmi_auth_hash_check(const lmi_auth_hash *hash, lmail_str password)
     return fits;
 }
 
+lmail_status lmail_password_check(lmail_str field, lmail_str password)
+{
+    lmi_auth_hash hash;
+    if (lmi_auth_hash_parse(field, &hash)) {
+        return LMAIL_ERR_SYNTAX;
+    }
+    int fits = lmi_auth_hash_check(&hash, password);
+    return fits == 1 ? LMAIL_OK : fits == 0 ? LMAIL_ERR_DENIED : LMAIL_ERR_NOMEM;
+}
+
 char *lmi_auth_prepare(lmail_str password)
 {
     char *text = lmi_auth_copy(password), *prepared = NULL;
