@@ -211,8 +211,8 @@ typedef struct lmail_settings {
         unsigned allow_cleartext;  /* passwords without TLS */
         lmail_str realm;           /* empty: the first domain */
         lmail_msec failure_delay;
-        lmail_msec cache_time; /* a right password is not checked again for so long; 0: it is */
-        lmail_str_list sources;     /* "file", "system", "saslauthd": the first that knows a name */
+        lmail_msec cache_time;  /* a right password is not checked again for so long; 0: it is */
+        lmail_str_list sources; /* "file", "system", "saslauthd": the first that knows a name */
         lmail_str saslauthd_socket; /* of a running saslauthd */
         uint64_t system_min_uid;    /* system users below get mail and do not log in */
     } auth;
