@@ -230,11 +230,16 @@ typedef enum lmail_mime_address_kind {
 
 /* Quoting and comments are gone, encoded words stay raw. name: the display name, or the comment
  * behind a bare address (RFC 5322 §3.4 obsolete usage). Empty slices: not there. domain is empty
- * when the address has none. */
+ * when the address has none.
+ *
+ * raw_local and raw_domain are a mailbox's parts as they stand in the value, for who rewrites it in
+ * place: slices of the value, not of scratch, without white space and comments at their ends.
+ * raw_domain.ptr is NULL when the address has no "@". */
 typedef struct lmail_mime_address {
     lmail_mime_address_kind kind;
     lmail_str name, route, local, domain;
     unsigned has_name; /* name may be there and empty: "" <a@b> */
+    lmail_str raw_local, raw_domain;
 } lmail_mime_address;
 
 /* Reads an address list. Members are private. */

@@ -43,7 +43,6 @@ static size_t skip_quoted(lmail_str s, size_t at, char close)
     return at + 1;
 }
 
-/* Behind the token at `at`: a comment, quoted string, domain literal, quoted pair or one octet. */
 static size_t skip_token(lmail_str s, size_t at)
 {
     switch (s.ptr[at]) {
@@ -122,7 +121,7 @@ static void put(writer *w, char c)
 
 static lmail_str since(const writer *w, size_t from)
 {
-    return (lmail_str){w->ptr + from, w->len - from};
+    return (lmail_str){w->ptr ? w->ptr + from : NULL, w->len - from};
 }
 
 /* A quoted string's content; also of a comment, then with the depth of nested ones. */
@@ -170,25 +169,40 @@ static lmail_str put_words(writer *w, lmail_str s, int kind, unsigned *quoted)
     return since(w, from);
 }
 
-/* Without white space and comments; `stop`: end at a word that no dot joins ("b" of "b and
- * more"). */
-static lmail_str put_domain(writer *w, lmail_str s, int stop)
+/* From the first token that is neither white space nor comment to the last. `stop`: a word that no
+ * dot joins ends it ("b" of "b and more"). */
+static lmail_str core(lmail_str s, int stop)
 {
-    size_t from = w->len;
-    int space = 0;
+    size_t begin = s.len, end = s.len;
+    int gap = 0;
     for (size_t at = 0; at < s.len;) {
         char c = s.ptr[at];
         size_t next = skip_token(s, at);
         if (is_space(c) || c == '(') {
-            space = w->len > from;
+            gap = 1;
         } else {
-            if (stop && space && c != '.' && w->ptr[w->len - 1] != '.')
+            if (begin == s.len)
+                begin = at;
+            else if (stop && gap && c != '.' && s.ptr[end - 1] != '.')
                 break;
-            space = 0;
+            gap = 0;
+            end = next;
+        }
+        at = next;
+    }
+    return lmi_str_sub(s, begin, end - begin);
+}
+
+/* Without white space and comments. */
+static lmail_str put_domain(writer *w, lmail_str s)
+{
+    size_t from = w->len;
+    for (size_t at = 0; at < s.len;) {
+        size_t next = skip_token(s, at);
+        if (s.ptr[at] != '(')
             for (size_t i = at; i < next; i++)
                 if (!is_space(s.ptr[i]))
                     put(w, s.ptr[i]);
-        }
         at = next;
     }
     return since(w, from);
@@ -225,9 +239,12 @@ static void put_spec(writer *w, lmail_str s, int bare, lmail_mime_address *out)
         if (s.ptr[at] == '@')
             sign = at;
     }
-    out->local = put_words(w, lmi_str_sub(s, 0, sign), LOCAL, &quoted);
-    if (sign < s.len)
-        out->domain = put_domain(w, lmi_str_skip(s, sign + 1), bare);
+    out->raw_local = core(lmi_str_sub(s, 0, sign), 0);
+    out->local = put_words(w, out->raw_local, LOCAL, &quoted);
+    if (sign < s.len) {
+        out->raw_domain = core(lmi_str_skip(s, sign + 1), bare);
+        out->domain = put_domain(w, out->raw_domain);
+    }
 }
 
 static void put_angle(writer *w, lmail_str s, lmail_mime_address *out)
@@ -239,7 +256,7 @@ static void put_angle(writer *w, lmail_str s, lmail_mime_address *out)
         /* obs-route = obs-domain-list ":" */
         for (size_t i = at; i < s.len; i = skip_token(s, i)) {
             if (s.ptr[i] == ':') {
-                out->route = put_domain(w, lmi_str_sub(s, at, i - at), 0);
+                out->route = put_domain(w, lmi_str_sub(s, at, i - at));
                 at = i + 1;
                 break;
             }
@@ -301,7 +318,7 @@ int lmail_mime_address_next(lmail_mime_address_reader *r, lmail_mime_address *ou
             put_angle(&w, lmi_str_sub(whole, e.open + 1, e.close - e.open - 1), out);
         } else {
             put_spec(&w, whole, 1, out);
-            if (!out->local.len && !out->domain.len)
+            if (!out->raw_local.len && !out->raw_domain.len)
                 continue; /* comments, nothing else */
         }
         if (out->name.len)
@@ -310,4 +327,24 @@ int lmail_mime_address_next(lmail_mime_address_reader *r, lmail_mime_address *ou
             out->name = put_comment(&w, whole, &out->has_name);
         return 1;
     }
+}
+
+/* ---- For who changes a value in place --------------------------------------------------------- */
+
+size_t lmi_mime_skip_token(lmail_str s, size_t at)
+{
+    return skip_token(s, at);
+}
+
+lmail_str lmi_mime_local_text(lmail_str raw, char *out, size_t cap)
+{
+    writer w = {out, cap, 0};
+    unsigned quoted = 0;
+    return put_words(&w, raw, LOCAL, &quoted);
+}
+
+lmail_str lmi_mime_domain_text(lmail_str raw, char *out, size_t cap)
+{
+    writer w = {out, cap, 0};
+    return put_domain(&w, raw);
 }

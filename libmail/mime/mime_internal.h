@@ -102,6 +102,15 @@ lmail_status lmi_mime_header_read(lmi_mime_header *h, lmail_str block, unsigned 
                                   lmi_mime_out *scratch);
 int lmi_mime_is(lmail_str value, const char *lower); /* without case */
 
+/* ---- Addresses, for who changes a value in place (mime_address.c) ----------------------------- */
+
+/* Behind the token at `at` (below s.len): a comment, quoted string, domain literal, quoted pair or
+ * one octet. */
+size_t lmi_mime_skip_token(lmail_str s, size_t at);
+/* What a raw_local or raw_domain says, without quotes, white space and comments; cut at cap. */
+lmail_str lmi_mime_local_text(lmail_str raw, char *out, size_t cap);
+lmail_str lmi_mime_domain_text(lmail_str raw, char *out, size_t cap);
+
 /* ---- Texts for IMAP -------------------------------------------------------------------------- */
 
 /* All of these use scratch as they need; what they cannot write for want of memory is left out, and

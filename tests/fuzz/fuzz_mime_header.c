@@ -33,6 +33,7 @@ static void addresses(lmail_str in, size_t cap)
     while (lmail_mime_address_next(&r, &a)) {
         CHECK(inside(a.name, scratch, cap) && inside(a.route, scratch, cap));
         CHECK(inside(a.local, scratch, cap) && inside(a.domain, scratch, cap));
+        CHECK(inside(a.raw_local, in.ptr, in.len) && inside(a.raw_domain, in.ptr, in.len));
         CHECK(count++ < in.len + 2);
         if (a.kind == LMAIL_MIME_GROUP_BEGIN)
             CHECK(!in_group++);

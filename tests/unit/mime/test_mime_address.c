@@ -109,6 +109,39 @@ START_TEST(little_scratch_cuts_and_never_overruns)
 }
 END_TEST
 
+/* Written as local|domain as they stand in the value; "-" is a domain that is not there. */
+static const struct {
+    const char *value, *expected;
+} raw[] = {
+    {"Mary <@node.test:\"mary\"@example.net> (x)", "\"mary\"|example.net"},
+    {"G: Pete <pete(his account)@silly.test(his host)>, ( c )joe ;", "pete|silly.test, joe|-"},
+    {"john (x) . doe @ x .\r\n y (z)", "john (x) . doe|x .\r\n y"},
+    {"a@b and more", "a|b"},
+    {"a@b@c, x@, @y", "a@b|c, x|, |y"},
+    {"<u@[IPv6:::1]>, <>", "u|[IPv6:::1], |-"},
+};
+
+START_TEST(the_parts_in_place_need_no_scratch)
+{
+    lmail_str value = lmail_str_from(raw[_i].value);
+    char out[256] = "";
+    size_t n = 0;
+    lmail_mime_address_reader r;
+    lmail_mime_address a;
+    lmail_mime_address_reader_init(&r, value, NULL, 0);
+    while (lmail_mime_address_next(&r, &a)) {
+        if (a.kind != LMAIL_MIME_MAILBOX)
+            continue;
+        ck_assert(a.raw_local.ptr >= value.ptr &&
+                  a.raw_local.ptr + a.raw_local.len <= value.ptr + value.len);
+        lmail_str domain = a.raw_domain.ptr ? a.raw_domain : LMAIL_STR("-");
+        n += (size_t)snprintf(out + n, sizeof out - n, "%s%.*s|%.*s", n ? ", " : "",
+                              (int)a.raw_local.len, a.raw_local.ptr, (int)domain.len, domain.ptr);
+    }
+    ck_assert_str_eq(out, raw[_i].expected);
+}
+END_TEST
+
 Suite *mime_address_suite(void)
 {
     Suite *suite = suite_create("mime_address");
@@ -116,6 +149,7 @@ Suite *mime_address_suite(void)
     tcase_add_loop_test(tc, lists_read_as_expected, 0, sizeof lists / sizeof *lists);
     tcase_add_test(tc, an_empty_quoted_name_is_a_name);
     tcase_add_test(tc, little_scratch_cuts_and_never_overruns);
+    tcase_add_loop_test(tc, the_parts_in_place_need_no_scratch, 0, sizeof raw / sizeof *raw);
     suite_add_tcase(suite, tc);
     return suite;
 }
