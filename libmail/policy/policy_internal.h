@@ -184,10 +184,24 @@ typedef struct lmi_mailbox {
 lmail_status lmi_case_begin(lmi_case *a, const lmail_policy *p, const lmail_policy_question *q,
                             lmail_policy_verdict *v);
 
-/* Explain. Nothing happens when nobody listens. entry may be NULL. */
-void lmi_step(const lmi_case *a, lmi_tag tag, lmail_str key, const lmi_map *map,
-              const lmi_map_entry *e, const char *meaning);
-void lmi_step_fact(const lmi_case *a, lmail_str fact, unsigned hit, const char *meaning);
+/* Explain; costs a test when nobody listens. entry may be NULL. */
+void lmi_tell_step(const lmi_case *a, lmi_tag tag, lmail_str key, const lmi_map *map,
+                   const lmi_map_entry *e, const char *meaning);
+void lmi_tell_fact(const lmi_case *a, lmail_str fact, unsigned hit, const char *meaning);
+
+static inline void lmi_step(const lmi_case *a, lmi_tag tag, lmail_str key, const lmi_map *map,
+                            const lmi_map_entry *e, const char *meaning)
+{
+    if (a->q->on_step)
+        lmi_tell_step(a, tag, key, map, e, meaning);
+}
+
+static inline void lmi_step_fact(const lmi_case *a, lmail_str fact, unsigned hit,
+                                 const char *meaning)
+{
+    if (a->q->on_step)
+        lmi_tell_fact(a, fact, hit, meaning);
+}
 
 /* Searches. tag LMI_TAG_CONNECT, _FROM and _TO also try the key without it. D and A give NULL when
  * SKIP ended them; F and U give the SKIP entry, which ends the searches behind them too. */

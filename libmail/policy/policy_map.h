@@ -38,7 +38,7 @@ typedef struct lmi_map {
     const lmail_alloc *alloc; /* outlives the map */
     lmi_map_entry *entries;
     uint32_t count, room;
-    uint64_t *slots; /* hash << 32 | entry number + 1; 0: free */
+    uint64_t *slots; /* hash << 32 | entry number + 1; 0: free. Behind them: the filter */
     size_t slot_count;
     lmi_map_block *blocks;
     lmi_arena more;     /* keys and values that are no part of a file; source names */

@@ -12,12 +12,10 @@
 
 /* ---- Explanation ----------------------------------------------------------------------------- */
 
-void lmi_step(const lmi_case *a, lmi_tag tag, lmail_str key, const lmi_map *map,
-              const lmi_map_entry *e, const char *meaning)
+void lmi_tell_step(const lmi_case *a, lmi_tag tag, lmail_str key, const lmi_map *map,
+                   const lmi_map_entry *e, const char *meaning)
 {
     char text[LMI_MAX_KEY_TEXT + 32];
-    if (!a->q->on_step)
-        return;
     lmail_str name = lmail_str_from(lmi_tags[tag].name);
     key = lmi_str_sub(key, 0, sizeof text - name.len);
     memcpy(text, name.ptr, name.len);
@@ -33,11 +31,10 @@ void lmi_step(const lmi_case *a, lmi_tag tag, lmail_str key, const lmi_map *map,
     a->q->on_step(a->q->step_ctx, &step);
 }
 
-void lmi_step_fact(const lmi_case *a, lmail_str fact, unsigned hit, const char *meaning)
+void lmi_tell_fact(const lmi_case *a, lmail_str fact, unsigned hit, const char *meaning)
 {
     lmail_policy_step step = {.key = fact, .hit = hit, .meaning = lmail_str_from(meaning)};
-    if (a->q->on_step)
-        a->q->on_step(a->q->step_ctx, &step);
+    a->q->on_step(a->q->step_ctx, &step);
 }
 
 /* ---- One key --------------------------------------------------------------------------------- */
