@@ -1,20 +1,18 @@
-/* libmail/policy.h - who may send what to whom: the classic access map, local
- * and relay domains.
+/* libmail/policy.h - who may send what to whom: the classic access map, local and relay domains.
  *
- * Reads the text of `access`, `local-host-names` and `relay-domains`, and
- * answers: may this client connect, may it send as this sender, may it send to
- * this recipient. Every answer names the reply (code, enhanced code, text) and
- * the line that decided. Nothing here does I/O or asks a name server: what a
- * decision needs of the world comes in as facts.
+ * Reads the text of `access`, `local-host-names` and `relay-domains`, and answers: may this client
+ * connect, may it send as this sender, may it send to this recipient. Every answer names the reply
+ * (code, enhanced code, text) and the line that decided. Nothing here does I/O or asks a name
+ * server: what a decision needs of the world comes in as facts.
  *
  * How it is used:
  *
- *     1. Fill a lmail_policy_config, which may live on the stack, and make a
- * lmail_policy of it. It is immutable and shared by threads.
- *     2. Fill a lmail_policy_peer for the client and a lmail_policy_question
- * for the transaction with what is known; leave at zero what is not.
- *     3. Ask. A verdict LMAIL_POLICY_NEED names the facts that are missing;
- * look them up, put them into the same structs, and ask again:
+ *     1. Fill a lmail_policy_config, which may live on the stack, and make a lmail_policy of it. It
+ *        is immutable and shared by threads.
+ *     2. Fill a lmail_policy_peer for the client and a lmail_policy_question for the transaction
+ *        with what is known; leave at zero what is not.
+ *     3. Ask. A verdict LMAIL_POLICY_NEED names the facts that are missing; look them up, put them
+ *        into the same structs, and ask again:
  *
  *            for (;;) {
  *                lmail_policy_rcpt(policy, &question, &verdict);
@@ -23,18 +21,15 @@
  *                look_up(verdict.need, &peer, &question);
  *            }
  *
- *        Each answer asks only for what can change it, so that a lookup that
- * costs is made only when it matters; a fact is asked for once, since a host
- * fills it with an answer other than unknown. The loop runs at most three
- * times.
+ *        Each answer asks only for what can change it, so that a lookup that costs is made only
+ *        when it matters; a fact is asked for once, since a host fills it with an answer other than
+ *        unknown. At most three lookups are asked for.
  *
- * Keys of the access map (SMTP's own words, as the classic installation has
- * them): a tag and what it is about, `Connect:192.0.2`,
- * `From:user@example.org`, `To:example.org`; values OK, RELAY, REJECT, DISCARD,
- * SKIP, ERROR:D.S.N:NNN text, NNN text, QUARANTINE:text. IPv4 keys are prefixes
- * on octet borders, IPv6 keys (`IPv6:2001:db8:1`) prefixes on 16-bit groups,
- * compared as addresses whatever their spelling. A name covers all names below
- * it.
+ * Keys of the access map (SMTP's own words, as the classic installation has them): a tag and what
+ * it is about, `Connect:192.0.2`, `From:user@example.org`, `To:example.org`; values OK, RELAY,
+ * REJECT, DISCARD, SKIP, ERROR:D.S.N:NNN text, NNN text, QUARANTINE:text. IPv4 keys are prefixes on
+ * octet borders, IPv6 keys (`IPv6:2001:db8:1`) prefixes on 16-bit groups, compared as addresses
+ * whatever their spelling. A name covers all names below it.
  */
 #ifndef LIBMAIL_POLICY_H
 #define LIBMAIL_POLICY_H
@@ -47,18 +42,16 @@ extern "C" {
 
 typedef struct lmail_policy lmail_policy;
 
-/* ---- What it is made of
- * ---------------------------------------------------------------------- */
+/* ---- What it is made of ---------------------------------------------------------------------- */
 
-/* One of the administrator's files. name is what diagnostics and verdicts call
- * it; empty: there is no such file. */
+/* One of the administrator's files. name is what diagnostics and verdicts call it; empty: there is
+ * no such file. */
 typedef struct lmail_policy_file {
     lmail_str name;
     lmail_str octets;
 } lmail_policy_file;
 
-/* How the two checks of the connection and the sender wait for the recipient.
- */
+/* How the two checks of the connection and the sender wait for the recipient. */
 typedef enum lmail_policy_delay {
     LMAIL_POLICY_DELAY_OFF = 0,
     LMAIL_POLICY_DELAY_ON,     /* they are made at RCPT, for all recipients */
@@ -73,16 +66,15 @@ typedef enum lmail_policy_route {
     LMAIL_POLICY_ROUTE_ORDINARY   /* letters like others */
 } lmail_policy_route;
 
-/* Relaying by the sender's address, which anybody can forge. Diagnosed as an
- * open relay. */
+/* Relaying by the sender's address, which anybody can forge. Diagnosed as an open relay. */
 typedef enum lmail_policy_relay_from {
     LMAIL_POLICY_RELAY_FROM_OFF = 0,
     LMAIL_POLICY_RELAY_FROM_ADDRESS, /* From:user@domain RELAY */
     LMAIL_POLICY_RELAY_FROM_DOMAIN   /* From:domain RELAY too */
 } lmail_policy_relay_from;
 
-/* All slices are borrowed for the call that makes the policy. Members that are
- * 0 or 1 are named for the FEATURE they stand for. */
+/* All slices are borrowed for the call that makes the policy. Members that are 0 or 1 are named for
+ * the FEATURE they stand for. */
 typedef struct lmail_policy_config {
     size_t size;
     lmail_alloc alloc;               /* zeroed: the C library's; its ctx outlives the policy */
@@ -93,32 +85,28 @@ typedef struct lmail_policy_config {
     const lmail_str *host_addresses; /* "192.0.2.1", "2001:db8::1": their literals are local */
     size_t host_address_count;
 
-    /* Class w: mail for them is local. Exact names; the host name and localhost
-   * always belong. */
+    /* Class w: mail for them is local. Exact names; the host name and localhost always belong. */
     const lmail_str *local_domains;
     size_t local_domain_count;
     lmail_policy_file local_domains_file; /* read only with use_cw_file */
     unsigned use_cw_file;
 
-    /* Class R: mail to them, and from clients with these names and addresses, is
-   * relayed. */
+    /* Class R: mail to them, and from clients with these names and addresses, is relayed. */
     const lmail_str *relay_domains;
     size_t relay_domain_count;
     lmail_policy_file relay_domains_file;
 
     lmail_policy_file access;
-    unsigned access_is_public; /* others can read the file: an error when it holds
-                                AuthInfo: */
+    unsigned access_is_public; /* others can read the file: an error when it holds AuthInfo: */
 
-    unsigned relay_entire_domain;   /* hosts under the host's own domain relay, and
-                                   are relayed to */
-    unsigned relay_hosts_only;      /* relaying: exact names, nothing below them */
-    unsigned relay_based_on_mx;     /* to domains that list this host as MX */
-    unsigned relay_local_from;      /* open by a sender in class w */
-    unsigned relay_mail_from;       /* lmail_policy_relay_from */
-    unsigned promiscuous_relay;     /* open to all */
-    unsigned loose_relay_check;     /* routes behind a relay domain stay as they are */
-    unsigned blocklist_recipients;  /* To: may refuse recipients */
+    unsigned relay_entire_domain;  /* hosts under the host's own domain relay, and are relayed to */
+    unsigned relay_hosts_only;     /* relaying: exact names, nothing below them */
+    unsigned relay_based_on_mx;    /* to domains that list this host as MX */
+    unsigned relay_local_from;     /* open by a sender in class w */
+    unsigned relay_mail_from;      /* lmail_policy_relay_from */
+    unsigned promiscuous_relay;    /* open to all */
+    unsigned loose_relay_check;    /* routes behind a relay domain stay as they are */
+    unsigned blocklist_recipients; /* To: may refuse recipients */
     unsigned relay_to_full_address; /* To:user@domain RELAY */
     unsigned lookupdotdomain;       /* keys with a leading dot */
     unsigned accept_unresolvable_domains;
@@ -127,8 +115,8 @@ typedef struct lmail_policy_config {
     unsigned nopercenthack; /* lmail_policy_route */
     unsigned nouucp;        /* lmail_policy_route */
 
-    /* Mechanisms whose users relay anywhere. NULL: there is no such list, and
-   * authentication alone does not open relaying. */
+    /* Mechanisms whose users relay anywhere. NULL: there is no such list, and authentication alone
+     * does not open relaying. */
     const lmail_str *trusted_mechanisms;
     size_t trusted_mechanism_count;
 
@@ -141,34 +129,38 @@ typedef struct lmail_policy_config {
 
     /* Own words, "NNN text" or "NNN D.S.N text"; empty: the classic ones. */
     lmail_str reject_message;           /* 550 5.7.1 Access denied */
-    lmail_str reject_recipient_message; /* 550 5.2.1 Mailbox disabled for this
-                                         recipient */
+    lmail_str reject_recipient_message; /* 550 5.2.1 Mailbox disabled for this recipient */
     lmail_str relay_message;            /* 550 5.7.1 Relaying denied */
 } lmail_policy_config;
 
-/* blocklist_recipients and use_cw_file are on. */
+#define LMAIL_POLICY_CONFIG_INIT                                                                   \
+    {                                                                                              \
+        sizeof(lmail_policy_config), {NULL, NULL}, NULL, NULL, {NULL, 0}, NULL, 0, NULL, 0,        \
+            {{NULL, 0}, {NULL, 0}}, 0, NULL, 0, {{NULL, 0}, {NULL, 0}}, {{NULL, 0}, {NULL, 0}}, 0, \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, {NULL, 0},     \
+            {NULL, 0},                                                                             \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
+    }
 LMAIL_API void lmail_policy_config_init(lmail_policy_config *config);
 
-/* Make a policy. Every complaint about a line goes to config->diagnostic, in
- * the order of the lines; reading goes on after each. Classic repairs warn; a
- * code that is none, a broken number and a password file that others can read
- * are errors. Returns: OK (there may have been warnings), ERR_SYNTAX (there was
- * an error), ERR_ARG (no host name, a message that is none), ERR_SIZE,
+/* Make a policy. Every complaint about a line goes to config->diagnostic, in the order of the
+ * lines; reading goes on after each. Classic repairs warn; a code that is none, a broken number and
+ * a password file that others can read are errors. Returns: OK (there may have been warnings),
+ * ERR_SYNTAX (there was an error), ERR_ARG (no host name, a message that is none), ERR_SIZE,
  * ERR_LIMIT (a file of 4 GiB), ERR_NOMEM. *out only with OK. */
 LMAIL_API lmail_status lmail_policy_new(lmail_policy **out, const lmail_policy_config *config);
 
 /* NULL is allowed. */
 LMAIL_API void lmail_policy_free(lmail_policy *policy);
 
-/* ---- Facts
- * -----------------------------------------------------------------------------------
- */
+/* ---- Facts ----------------------------------------------------------------------------------- */
 
 /* What the address of a peer says about its name. */
 typedef enum lmail_policy_name_state {
     LMAIL_POLICY_NAME_UNKNOWN = 0, /* not looked up yet */
-    LMAIL_POLICY_NAME_VERIFIED,    /* a PTR record whose name leads back to the
-                                    address */
+    LMAIL_POLICY_NAME_VERIFIED,    /* a PTR record whose name leads back to the address */
     LMAIL_POLICY_NAME_NONE,        /* no PTR record */
     LMAIL_POLICY_NAME_FORGED,      /* the name does not lead back */
     LMAIL_POLICY_NAME_TEMPORARY    /* the lookup failed for now */
@@ -193,16 +185,14 @@ typedef enum lmail_policy_certificate {
 /* The other side of a connection: a client, or a server that we speak to. */
 typedef struct lmail_policy_peer {
     size_t size;
-    lmail_str address; /* "192.0.2.1", "2001:db8::1"; empty: no network client, it
-                        may relay */
+    lmail_str address; /* "192.0.2.1", "2001:db8::1"; empty: no network client, it may relay */
     lmail_str name;    /* VERIFIED only; a trailing dot does not matter */
     lmail_policy_name_state name_state;
 
     lmail_policy_certificate certificate;
     unsigned cipher_bits;          /* of the connection; 0 without TLS */
     lmail_str certificate_name;    /* common name of its subject */
-    lmail_str certificate_subject; /* as the classic installation writes them:
-                                    /C=../CN=.. */
+    lmail_str certificate_subject; /* as the classic installation writes them: /C=../CN=.. */
     lmail_str certificate_issuer;
 
     lmail_str login;     /* the authenticated identity; empty: none */
@@ -221,8 +211,7 @@ LMAIL_API void lmail_policy_peer_init(lmail_policy_peer *peer);
 
 /* One step of a decision, for people. Borrowed for the call. */
 typedef struct lmail_policy_step {
-    lmail_str key;   /* what was looked up, "Connect:192.0.2"; or the fact that was
-                    looked at */
+    lmail_str key;   /* what was looked up, "Connect:192.0.2"; or the fact that was looked at */
     unsigned hit;    /* 1: found, or true */
     lmail_str value; /* what the map has for it, without secrets */
     lmail_str file;  /* where it stands; empty: nowhere */
@@ -235,8 +224,7 @@ typedef struct lmail_policy_question {
     size_t size;
     const lmail_policy_peer *peer;
     lmail_str sender;                  /* "user@example.org" without brackets; empty: <> */
-    lmail_policy_answer sender_domain; /* has it an MX, A or AAAA record; a
-                                        literal: a PTR record */
+    lmail_policy_answer sender_domain; /* has it an MX, A or AAAA record; a literal: a PTR record */
     unsigned unqualified_sender;       /* 1: this listener takes senders without a domain */
     lmail_str recipient;               /* with its source route, if it has one */
     lmail_policy_answer recipient_mx;  /* is this host among the MX hosts of its domain */
@@ -253,19 +241,14 @@ typedef struct lmail_policy_question {
     }
 LMAIL_API void lmail_policy_question_init(lmail_policy_question *question);
 
-/* ---- Verdicts
- * --------------------------------------------------------------------------------
- */
+/* ---- Verdicts -------------------------------------------------------------------------------- */
 
 typedef enum lmail_policy_verdict_kind {
     LMAIL_POLICY_ACCEPT = 0, /* go on */
-    LMAIL_POLICY_LOCAL,      /* the recipient is of this host; whether the user exists
-                       * is the host's to know (550 5.1.1 User unknown;
-                       * postmaster always exists) */
-    LMAIL_POLICY_RELAY,      /* the recipient is elsewhere, and the client may send to
-                         it */
-    LMAIL_POLICY_DISCARD,    /* answer yes to all, throw the whole message away at
-                              its end */
+    LMAIL_POLICY_LOCAL,   /* the recipient is of this host; whether the user exists is the host's to
+                             know (550 5.1.1 User unknown; postmaster always exists) */
+    LMAIL_POLICY_RELAY,   /* the recipient is elsewhere, and the client may send to it */
+    LMAIL_POLICY_DISCARD, /* answer yes to all, throw the whole message away at its end */
     LMAIL_POLICY_QUARANTINE, /* accept, and hold the whole message for `reason` */
     LMAIL_POLICY_DENY,       /* reply; code 421: as the banner or at once, and close */
     LMAIL_POLICY_NEED        /* look up `need`, fill it in, ask again */
@@ -280,21 +263,19 @@ enum {
 
 #define LMAIL_POLICY_MAX_ADDRESS 512u /* longer senders and recipients are refused */
 
-/* Slices lie in the policy, in the question, or in the verdict itself: it is
- * not to be copied or moved while they are used. */
+/* Slices lie in the policy, in the question, or in the verdict itself: it is not to be copied or
+ * moved while they are used. */
 typedef struct lmail_policy_verdict {
     lmail_policy_verdict_kind kind;
     unsigned need;
     unsigned code; /* of the reply; 0: the session's own (ACCEPT) or none (NEED) */
     lmail_str enhanced;
     lmail_str text;
-    lmail_str reason;             /* QUARANTINE */
-    unsigned local;               /* RCPT: 1 when the recipient is of this host, also with
-                       QUARANTINE */
-    unsigned listed;              /* connect: the access map says OK or RELAY; no block list is
-                      asked */
+    lmail_str reason; /* QUARANTINE */
+    unsigned local;   /* RCPT: 1 when the recipient is of this host, also with QUARANTINE */
+    unsigned listed;  /* connect: the access map says OK or RELAY; no block list is asked */
     lmail_str local_part, domain; /* RCPT: the recipient behind its routes, unquoted; the domain in
-                                   * lower case, empty for an unqualified one */
+                                     lower case, empty for an unqualified one */
     unsigned routed; /* RCPT: routes were stripped; the address as written is not the one to use */
     lmail_str rule;  /* what decided, for people: "Connect:192.0.2", "class R" */
     lmail_str file;  /* where it stands; empty: no line decided */
@@ -302,12 +283,11 @@ typedef struct lmail_policy_verdict {
     char room[LMAIL_POLICY_MAX_ADDRESS * 3];
 } lmail_policy_verdict;
 
-/* May the client connect. A DENY is not the end of the connection, unless its
- * code is 421: the greeting and EHLO go as ever, then MAIL, RCPT, DATA, VRFY,
- * EXPN, ETRN, AUTH and STARTTLS all get its reply. With delay_checks it
- * accepts, and the check is made at RCPT; `vrfy`, `expn` and `etrn` ask
- * lmail_policy_connect_now. Returns: OK, ERR_SIZE, ERR_ARG (no peer, an address
- * that is none). */
+/* May the client connect. A DENY is not the end of the connection, unless its code is 421: the
+ * greeting and EHLO go as ever, then MAIL, RCPT, DATA, VRFY, EXPN, ETRN, AUTH and STARTTLS all get
+ * its reply. With delay_checks it accepts, and the check is made at RCPT; `vrfy`, `expn` and `etrn`
+ * ask lmail_policy_connect_now. DISCARD and QUARANTINE hold for every message of the connection.
+ * Returns: OK, ERR_SIZE, ERR_ARG (no peer, an address that is none). */
 LMAIL_API lmail_status lmail_policy_connect(const lmail_policy *policy,
                                             const lmail_policy_question *question,
                                             lmail_policy_verdict *verdict);
@@ -322,8 +302,10 @@ LMAIL_API lmail_status lmail_policy_mail(const lmail_policy *policy,
                                          const lmail_policy_question *question,
                                          lmail_policy_verdict *verdict);
 
-/* May it send to question->recipient (RCPT); with delay_checks also all of the
- * above. Returns: as lmail_policy_connect. */
+/* May it send to question->recipient (RCPT); with delay_checks also all of the above. DISCARD and QUARANTINE
+ * hold for the whole message, all its recipients. A route that nopercenthack or nouucp refuse is a
+ * recipient elsewhere: only a client that may relay can send to it.
+ * Returns: as lmail_policy_connect. */
 LMAIL_API lmail_status lmail_policy_rcpt(const lmail_policy *policy,
                                          const lmail_policy_question *question,
                                          lmail_policy_verdict *verdict);
@@ -391,8 +373,8 @@ LMAIL_API lmail_status lmail_policy_greet_pause(const lmail_policy *policy,
                                                 const lmail_policy_question *question,
                                                 lmail_policy_pause *out);
 
-/* Are question->count connections of this address in the last minute (ClientRate:), or open at
- * once (ClientConn:), too many. The host counts. ACCEPT without config.rate_control, conn_control.
+/* Are question->count connections of this address in the last minute (ClientRate:), or open at once
+ * (ClientConn:), too many. The host counts. ACCEPT without config.rate_control, conn_control.
  * Returns: as lmail_policy_connect; DENY is 452, or 421 where the connection shall end. */
 LMAIL_API lmail_status lmail_policy_rate(const lmail_policy *policy,
                                          const lmail_policy_question *question,

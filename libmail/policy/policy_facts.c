@@ -7,8 +7,6 @@ void lmail_policy_config_init(lmail_policy_config *config)
 {
     memset(config, 0, sizeof *config);
     config->size = sizeof *config;
-    config->use_cw_file = 1;
-    config->blocklist_recipients = 1;
 }
 
 void lmail_policy_peer_init(lmail_policy_peer *peer)

@@ -169,9 +169,11 @@ typedef struct lmi_case {
     unsigned network; /* the peer has an address */
     lmi_address address;
     char name_room[256];
-    lmail_str name;            /* verified, folded, without its last dot; or empty */
-    unsigned sender_ok;        /* From: said OK or RELAY */
-    unsigned tagged_only;      /* no key is tried without its tag */
+    lmail_str name;                     /* verified, folded, without its last dot; or empty */
+    unsigned sender_ok;                 /* From: said OK or RELAY */
+    unsigned tagged_only;               /* no key is tried without its tag */
+    lmail_policy_question own_question; /* of hosts that were built for an older library */
+    lmail_policy_peer own_peer;
     const lmi_map_entry *held; /* the first QUARANTINE that was met */
 } lmi_case;
 

@@ -105,11 +105,8 @@ lmail_status lmail_policy_new(lmail_policy **out, const lmail_policy_config *con
 {
     lmail_policy_config c;
     *out = NULL;
-    if (config->size > sizeof c || config->size < sizeof config->size)
+    if (lmi_struct_take(&c, sizeof c, config))
         return LMAIL_ERR_SIZE;
-    lmail_policy_config_init(&c);
-    memcpy(&c, config, config->size);
-    c.size = sizeof c;
     c.alloc = lmi_alloc_resolve(&c.alloc);
     if (c.host_name.len == 0 || c.host_name.len > 255)
         return LMAIL_ERR_ARG;

@@ -83,19 +83,21 @@ lmail_status lmail_policy_greet_pause(const lmail_policy *policy,
 /* ---- ClientRate, ClientConn ------------------------------------------------------------------ */
 
 static lmail_status limit(const lmail_policy *policy, const lmail_policy_question *question,
-                          lmail_policy_verdict *verdict, lmi_tag tag, unsigned terminate,
-                          const char *text)
+                          lmail_policy_verdict *verdict, lmi_tag tag, unsigned on,
+                          unsigned terminate, const char *text)
 {
     lmi_case a;
     lmail_status st = lmi_case_begin(&a, policy, question, verdict);
     if (st)
         return st;
-    lmi_accept(&a, LMAIL_POLICY_ACCEPT, "no limit");
+    lmi_accept(&a, LMAIL_POLICY_ACCEPT, on ? "no limit" : "no such control");
+    if (!on)
+        return LMAIL_OK;
     const lmi_map_entry *e = lmi_search_address(&a, tag, "client address");
     if (!e && a.network)
         e = lmi_search_exact(&a, tag, LMAIL_STR(""), "any client");
     uint64_t most = number_of(e);
-    if (most == 0 || question->count <= most)
+    if (most == 0 || a.q->count <= most)
         return LMAIL_OK;
     LMI_DENY(&a, terminate ? 421 : 452, "4.3.2", lmail_str_from(text));
     lmi_blame(&a, &policy->access, e, NULL);
@@ -105,22 +107,18 @@ static lmail_status limit(const lmail_policy *policy, const lmail_policy_questio
 lmail_status lmail_policy_rate(const lmail_policy *policy, const lmail_policy_question *question,
                                lmail_policy_verdict *verdict)
 {
-    unsigned on = policy->config.rate_control;
-    lmail_policy_question none = *question;
-    none.count = 0;
-    return limit(policy, on ? question : &none, verdict, LMI_TAG_CLIENT_RATE,
-                 policy->config.rate_control_terminate, "Connection rate limit exceeded.");
+    const lmail_policy_config *c = &policy->config;
+    return limit(policy, question, verdict, LMI_TAG_CLIENT_RATE, c->rate_control,
+                 c->rate_control_terminate, "Connection rate limit exceeded.");
 }
 
 lmail_status lmail_policy_connections(const lmail_policy *policy,
                                       const lmail_policy_question *question,
                                       lmail_policy_verdict *verdict)
 {
-    unsigned on = policy->config.conn_control;
-    lmail_policy_question none = *question;
-    none.count = 0;
-    return limit(policy, on ? question : &none, verdict, LMI_TAG_CLIENT_CONN,
-                 policy->config.conn_control_terminate, "Too many open connections.");
+    const lmail_policy_config *c = &policy->config;
+    return limit(policy, question, verdict, LMI_TAG_CLIENT_CONN, c->conn_control,
+                 c->conn_control_terminate, "Too many open connections.");
 }
 
 /* ---- AuthInfo -------------------------------------------------------------------------------- */

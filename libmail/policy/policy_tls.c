@@ -126,7 +126,7 @@ lmail_status lmail_policy_tls_rcpt(const lmail_policy *policy,
         return st;
     lmi_accept(&a, LMAIL_POLICY_ACCEPT, "no entry");
     if (!lmi_search_possible(policy, LMI_TAG_TLS_RCPT) ||
-        !lmi_mailbox_parse(&a, question->recipient, &to))
+        !lmi_mailbox_parse(&a, a.q->recipient, &to))
         return LMAIL_OK;
     const lmi_map_entry *e = lmi_search_mailbox(
         &a, LMI_TAG_TLS_RCPT, &to, LMI_SEARCH_F | LMI_SEARCH_U | LMI_SEARCH_D, "recipient");
@@ -150,8 +150,8 @@ lmail_status lmail_policy_try_tls(const lmail_policy *policy, const lmail_policy
     if (need) {
         lmi_need(&a, need);
     } else if (e && lmail_str_equal_nocase(lmi_map_value(e), LMAIL_STR("NO"))) {
-        LMI_DENY(&a, 550, "5.7.1", LMAIL_STR("do not try TLS with "), question->peer->name,
-                 LMAIL_STR(" ["), question->peer->address, LMAIL_STR("]"));
+        LMI_DENY(&a, 550, "5.7.1", LMAIL_STR("do not try TLS with "), a.peer->name, LMAIL_STR(" ["),
+                 a.peer->address, LMAIL_STR("]"));
         lmi_blame(&a, &policy->access, e, NULL);
     }
     return LMAIL_OK;

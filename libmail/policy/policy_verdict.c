@@ -5,11 +5,6 @@
 
 /* ---- Questions ------------------------------------------------------------------------------- */
 
-static int known_size(size_t given, size_t known)
-{
-    return given >= sizeof(size_t) && given <= known;
-}
-
 /* The verified name, folded and without its root dot. A name too long for the DNS is none. */
 static void take_name(lmi_case *a)
 {
@@ -28,22 +23,28 @@ lmail_status lmi_case_begin(lmi_case *a, const lmail_policy *p, const lmail_poli
                             lmail_policy_verdict *v)
 {
     memset(v, 0, offsetof(lmail_policy_verdict, room));
-    if (!known_size(q->size, sizeof *q))
-        return LMAIL_ERR_SIZE;
-    if (!q->peer)
-        return LMAIL_ERR_ARG;
-    if (!known_size(q->peer->size, sizeof *q->peer))
-        return LMAIL_ERR_SIZE;
-    a->p = p;
     a->q = q;
-    a->peer = q->peer;
+    if (q->size != sizeof *q) { /* an older host's: what it lacks is not read */
+        if (lmi_struct_take(&a->own_question, sizeof a->own_question, q))
+            return LMAIL_ERR_SIZE;
+        a->q = &a->own_question;
+    }
+    a->peer = a->q->peer;
+    if (!a->peer)
+        return LMAIL_ERR_ARG;
+    if (a->peer->size != sizeof *a->peer) {
+        if (lmi_struct_take(&a->own_peer, sizeof a->own_peer, a->peer))
+            return LMAIL_ERR_SIZE;
+        a->peer = &a->own_peer;
+    }
+    a->p = p;
     a->v = v;
     a->used = 0;
     a->name = (lmail_str){NULL, 0};
     a->sender_ok = a->tagged_only = 0;
     a->held = NULL;
-    a->network = q->peer->address.len > 0;
-    if (a->network && lmi_address_parse(q->peer->address, &a->address))
+    a->network = a->peer->address.len > 0;
+    if (a->network && lmi_address_parse(a->peer->address, &a->address))
         return LMAIL_ERR_ARG;
     take_name(a);
     return LMAIL_OK;

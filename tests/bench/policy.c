@@ -105,6 +105,7 @@ int main(int argc, char **argv)
         write_question(&t[i], entries);
     lmail_policy_config c;
     lmail_policy_config_init(&c);
+    c.blocklist_recipients = 1;
     c.host_name = LMAIL_STR("correo.midominio.com.mx");
     static const lmail_str local[] = {{"midominio.com.mx", 16}},
                            relay[] = {{"partner.example", 15}};

@@ -36,6 +36,7 @@ static lmail_policy *must(const char *access)
 static void set_up(void)
 {
     lmail_policy_config_init(&config);
+    config.use_cw_file = config.blocklist_recipients = 1;
     config.host_name = LMAIL_STR("mx.example");
     config.diagnostic = remember;
 }
@@ -688,6 +689,15 @@ START_TEST(misuse_is_refused)
     ck_assert_int_eq(lmail_policy_rcpt(p, &q, &v), LMAIL_ERR_ARG);
     q.size++;
     ck_assert_int_eq(lmail_policy_rcpt(p, &q, &v), LMAIL_ERR_SIZE);
+    lmail_policy_peer peer = peer_of("192.0.2.1", "mx.example");
+    q = question_of(&peer);
+    q.size = offsetof(lmail_policy_question, on_step); /* an older host's */
+    q.on_step = take_step;
+    peer.size = offsetof(lmail_policy_peer, login);
+    steps[0] = '\0';
+    ck_assert_int_eq(lmail_policy_rcpt(p, &q, &v), LMAIL_OK);
+    ck_assert_str_eq(shown(&v), "relay");
+    ck_assert_str_eq(steps, "");
     lmail_policy_free(p);
     lmail_policy_free(NULL);
 }

@@ -51,6 +51,7 @@ static void world_init(world *w, const char *access)
 {
     memset(w, 0, sizeof *w);
     lmail_policy_config_init(&w->config);
+    w->config.use_cw_file = w->config.blocklist_recipients = 1;
     w->config.diagnostic = remember;
     w->config.host_name = LMAIL_STR("correo.midominio.com.mx");
     w->config.local_domains = localdomain;
