@@ -265,6 +265,7 @@ typedef struct lmail_settings {
 
     struct {
         lmail_str access;                  /* access map; "-" */
+        lmail_str_list local_domains;      /* local besides `domains` */
         unsigned address_literals;         /* the machine's [addresses] are local */
         lmail_str local_host_names;        /* file of local domains; "-" */
         lmail_str_list relay_domains;      /* mail for and from them is relayed */
@@ -329,6 +330,7 @@ typedef struct lmail_settings {
         lmail_str_list address;     /* to connect from; empty: the system chooses */
         unsigned family;            /* lmail_family */
         uint64_t port;              /* of the servers */
+        lmail_str helo_name;        /* said in EHLO; empty: hostname */
         unsigned interface_name;    /* EHLO with the name of the address we come from */
         lmail_str certificate, key; /* empty: none is shown */
         lmail_str ca, ca_directory; /* verify servers; empty: smtp's */

@@ -40,7 +40,8 @@ const char *lmi_suggest(lmail_str name, lmi_name_at *at, const void *ctx)
         return NULL;
     for (size_t i = 0; at(ctx, i); i++) {
         lmail_str known = lmail_str_from(at(ctx, i));
-        if (known.len > LONGEST)
+        size_t apart = known.len > name.len ? known.len - name.len : name.len - known.len;
+        if (known.len > LONGEST || apart >= nearest)
             continue;
         size_t d = distance(name, known);
         if (d < nearest) {

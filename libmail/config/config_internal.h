@@ -129,6 +129,8 @@ void lmi_config_assign(lmi_reader *r, lmi_section *section, lmail_str name, lmai
  * imported file names one that libmail.conf has. */
 lmi_section *lmi_config_section(lmi_reader *r, lmi_section_id kind, lmail_str name,
                                 lmi_origin where);
+/* The row of a setting that exists. */
+const lmi_setting *lmi_config_setting(const char *name);
 /* Where a setting was given; of an unknown name: nowhere. */
 lmi_origin lmi_config_origin(const lmail_config *c, const char *name);
 /* A name relative to the file that names it. OK or ERR_NOMEM. */

@@ -238,6 +238,8 @@ const lmi_setting lmi_settings[] = {
 
     {"policy.access", LMI_KIND_TEXT, AT(policy.access), "", NULL, 0, 0,
      "access map, a text file; with a - before it, it may be missing"},
+    {"policy.local_domains", LMI_KIND_LIST, AT(policy.local_domains), "", NULL, 0, 0,
+     "domains that are local besides domains"},
     {"policy.address_literals", LMI_KIND_BOOL, AT(policy.address_literals), "yes", NULL, 0, 0,
      "mail for [address] of this machine is local"},
     {"policy.local_host_names", LMI_KIND_TEXT, AT(policy.local_host_names), "", NULL, 0, 0,
@@ -448,6 +450,8 @@ const lmi_setting lmi_settings[] = {
      "addresses to connect to"},
     {"client.port", LMI_KIND_NUMBER, AT(client.port), "25", NULL, 1, 65535,
      "TCP port of the servers"},
+    {"client.helo_name", LMI_KIND_TEXT, AT(client.helo_name), "", NULL, 0, 0,
+     "name of this host in EHLO; empty: hostname"},
     {"client.interface_name", LMI_KIND_BOOL, AT(client.interface_name), "no", NULL, 0, 0,
      "EHLO with the name of the address that we come from"},
     {"client.certificate", LMI_KIND_TEXT, AT(client.certificate), "", NULL, 0, 0,

@@ -81,12 +81,17 @@ static void choose_listeners(lmi_reader *r)
         add_standard_listeners(r);
 }
 
+const lmi_setting *lmi_config_setting(const char *name)
+{
+    const lmi_setting *row = lmi_settings;
+    while (row->name && strcmp(row->name, name) != 0)
+        row++;
+    return row;
+}
+
 lmi_origin lmi_config_origin(const lmail_config *c, const char *name)
 {
-    size_t i = 0;
-    while (lmi_settings[i].name && strcmp(lmi_settings[i].name, name) != 0)
-        i++;
-    return c->origins[i];
+    return c->origins[lmi_config_setting(name) - lmi_settings];
 }
 
 /* Where one of a pair of settings stands without the other. */

@@ -1,0 +1,241 @@
+/* config_mc_text.c - a sendmail.mc at its outermost level: calls, comments, and text that should
+ * not be there, which is how such a file shows its damage. */
+#include "config/config_mc.h"
+
+#include <string.h>
+
+static lmail_str shown(lmail_str line)
+{
+    line = lmi_mc_trim(line);
+    return lmi_str_sub(line, 0, 60);
+}
+
+/* ---- Comments -------------------------------------------------------------------------------- */
+
+/* Text that dnl threw away: a directive in it is one that is commented out. */
+static void note_commented(lmi_mc *m, lmail_str text, lmi_origin at)
+{
+    size_t offset;
+    lmail_str name = lmi_mc_find_call(text, &offset);
+    if (!name.len || m->diverted)
+        return;
+    lmail_str call = lmi_mc_trim(lmi_str_skip(text, offset));
+    if (call.len > 3 && lmail_str_equal(lmi_str_skip(call, call.len - 3), LMAIL_STR("dnl")))
+        call.len -= 3;
+    for (size_t i = 0; i < offset; i++) /* prose that names a directive is prose */
+        if (!strchr(" \t#", text.ptr[i]))
+            return;
+    LMI_MC_SAY(m, LMAIL_NOTICE, at, LMAIL_STR("commented out: "), call);
+}
+
+static void delete_line(lmi_mc *m, lmi_origin at)
+{
+    lmail_str rest = lmi_mc_rest(m);
+    if (m->call_line == at.line && lmi_mc_trim(rest).len)
+        m->dnl_line = at.line;
+    note_commented(m, rest, at);
+    lmi_mc_skip_line(m);
+}
+
+/* "#" is no comment for m4: a call in its line is obeyed. */
+static void hash(lmi_mc *m, lmi_origin at)
+{
+    lmail_str rest = lmi_mc_rest(m);
+    size_t offset;
+    lmail_str name = lmi_mc_find_call(rest, &offset);
+    if (!name.len || m->hash_line == at.line) {
+        lmi_mc_skip(m, rest.len);
+        return;
+    }
+    LMI_MC_SAY(m, LMAIL_WARNING, at, LMAIL_STR("# does not disable "), name,
+               LMAIL_STR(": it is obeyed; write dnl in front of it to comment it out"));
+    lmi_mc_skip(m, offset);
+    m->hash_line = at.line;
+}
+
+/* ---- Text ------------------------------------------------------------------------------------ */
+
+/* Misspelt dnl: 0, or how much of the line it is. */
+static int looks_like_dnl(lmail_str word, lmail_str rest)
+{
+    static const char *const spellings[] = {"dn1", "dnl", "dni", "ndl", "dln"};
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++)
+        if (lmail_str_equal_nocase(word, lmail_str_from(spellings[i])))
+            return 1;
+    rest = lmi_mc_trim(rest);
+    return lmail_str_equal_nocase(word, LMAIL_STR("dn")) && rest.len &&
+           strchr("lL1I|", rest.ptr[0]) && (rest.len == 1 || rest.ptr[1] <= ' ');
+}
+
+static int is_capital(lmail_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] >= 'a' && s.ptr[i] <= 'z')
+            return 0;
+    return 1;
+}
+
+/* A word with a parenthesis behind it that nobody knows. */
+static void say_unknown(lmi_mc *m, lmi_mc_token t)
+{
+    const char *near = lmi_mc_near_name(t.text);
+    if (near && lmail_str_equal_nocase(lmail_str_from(near), t.text))
+        LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("\""), t.text, LMAIL_STR("\" is no directive; "),
+                   is_capital(lmail_str_from(near)) ? LMAIL_STR("names are upper case: ")
+                                                    : LMAIL_STR("did you mean "),
+                   lmail_str_from(near));
+    else if (near)
+        LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("unknown directive \""), t.text,
+                   LMAIL_STR("\"; did you mean "), lmail_str_from(near), LMAIL_STR("?"));
+    else
+        LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("unknown directive \""), t.text,
+                   LMAIL_STR("\""));
+}
+
+/* The hint for text that stands outside a call. */
+static void say_text(lmi_mc *m, lmi_mc_token t, lmail_str rest, lmail_str line)
+{
+    lmail_str after = lmi_mc_trim(rest);
+    const lmail_str what = LMAIL_STR("\" outside any macro call");
+    if (t.kind == LMI_MC_WORD && looks_like_dnl(t.text, rest)) {
+        LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("text \""), shown(line), what,
+                   LMAIL_STR("; did you mean dnl?"));
+    } else if (t.kind == LMI_MC_WORD && after.len && after.ptr[0] == '(' &&
+               lmi_mc_find_name(t.text)) {
+        LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("text \""), shown(line), what,
+                   LMAIL_STR("; no blank may stand between "), t.text, LMAIL_STR(" and ("));
+    } else if (m->dnl_line && m->dnl_line + 1 == t.at.line) {
+        char number[20];
+        lmail_str above = {number, lmi_write_u64(number, m->dnl_line)};
+        LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("text \""), shown(line), what,
+                   LMAIL_STR("; line "), above, LMAIL_STR(" has text after dnl, join the lines"));
+    } else if (lmi_mc_strange_quote(line)) {
+        LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("text \""), shown(line), what,
+                   LMAIL_STR("; it holds typographic quotes, use ` and '"));
+    } else if (t.kind == LMI_MC_WORD && lmi_mc_find_name(t.text)) {
+        LMI_MC_SAY(m, LMAIL_ERROR, t.at, t.text, LMAIL_STR(" needs arguments in parentheses"));
+    } else {
+        LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("text \""), shown(line), what);
+    }
+}
+
+/* The line from a token on; it lies in the text of the frame, unless it was quoted. */
+static lmail_str line_of(lmi_mc_token t, lmail_str rest)
+{
+    if (t.kind == LMI_MC_QUOTED || t.kind == LMI_MC_END)
+        return t.text;
+    return (lmail_str){t.text.ptr, t.text.len + rest.len};
+}
+
+/* Lines that LOCAL_CONFIG hands to the .cf: Cw, CR, Fw and FR. */
+static void config_line(lmi_mc *m, lmail_str line, lmi_origin at)
+{
+    lmail_str rest = lmi_mc_trim(line);
+    if (rest.len < 2 || rest.ptr[0] == '#')
+        return;
+    char what = rest.ptr[0], class = rest.ptr[1];
+    rest = lmi_mc_trim(lmi_str_skip(rest, 2));
+    if (what == 'C' && (class == 'w' || class == 'R')) {
+        lmi_mc_append(m, class == 'w' ? LMI_MC_LOCAL_DOMAINS : LMI_MC_RELAY_DOMAINS, rest, at);
+    } else if (what == 'F' && (class == 'w' || class == 'R')) {
+        lmail_str path;
+        if (!lmi_mc_map(m, LMAIL_STR("a class file"), rest, "", at, &path))
+            return;
+        if (class == 'R') {
+            lmi_mc_append(m, LMI_MC_RELAY_DOMAIN_FILES, path, at);
+        } else {
+            m->use_cw_file = 1;
+            lmi_mc_set(m, "policy.local_host_names", path, at);
+        }
+    } else {
+        LMI_MC_SAY(m, LMAIL_ERROR, at, LMAIL_STR("\""), shown(line),
+                   LMAIL_STR("\" cannot be imported; only Cw, CR, Fw and FR lines can"));
+    }
+}
+
+void lmi_mc_do_local_config(lmi_mc *m, const lmi_mc_call *call)
+{
+    (void)call;
+    m->local_config = 1;
+    m->raw_rules = 0;
+}
+
+void lmi_mc_do_raw(lmi_mc *m, const lmi_mc_call *call)
+{
+    LMI_MC_SAY(m, LMAIL_ERROR, call->at, call->name, LMAIL_STR(" cannot be imported"));
+    m->local_config = 0;
+    m->raw_rules = call->name.ptr[0] <= 'Z'; /* LOCAL_RULE_0 and the like: rules follow */
+}
+
+static void text(lmi_mc *m, lmi_mc_token t)
+{
+    if (m->diverted)
+        return;
+    lmail_str rest = lmi_mc_rest(m);
+    lmail_str line = line_of(t, rest);
+    if (m->local_config)
+        config_line(m, line, t.at);
+    else if (!m->raw_rules && m->hash_line != t.at.line)
+        say_text(m, t, rest, line);
+    lmi_mc_skip(m, rest.len);
+}
+
+/* ---- Words ----------------------------------------------------------------------------------- */
+
+/* These are obeyed without parentheses too. */
+static int stands_alone(const lmi_mc_name *name)
+{
+    return name && (name->handle == lmi_mc_do_divert || name->handle == lmi_mc_do_local_config ||
+                    (name->handle == lmi_mc_do_raw && name->name[0] <= 'Z'));
+}
+
+static void word(lmi_mc *m, lmi_mc_token t)
+{
+    if (lmail_str_equal(t.text, LMAIL_STR("dnl"))) {
+        delete_line(m, t.at);
+        return;
+    }
+    lmi_mc_macro *macro = lmi_mc_macro_get(m, t.text);
+    const lmi_mc_name *name = lmi_mc_find_name(t.text);
+    int call = lmi_mc_at(m, '(');
+    if (macro || (name && (call || stands_alone(name)))) {
+        if (name && name->handle != lmi_mc_do_raw && call && m->local_config)
+            m->local_config = m->raw_rules = 0; /* a directive ends the lines */
+        if (name && name->handle != lmi_mc_do_raw)
+            m->raw_rules = 0;
+        lmi_mc_do_call(m, name, macro, t);
+        m->call_line = m->depth ? m->frames[m->depth - 1].where.line : 0;
+    } else if (call && !m->diverted && !m->local_config && !m->raw_rules &&
+               m->hash_line != t.at.line) {
+        say_unknown(m, t);
+        lmi_mc_skip(m, lmi_mc_rest(m).len);
+    } else {
+        text(m, t);
+    }
+}
+
+void lmi_mc_top(lmi_mc *m)
+{
+    for (;;) {
+        lmi_mc_token t = lmi_mc_next(m);
+        switch (t.kind) {
+        case LMI_MC_END:
+            return;
+        case LMI_MC_BLANK:
+        case LMI_MC_LINE:
+            break;
+        case LMI_MC_HASH:
+            hash(m, t.at);
+            break;
+        case LMI_MC_WORD:
+            word(m, t);
+            break;
+        case LMI_MC_QUOTED:
+            if (lmi_mc_trim(t.text).len)
+                text(m, t);
+            break;
+        default:
+            text(m, t);
+        }
+    }
+}
