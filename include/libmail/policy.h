@@ -280,7 +280,7 @@ typedef struct lmail_policy_verdict {
     lmail_str rule;  /* what decided, for people: "Connect:192.0.2", "class R" */
     lmail_str file;  /* where it stands; empty: no line decided */
     size_t line;
-    char room[LMAIL_POLICY_MAX_ADDRESS * 3];
+    char room[LMAIL_POLICY_MAX_ADDRESS * 7]; /* two addresses in all their forms, and a text */
 } lmail_policy_verdict;
 
 /* May the client connect. A DENY is not the end of the connection, unless its code is 421: the

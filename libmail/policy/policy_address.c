@@ -128,7 +128,10 @@ static int fold_local(lmi_case *a, lmi_mailbox *m)
 int lmi_mailbox_parse(lmi_case *a, lmail_str text, lmi_mailbox *out)
 {
     unsigned routed;
-    return parse(a, text, out, &routed) && fold_local(a, out);
+    if (!parse(a, text, out, &routed))
+        return 0;
+    lmi_map_fold((char *)out->local.ptr, out->local.len); /* the copy in the room */
+    return 1;
 }
 
 /* ---- Routes ---------------------------------------------------------------------------------- */

@@ -457,6 +457,38 @@ START_TEST(only_what_matters_is_asked_for)
 }
 END_TEST
 
+START_TEST(the_longest_addresses_fit)
+{
+    static char from[LMAIL_POLICY_MAX_ADDRESS + 1], to[LMAIL_POLICY_MAX_ADDRESS + 1];
+    lmail_policy_verdict v;
+    lmail_policy_peer peer = peer_of("192.0.2.1", "h.example");
+    lmail_policy_question q = question_of(&peer);
+    memset(from, 'f', sizeof from);
+    memcpy(from + sizeof from - 11, "far.example", 11);
+    from[sizeof from - 12] = '@';
+    for (size_t i = 0; i + 1 < sizeof to; i++)
+        to[i] = "%mx.example"[(i + 5) % 11];
+    memcpy(to + sizeof to - 12, "@mx.example", 11);
+    config.delay_checks = LMAIL_POLICY_DELAY_ON;
+    config.relay_local_from = 1;
+    lmail_policy *p = must("");
+    q.sender = (lmail_str){from, sizeof from - 1};
+    q.recipient = (lmail_str){to, sizeof to - 1};
+    q.sender_domain = LMAIL_POLICY_NO;
+    lmail_policy_rcpt(p, &q, &v);
+    ck_assert_uint_eq(v.code, 553);
+    ck_assert(lmail_str_equal(v.enhanced, LMAIL_STR("5.1.8")));
+    ck_assert_uint_eq(v.text.len, strlen("Domain of sender address  does not exist") + 512);
+    q.sender.len++;
+    config.delay_checks = LMAIL_POLICY_DELAY_OFF;
+    lmail_policy_free(p);
+    p = must("");
+    lmail_policy_mail(p, &q, &v);
+    ck_assert_str_eq(shown(&v), "553 5.1.3 Address too long");
+    lmail_policy_free(p);
+}
+END_TEST
+
 /* ---- Routes by FEATURE ----------------------------------------------------------------------- */
 
 START_TEST(percent_and_bang_can_be_ordinary_or_refused)
@@ -721,6 +753,7 @@ Suite *policy_tags_suite(void)
     tcase_add_test(c, greet_pause);
     LOOP(c, recipients, rcpt_rows);
     LOOP(c, senders, sender_rows);
+    tcase_add_test(c, the_longest_addresses_fit);
     tcase_add_test(c, only_what_matters_is_asked_for);
     tcase_add_test(c, percent_and_bang_can_be_ordinary_or_refused);
     LOOP(c, odd_lines_are_told, line_rows);
