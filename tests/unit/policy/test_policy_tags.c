@@ -457,6 +457,26 @@ START_TEST(only_what_matters_is_asked_for)
 }
 END_TEST
 
+START_TEST(skip_ends_one_search_without_result)
+{
+    lmail_policy_verdict v;
+    lmail_policy_peer peer = peer_of("192.0.2.1", "h.example");
+    lmail_policy_question q = question_of(&peer);
+    lmail_policy *p = must("Connect:h.example SKIP\nConnect:example OK\nConnect:192.0.2 REJECT\n"
+                           "From:u@skip.example SKIP\nFrom:skip.example OK\n");
+    lmail_policy_connect(p, &q, &v);
+    ck_assert_str_eq(shown(&v), "550 5.7.1 Access denied"); /* by the address */
+    q.sender = LMAIL_STR("u@skip.example");
+    q.sender_domain = LMAIL_POLICY_NO;
+    lmail_policy_mail(p, &q, &v);
+    ck_assert_uint_eq(v.code, 553); /* nothing excuses it */
+    q.sender = LMAIL_STR("v@skip.example");
+    lmail_policy_mail(p, &q, &v);
+    ck_assert_str_eq(shown(&v), "accept");
+    lmail_policy_free(p);
+}
+END_TEST
+
 START_TEST(the_longest_addresses_fit)
 {
     static char from[LMAIL_POLICY_MAX_ADDRESS + 1], to[LMAIL_POLICY_MAX_ADDRESS + 1];
@@ -753,6 +773,7 @@ Suite *policy_tags_suite(void)
     tcase_add_test(c, greet_pause);
     LOOP(c, recipients, rcpt_rows);
     LOOP(c, senders, sender_rows);
+    tcase_add_test(c, skip_ends_one_search_without_result);
     tcase_add_test(c, the_longest_addresses_fit);
     tcase_add_test(c, only_what_matters_is_asked_for);
     tcase_add_test(c, percent_and_bang_can_be_ordinary_or_refused);
