@@ -77,7 +77,7 @@ static lmail_status add_literal(lmi_map *m, lmail_str text, uint8_t source)
 {
     lmi_address address;
     char literal[LMI_MAX_ADDRESS_TEXT + 2];
-    if (lmi_address_parse(text, &address))
+    if (lmi_policy_address_parse(text, &address))
         return LMAIL_ERR_ARG;
     literal[0] = '[';
     memcpy(literal + 1, address.text, address.len);

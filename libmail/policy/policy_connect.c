@@ -6,7 +6,7 @@
 void lmi_check_connect(lmi_case *a)
 {
     unsigned need;
-    lmi_accept(a, LMAIL_POLICY_ACCEPT, a->network ? "no entry" : "no network client");
+    lmi_policy_accept(a, LMAIL_POLICY_ACCEPT, a->network ? "no entry" : "no network client");
     const lmi_map_entry *e = a->network ? lmi_search_peer(a, LMI_TAG_CONNECT, 0, &need) : NULL;
     if (a->network && need) {
         lmi_need(a, need);
@@ -39,6 +39,6 @@ lmail_status lmail_policy_connect(const lmail_policy *policy, const lmail_policy
         return lmail_policy_connect_now(policy, question, verdict);
     lmail_status st = lmi_case_begin(&a, policy, question, verdict);
     if (st == LMAIL_OK)
-        lmi_accept(&a, LMAIL_POLICY_ACCEPT, "delay_checks");
+        lmi_policy_accept(&a, LMAIL_POLICY_ACCEPT, "delay_checks");
     return st;
 }

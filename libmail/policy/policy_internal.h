@@ -32,7 +32,7 @@ typedef struct lmi_address {
 
 /* "192.0.2.1", "2001:db8::1", "IPv6:2001:db8::1"; an IPv4 address inside an IPv6 one (::ffff:0:0/96)
  * becomes the former. OK or ERR_SYNTAX. */
-lmail_status lmi_address_parse(lmail_str text, lmi_address *out);
+lmail_status lmi_policy_address_parse(lmail_str text, lmi_address *out);
 
 /* Such an address, len octets of s, without its last octet or group: the length left, or 0. */
 size_t lmi_address_shorter(const char *s, size_t len);
@@ -234,7 +234,7 @@ int lmi_in_host_domain(const lmi_case *a, lmail_str name, const char *meaning);
 lmail_str lmi_peer_literal(const lmi_case *a, char room[LMI_MAX_ADDRESS_TEXT + 2]);
 
 /* Verdicts. accept forgets what was said before, but for the recipient's parts. */
-void lmi_accept(lmi_case *a, lmail_policy_verdict_kind kind, const char *rule);
+void lmi_policy_accept(lmi_case *a, lmail_policy_verdict_kind kind, const char *rule);
 void lmi_need(lmi_case *a, unsigned need);
 /* The entry that decided: file, line, and rule, which is its key when NULL. */
 void lmi_blame(lmi_case *a, const lmi_map *map, const lmi_map_entry *e, const char *rule);

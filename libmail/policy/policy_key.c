@@ -112,7 +112,7 @@ static size_t write_ipv4(char *out, const unsigned char v4[4])
     return len;
 }
 
-lmail_status lmi_address_parse(lmail_str text, lmi_address *out)
+lmail_status lmi_policy_address_parse(lmail_str text, lmi_address *out)
 {
     static const uint16_t mapped[6] = {0, 0, 0, 0, 0, 0xffff};
     unsigned char v4[4];

@@ -66,7 +66,7 @@ void lmi_check_mail(lmi_case *a)
     lmi_check_tls(a, LMI_TAG_TLS_CLT);
     if (a->v->kind != LMAIL_POLICY_ACCEPT)
         return;
-    lmi_accept(a, LMAIL_POLICY_ACCEPT, a->q->sender.len ? "no entry" : "empty sender");
+    lmi_policy_accept(a, LMAIL_POLICY_ACCEPT, a->q->sender.len ? "no entry" : "empty sender");
     if (a->q->sender.len == 0 || !lmi_mailbox_parse(a, a->q->sender, &from))
         return;
     if (is_this_host(from.domain) && !c->accept_unqualified_senders && !a->q->unqualified_sender) {
@@ -99,7 +99,7 @@ lmail_status lmail_policy_mail(const lmail_policy *policy, const lmail_policy_qu
     if (st)
         return st;
     if (policy->config.delay_checks)
-        lmi_accept(&a, LMAIL_POLICY_ACCEPT, "delay_checks");
+        lmi_policy_accept(&a, LMAIL_POLICY_ACCEPT, "delay_checks");
     else
         lmi_check_mail(&a);
     lmi_case_end(&a, "2.1.0", "Sender ok");

@@ -20,7 +20,7 @@ static int recipient_refused(lmi_case *a, const lmi_mailbox *to)
 
 static void take(lmi_case *a, const char *rule)
 {
-    lmi_accept(a, a->v->local ? LMAIL_POLICY_LOCAL : LMAIL_POLICY_RELAY, rule);
+    lmi_policy_accept(a, a->v->local ? LMAIL_POLICY_LOCAL : LMAIL_POLICY_RELAY, rule);
 }
 
 static void take_by(lmi_case *a, const lmi_map *map, const lmi_map_entry *e, const char *rule)
@@ -94,7 +94,7 @@ static void check(lmi_case *a)
 {
     lmi_mailbox to;
     unsigned refused_route;
-    lmi_accept(a, LMAIL_POLICY_ACCEPT, "");
+    lmi_policy_accept(a, LMAIL_POLICY_ACCEPT, "");
     if (!lmi_recipient_parse(a, a->q->recipient, &to, &refused_route))
         return;
     a->v->local = to.domain.len == 0 || lmi_in_w(a, to.domain, "recipient domain in class w");
@@ -147,7 +147,7 @@ static void check_delayed(lmi_case *a)
     }
     if (v->kind != LMAIL_POLICY_ACCEPT)
         return;
-    lmi_accept(a, kind, "");
+    lmi_policy_accept(a, kind, "");
     v->rule = rule;
     v->file = file;
     v->line = line;

@@ -12,7 +12,7 @@ static int is_relay(const lmi_map_entry *e)
 /* rule NULL: the entry's key. */
 static int yes(lmi_case *a, const lmi_map *map, const lmi_map_entry *e, const char *rule)
 {
-    lmi_accept(a, LMAIL_POLICY_RELAY, rule ? rule : "");
+    lmi_policy_accept(a, LMAIL_POLICY_RELAY, rule ? rule : "");
     if (e)
         lmi_blame(a, map, e, rule);
     return 1;

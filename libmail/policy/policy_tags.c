@@ -90,7 +90,7 @@ static lmail_status limit(const lmail_policy *policy, const lmail_policy_questio
     lmail_status st = lmi_case_begin(&a, policy, question, verdict);
     if (st)
         return st;
-    lmi_accept(&a, LMAIL_POLICY_ACCEPT, on ? "no limit" : "no such control");
+    lmi_policy_accept(&a, LMAIL_POLICY_ACCEPT, on ? "no limit" : "no such control");
     if (!on)
         return LMAIL_OK;
     const lmi_map_entry *e = lmi_search_address(&a, tag, "client address");

@@ -83,7 +83,7 @@ static void judge(lmi_case *a, lmi_tag tag, const lmi_map_entry *e)
 void lmi_check_tls(lmi_case *a, lmi_tag tag)
 {
     unsigned need;
-    lmi_accept(a, LMAIL_POLICY_ACCEPT, "no entry");
+    lmi_policy_accept(a, LMAIL_POLICY_ACCEPT, "no entry");
     const lmi_map_entry *e = lmi_search_peer(a, tag, 1, &need);
     if (need)
         lmi_need(a, need);
@@ -124,7 +124,7 @@ lmail_status lmail_policy_tls_rcpt(const lmail_policy *policy,
     lmail_status st = lmi_case_begin(&a, policy, question, verdict);
     if (st)
         return st;
-    lmi_accept(&a, LMAIL_POLICY_ACCEPT, "no entry");
+    lmi_policy_accept(&a, LMAIL_POLICY_ACCEPT, "no entry");
     if (!lmi_search_possible(policy, LMI_TAG_TLS_RCPT) ||
         !lmi_mailbox_parse(&a, a.q->recipient, &to))
         return LMAIL_OK;
@@ -145,7 +145,7 @@ lmail_status lmail_policy_try_tls(const lmail_policy *policy, const lmail_policy
     lmail_status st = lmi_case_begin(&a, policy, question, verdict);
     if (st)
         return st;
-    lmi_accept(&a, LMAIL_POLICY_ACCEPT, "no entry");
+    lmi_policy_accept(&a, LMAIL_POLICY_ACCEPT, "no entry");
     const lmi_map_entry *e = lmi_search_peer(&a, LMI_TAG_TRY_TLS, 1, &need);
     if (need) {
         lmi_need(&a, need);

@@ -44,7 +44,7 @@ lmail_status lmi_case_begin(lmi_case *a, const lmail_policy *p, const lmail_poli
     a->sender_ok = a->tagged_only = 0;
     a->held = NULL;
     a->network = a->peer->address.len > 0;
-    if (a->network && lmi_address_parse(a->peer->address, &a->address))
+    if (a->network && lmi_policy_address_parse(a->peer->address, &a->address))
         return LMAIL_ERR_ARG;
     take_name(a);
     return LMAIL_OK;
@@ -61,7 +61,7 @@ char *lmi_room(lmi_case *a, size_t size)
 
 /* ---- Verdicts -------------------------------------------------------------------------------- */
 
-void lmi_accept(lmi_case *a, lmail_policy_verdict_kind kind, const char *rule)
+void lmi_policy_accept(lmi_case *a, lmail_policy_verdict_kind kind, const char *rule)
 {
     lmail_policy_verdict *v = a->v;
     v->kind = kind;
@@ -73,7 +73,7 @@ void lmi_accept(lmi_case *a, lmail_policy_verdict_kind kind, const char *rule)
 
 void lmi_need(lmi_case *a, unsigned need)
 {
-    lmi_accept(a, LMAIL_POLICY_NEED, "");
+    lmi_policy_accept(a, LMAIL_POLICY_NEED, "");
     a->v->need = need;
 }
 
@@ -153,7 +153,7 @@ int lmi_obey(lmi_case *a, const lmi_map_entry *e, const lmi_reply_parts *reject)
         parts = *reject;
         break;
     case LMI_VALUE_DISCARD:
-        lmi_accept(a, LMAIL_POLICY_DISCARD, "");
+        lmi_policy_accept(a, LMAIL_POLICY_DISCARD, "");
         lmi_blame(a, &a->p->access, e, NULL);
         return 1;
     case LMI_VALUE_QUARANTINE:
