@@ -120,6 +120,8 @@ static lmail_status build(lmail_service *s, char *error, size_t cap)
     lmi_owner_enter(v);
     if (!st)
         st = open_store(s, error, cap);
+    if (!st)
+        st = lmi_service_open_queue(s, error, cap);
     lmi_owner_leave(v);
     if (!st)
         st = make_net(s, error, cap);
@@ -199,6 +201,7 @@ void lmail_service_free(lmail_service *s)
     lmi_watch_free(s->watch);
     lmi_rules_release(s->rules);
     lmi_rules_release(s->first_rules);
+    lmail_queue_free(s->queue);
     if (s->own_store)
         s->own_store->close(s->own_store);
     lmail_notice_close(s->notice);

@@ -5,6 +5,7 @@
  *     service_reload.c    a new reading of the configuration while it runs
  *     service_rules.c     one immutable reading of the configuration: certificates, auth, setups
  *     service_config.c    configuration files from disk
+ *     service_queue.c     the queue's opening
  *     service_peer.c      what a connection has whatever it speaks: account, jobs on workers
  *     service_auth.c      logging in, once for the three protocols
  *     service_watch.c     who wants to hear of changes to which account
@@ -21,6 +22,7 @@
 
 #include <libmail/host/env.h>
 #include <libmail/host/net.h>
+#include <libmail/host/queue.h>
 #include <libmail/host/service.h>
 #include <libmail/session.h>
 #include <stdatomic.h>
@@ -239,6 +241,7 @@ struct lmail_service {
     lmail_notice *notice;
     const lmail_store *store;
     lmail_store *own_store;
+    lmail_queue *queue; /* of a service that speaks SMTP; else NULL */
     lmail_env env;
     lmi_watch *watch;
     struct lmi_locks *locks; /* service_lock.h */
@@ -260,6 +263,9 @@ struct lmail_service {
     lmail_timer *tidy;      /* on loop 0: what accounts remember is wiped in time */
     atomic_uint_fast64_t last_queue_id;
 };
+
+/* A service that speaks SMTP has a queue. Returns OK, or fills error. */
+lmail_status lmi_service_open_queue(lmail_service *s, char *error, size_t cap);
 
 /* A signal asks for it; on loop 0. arg: the service. */
 void lmi_reload_asked(void *arg);

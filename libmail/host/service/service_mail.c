@@ -1,4 +1,5 @@
 /* service_mail.c - one message on its way from an SMTP session into mailboxes.
+ * What the queue has to do with: service_mail_queue.c.
  *
  * A small message waits in memory, so that a worker is asked once: spool, link, sync, index. A
  * larger one streams into the spool in pieces. Trace fields stand in front (RFC 5321 §4.4). Loops
@@ -15,7 +16,7 @@
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 /* Time and a counter: unique in the process, and across processes but for the same microsecond. */
-static void make_id(lmail_service *service, char out[24])
+static uint64_t make_id(lmail_service *service)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -25,7 +26,7 @@ static void make_id(lmail_service *service, char out[24])
         if (id <= last)
             id = last + 1;
     } while (!atomic_compare_exchange_weak(&service->last_queue_id, &last, id));
-    snprintf(out, 24, "%llX", (unsigned long long)id);
+    return id;
 }
 
 lmi_mail *lmi_mail_new(lmail_service *service, lmail_str from)
@@ -34,12 +35,14 @@ lmi_mail *lmi_mail_new(lmail_service *service, lmail_str from)
     if (!m)
         return NULL;
     m->store = service->store;
+    m->queue = service->queue;
     m->from = strndup(from.len ? from.ptr : "", from.len);
     if (!m->from) {
         free(m);
         return NULL;
     }
-    make_id(service, m->id);
+    m->number = make_id(service);
+    lmail_queue_id_write(m->number, m->id);
     return m;
 }
 
@@ -52,9 +55,12 @@ void lmi_mail_free(lmi_mail *m)
     for (size_t i = 0; i < m->count; i++) {
         free(m->recipients[i].account);
         free(m->recipients[i].address);
+        free(m->recipients[i].route);
+        free((char *)m->recipients[i].orcpt.ptr);
     }
     free(m->recipients);
     free(m->from);
+    lmi_mail_free_envelope(m);
     lmi_keep_free(&m->kept);
     free(m);
 }
@@ -70,11 +76,14 @@ lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str ad
         m->capacity = capacity;
     }
     lmi_recipient *r = &m->recipients[m->count];
-    *r = (lmi_recipient){strndup(account.ptr, account.len), strndup(address.ptr, address.len),
-                         LMAIL_ERR_IO, 0, 0};
-    if (!r->account || !r->address) {
+    *r = (lmi_recipient){.account = strndup(account.len ? account.ptr : "", account.len),
+                         .address = strndup(address.ptr, address.len),
+                         .status = LMAIL_ERR_IO,
+                         .route = strdup("")};
+    if (!r->account || !r->address || !r->route) {
         free(r->account);
         free(r->address);
+        free(r->route);
         return LMAIL_ERR_NOMEM;
     }
     m->count++;
@@ -86,6 +95,8 @@ lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str ad
 lmail_status lmi_mail_keep(lmi_mail *m, lmail_str octets)
 {
     m->octets += octets.len;
+    if (m->discard)
+        return LMAIL_OK;
     return m->delivery ? LMAIL_END : lmi_keep_add(&m->kept, octets);
 }
 
@@ -154,6 +165,7 @@ lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *t)
         return LMAIL_ERR_LIMIT;
     m->in_header = 1;
     m->line_empty = 1;
+    m->header = strlen("Return-Path: <>\r\n") + strlen(m->from);
     return lmi_keep_add(&m->kept, (lmail_str){text, (size_t)n});
 }
 
@@ -164,7 +176,7 @@ static lmail_status begin(lmi_mail *m)
     if (m->delivery)
         return LMAIL_OK;
     lmail_delivery_args args = LMAIL_DELIVERY_ARGS_INIT;
-    args.atomic = m->atomic;
+    args.atomic = m->atomic && !m->remotes; /* one that fails may wait in the queue */
     lmail_status st = m->store->delivery_begin(m->store->ctx, &args, &m->delivery);
     lmail_delivery_message message = LMAIL_DELIVERY_MESSAGE_INIT;
     message.exact = m->exact;
@@ -180,12 +192,33 @@ lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets)
     return st || !octets.len ? st : m->store->delivery_write(m->delivery, octets);
 }
 
+lmail_status lmi_mail_end(lmi_mail *m)
+{
+    lmail_status st = m->ended ? LMAIL_OK : lmi_mail_write(m, (lmail_str){NULL, 0});
+    if (!st && !m->ended) {
+        st = m->store->delivery_end(m->delivery, &m->size);
+        m->ended = !st;
+    }
+    return st;
+}
+
+/* ---- Into mailboxes -------------------------------------------------------------------------- */
+
+/* An account while the message is delivered, and the target it became, if it could be opened. */
+typedef struct lmi_destination {
+    lmail_store_account *account;
+    lmail_status status;
+    size_t target;
+} destination;
+
 /* One account for several recipients that are the same; each finds its place in `accounts`. */
 static size_t number_accounts(lmi_mail *m)
 {
     size_t count = 0;
     for (size_t i = 0; i < m->count; i++) {
         size_t same = 0;
+        if (!m->recipients[i].account[0])
+            continue;
         while (same < i && strcmp(m->recipients[same].account, m->recipients[i].account) != 0)
             same++;
         m->recipients[i].target = same < i ? m->recipients[same].target : count++;
@@ -193,27 +226,21 @@ static size_t number_accounts(lmi_mail *m)
     return count;
 }
 
-/* An account while the message is delivered, and the target it became, if it could be opened. */
-typedef struct destination {
-    lmail_store_account *account;
-    lmail_status status;
-    size_t target;
-} destination;
-
-/* Open every account. With atomic the first failure is all that counts. */
+/* Open every account. When all or none shall have the message the first failure is all that
+ * counts. */
 static lmail_status open_accounts(lmi_mail *m, destination *d)
 {
     size_t next = 0;
     for (size_t i = 0; i < m->count; i++) {
         lmi_recipient *r = &m->recipients[i];
-        if (r->target != next)
+        if (!r->account[0] || r->target != next)
             continue;
         lmail_store_account_args args = LMAIL_STORE_ACCOUNT_ARGS_INIT;
         args.name = lmail_str_from(r->account);
         d[next].status = m->store->account_open(m->store->ctx, &args, &d[next].account);
         if (d[next].status) {
             d[next].account = NULL;
-            if (m->atomic)
+            if (m->atomic && !m->remotes)
                 return d[next].status;
         }
         next++;
@@ -222,54 +249,73 @@ static lmail_status open_accounts(lmi_mail *m, destination *d)
 }
 
 /* Deliver to the accounts that are open; each gets its status and UID. */
-static lmail_status deliver(lmi_mail *m, destination *d, size_t count,
-                            lmail_delivery_target *targets)
+static lmail_status deliver(lmi_mail *m, lmi_targets *t)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++) {
+    destination *d = t->accounts;
+    for (size_t i = 0; i < t->accounts_count; i++) {
         if (!d[i].account)
             continue;
-        d[i].target = n;
-        targets[n].account = d[i].account;
-        targets[n].mailbox = LMAIL_STR("INBOX");
-        targets[n++].status = LMAIL_ERR_IO;
+        d[i].target = t->count;
+        t->items[t->count].account = d[i].account;
+        t->items[t->count].mailbox = LMAIL_STR("INBOX");
+        t->items[t->count++].status = LMAIL_ERR_IO;
     }
-    lmail_status st = n ? lmi_mail_write(m, (lmail_str){NULL, 0}) : LMAIL_OK;
-    if (!st && n)
-        st = m->store->delivery_end(m->delivery, NULL);
-    if (!st && n)
-        st = m->store->delivery_commit(m->delivery, targets, n);
+    lmail_status st = t->count ? lmi_mail_end(m) : LMAIL_OK;
+    if (!st && t->count)
+        st = m->store->delivery_commit(m->delivery, t->items, t->count);
     else
-        for (size_t i = 0; i < n; i++)
-            targets[i].status = st;
-    for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < t->count; i++)
+            t->items[i].status = st;
+    for (size_t i = 0; i < t->accounts_count; i++)
         if (d[i].account)
-            d[i].status = targets[d[i].target].status;
+            d[i].status = t->items[d[i].target].status;
     return st;
+}
+
+lmail_status lmi_mail_deliver(lmi_mail *m, lmi_targets *t)
+{
+    *t = (lmi_targets){.accounts_count = number_accounts(m)};
+    t->accounts = calloc(t->accounts_count + 1, sizeof *t->accounts);
+    t->items = calloc(t->accounts_count + 1, sizeof *t->items);
+    lmail_status st = t->accounts && t->items ? open_accounts(m, t->accounts) : LMAIL_ERR_NOMEM;
+    int opened = !st;
+    if (opened)
+        st = deliver(m, t);
+    for (size_t i = 0; i < m->count; i++) {
+        lmi_recipient *r = &m->recipients[i];
+        if (!r->account[0])
+            continue;
+        r->status = opened ? t->accounts[r->target].status : st;
+        if (!r->status)
+            r->uid = t->items[t->accounts[r->target].target].uid;
+        else if (!st)
+            st = r->status;
+    }
+    return st;
+}
+
+void lmi_targets_free(lmi_mail *m, lmi_targets *t)
+{
+    for (size_t i = 0; t->accounts && i < t->accounts_count; i++)
+        if (t->accounts[i].account)
+            m->store->account_close(t->accounts[i].account);
+    free(t->accounts);
+    free(t->items);
 }
 
 lmail_status lmi_mail_commit(lmi_mail *m)
 {
-    size_t count = number_accounts(m);
-    destination *d = calloc(count + 1, sizeof *d);
-    lmail_delivery_target *targets = calloc(count + 1, sizeof *targets);
-    lmail_status st = d && targets ? open_accounts(m, d) : LMAIL_ERR_NOMEM;
-    int opened = !st;
-    if (opened)
-        st = deliver(m, d, count, targets);
-    for (size_t i = 0; i < m->count; i++) {
-        lmi_recipient *r = &m->recipients[i];
-        r->status = opened ? d[r->target].status : st;
-        if (!r->status)
-            r->uid = targets[d[r->target].target].uid;
-        else if (!st)
-            st = r->status;
+    lmail_status st = LMAIL_OK;
+    lmi_targets targets;
+    if (m->discard) {
+        for (size_t i = 0; i < m->count; i++)
+            m->recipients[i].status = LMAIL_OK;
+    } else if (m->remotes || m->held) {
+        st = lmi_mail_commit_queued(m);
+    } else {
+        st = lmi_mail_deliver(m, &targets);
+        lmi_targets_free(m, &targets);
     }
-    for (size_t i = 0; d && i < count; i++)
-        if (d[i].account)
-            m->store->account_close(d[i].account);
-    free(d);
-    free(targets);
     if (m->delivery)
         m->store->delivery_free(m->delivery);
     m->delivery = NULL;

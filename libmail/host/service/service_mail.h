@@ -1,23 +1,35 @@
-/* service_mail.h - one message on its way from an SMTP session into mailboxes. */
+/* service_mail.h - one message on its way from an SMTP session into mailboxes and the queue.
+ *
+ *     service_mail.c          trace fields, octets, delivery into mailboxes
+ *     service_mail_queue.c    recipients elsewhere, what is held, what is thrown away */
 #ifndef LMI_SERVICE_MAIL_H
 #define LMI_SERVICE_MAIL_H
 
 #include "host/service/service_internal.h"
 #include "host/service/service_keep.h"
 
+#include <libmail/host/queue.h>
+#include <libmail/smtp.h>
+
 /* Someone who gets the message. */
 typedef struct lmi_recipient {
-    char *account; /* name in the store */
+    char *account; /* name in the store; empty: its mailbox is elsewhere */
     char *address; /* as the client said it */
     lmail_status status;
     lmail_uid uid;
-    size_t target; /* its account's place among those of the message; duplicates share one */
+    size_t target;   /* its account's place among those of the message; duplicates share one */
+    char *route;     /* as lmail_queue_recipient; empty for one of ours */
+    unsigned queued; /* with status OK: the queue has it */
+    unsigned notify; /* LMAIL_SMTP_NOTIFY_* */
+    lmail_str orcpt; /* "rfc822;a@b.example"; NULL: none */
 } lmi_recipient;
 
 typedef struct lmi_mail {
     struct lmi_mail *next; /* the holder's */
     const lmail_store *store;
-    char id[24];     /* queue id: in Received, in the reply and in the log */
+    lmail_queue *queue; /* NULL: there is none */
+    uint64_t number;
+    char id[24];     /* its text, the queue id: in Received, in the reply and in the log */
     char *from;      /* reverse-path without brackets */
     unsigned utf8;   /* SMTPUTF8 was asked for */
     unsigned exact;  /* every line ends with CRLF already */
@@ -28,6 +40,17 @@ typedef struct lmi_mail {
 
     lmi_keep kept;            /* what no worker has taken yet */
     lmail_delivery *delivery; /* a worker's, once it has begun */
+    unsigned ended;           /* all octets are in it: `size` */
+    uint64_t size;            /* of the whole, trace fields too */
+
+    /* What the queue needs of the envelope beside the recipients. */
+    size_t remotes;            /* recipients with their mailbox elsewhere */
+    size_t header;             /* octets of Return-Path, which does not go out */
+    unsigned flags, body, ret; /* as lmail_queue_message */
+    unsigned has_envid, has_auth;
+    lmail_str envid, auth, submitter, client, local_address, reason;
+    unsigned held;    /* quarantined, for `reason` */
+    unsigned discard; /* answered as if it were taken, and thrown away */
 
     /* Counting Received fields while the header goes by. */
     unsigned hops, in_header, column, matched, line_empty;
@@ -39,6 +62,35 @@ lmi_mail *lmi_mail_new(lmail_service *service, lmail_str from);
 void lmi_mail_free(lmi_mail *m);
 /* OK or ERR_NOMEM. */
 lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str address);
+
+/* ---- Recipients elsewhere, and verdicts: service_mail_queue.c */
+
+/* One whose mailbox is elsewhere: its row is in the queue before the message is answered.
+ *   route   "mailer:host" of a mailertable or a smart host; empty: where the address leads
+ * OK or ERR_NOMEM. */
+lmail_status lmi_mail_add_remote(lmi_mail *m, lmail_str address, lmail_str route);
+/* NOTIFY and ORCPT of the recipient that was added last. OK or ERR_NOMEM. */
+lmail_status lmi_mail_set_notify(lmi_mail *m, const lmail_smtp_rcpt_event *ev);
+/* The parameters of MAIL; OK or ERR_NOMEM. */
+lmail_status lmi_mail_set_envelope(lmi_mail *m, const lmail_smtp_mail_event *ev);
+/* Where it comes from: empty slices are nobody, this machine, any. flags: LMAIL_QUEUE_*, added to
+ * those that there are. OK or ERR_NOMEM. */
+lmail_status lmi_mail_set_origin(lmi_mail *m, lmail_str submitter, lmail_str client,
+                                 lmail_str local_address, unsigned flags);
+/* QUARANTINE: taken, but for every recipient - also those with a mailbox here - it stays in the
+ * queue and is held with this reason. The first reason stands. At any time before the end of the
+ * message. OK or ERR_NOMEM. */
+lmail_status lmi_mail_hold(lmi_mail *m, lmail_str reason);
+/* DISCARD: the whole message is thrown away at its end, for all recipients, and they all get status
+ * OK. Goes before a quarantine. At any time before the end of the message. */
+void lmi_mail_discard(lmi_mail *m);
+/* On a worker: the commit of a message that the queue has to do with. Each recipient gets its
+ * status. All of it is taken or nothing (with m->atomic 0: each mailbox for itself). */
+lmail_status lmi_mail_commit_queued(lmi_mail *m);
+void lmi_mail_free_envelope(lmi_mail *m);
+
+/* ---- Octets */
+
 /* Begin the message with Return-Path and Received. */
 typedef struct lmi_mail_trace {
     lmail_str helo, peer_address, host, protocol; /* protocol: "ESMTPSA" */
@@ -56,6 +108,21 @@ lmail_status lmi_mail_keep(lmi_mail *m, lmail_str octets);
 lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets);
 /* On a worker. Deliver to every recipient; each gets its status. OK when all have it. */
 lmail_status lmi_mail_commit(lmi_mail *m);
+
+/* ---- What the two files share */
+
+/* On a worker. All octets are written, the message has its end. */
+lmail_status lmi_mail_end(lmi_mail *m);
+/* The accounts of a message while it is delivered. */
+typedef struct lmi_targets {
+    struct lmi_destination *accounts;
+    lmail_delivery_target *items; /* of those that could be opened */
+    size_t accounts_count, count;
+} lmi_targets;
+/* Deliver to the mailboxes here: each of these recipients gets its status. OK when all have it.
+ * The targets are to be freed also after an error. */
+lmail_status lmi_mail_deliver(lmi_mail *m, lmi_targets *t);
+void lmi_targets_free(lmi_mail *m, lmi_targets *t);
 
 /* Seconds and zone as RFC 5322 §3.3 writes them. Returns the length, less than 40. */
 size_t lmi_write_date(char *out, size_t cap, int64_t seconds, int zone);

@@ -125,6 +125,8 @@ static lmail_status on_mail(lmail_smtp_server *s, void *user, lmail_ticket t,
     if (!p->mail)
         return LMAIL_ERR_NOMEM;
     p->mail->utf8 = ev->smtputf8;
+    if (lmi_mail_set_envelope(p->mail, ev))
+        return LMAIL_ERR_NOMEM;
     p->mail->atomic = kind_of(p) != LMAIL_LISTENER_LMTP;
     return LMAIL_OK;
 }
@@ -211,6 +213,28 @@ static lmail_status on_body(lmail_smtp_server *s, void *user, lmail_ticket t,
     return lmi_peer_submit(&p->base, &job->base);
 }
 
+/* What one recipient got. */
+static void log_recipient(const smtp_peer *p, const lmi_mail *m, const lmi_recipient *r)
+{
+    lmail_log_line l;
+    const char *event = r->status              ? "delivery_failed"
+                        : r->queued && m->held ? "quarantined"
+                        : r->queued            ? "queued"
+                                               : "delivered";
+    lmi_peer_log(&p->base, &l, r->status ? LMAIL_LOG_ERR : LMAIL_LOG_INFO, event);
+    lmail_log_text(&l, "queue", lmail_str_from(m->id));
+    lmail_log_text(&l, "to", lmail_str_from(r->address));
+    if (r->account[0])
+        lmail_log_text(&l, "user", lmail_str_from(r->account));
+    if (r->status)
+        lmail_log_text(&l, "reason", lmail_str_from(lmail_status_text(r->status)));
+    else if (r->queued && m->held)
+        lmail_log_text(&l, "reason", m->reason);
+    else if (!r->queued)
+        lmail_log_number(&l, "uid", r->uid);
+    lmail_log_end(&l);
+}
+
 /* "accepted" means that somebody has it: the client heard 250. */
 static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_reply *reply)
 {
@@ -219,7 +243,7 @@ static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_
     for (size_t i = 0; i < m->count; i++)
         have += m->recipients[i].status == LMAIL_OK;
     if (have > 0 && (reply->code == 250 || kind_of(p) == LMAIL_LISTENER_LMTP)) {
-        lmi_peer_log(&p->base, &l, LMAIL_LOG_INFO, "accepted");
+        lmi_peer_log(&p->base, &l, LMAIL_LOG_INFO, m->discard ? "discarded" : "accepted");
         lmail_log_text(&l, "queue", lmail_str_from(m->id));
         lmail_log_text(&l, "from", lmail_str_from(m->from));
         lmail_log_number(&l, "size", m->octets);
@@ -228,19 +252,8 @@ static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_
     } else {
         lmi_reply_log(p, "body", LMAIL_STR(""), reply);
     }
-    for (size_t i = 0; i < m->count; i++) {
-        const lmi_recipient *r = &m->recipients[i];
-        lmi_peer_log(&p->base, &l, r->status ? LMAIL_LOG_ERR : LMAIL_LOG_INFO,
-                     r->status ? "delivery_failed" : "delivered");
-        lmail_log_text(&l, "queue", lmail_str_from(m->id));
-        lmail_log_text(&l, "to", lmail_str_from(r->address));
-        lmail_log_text(&l, "user", lmail_str_from(r->account));
-        if (r->status)
-            lmail_log_text(&l, "reason", lmail_str_from(lmail_status_text(r->status)));
-        else
-            lmail_log_number(&l, "uid", r->uid);
-        lmail_log_end(&l);
-    }
+    for (size_t i = 0; i < m->count && !m->discard; i++)
+        log_recipient(p, m, &m->recipients[i]);
 }
 
 static void commit(lmi_job *base)
@@ -272,7 +285,7 @@ static void committed(lmi_job *base)
     lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
     char text[64];
     for (size_t i = 0; i < m->count; i++)
-        if (!m->recipients[i].status)
+        if (!m->recipients[i].status && !m->recipients[i].queued && !m->discard)
             lmi_watch_tell(service->watch,
                            lmail_notice_slot(lmail_str_from(m->recipients[i].account)));
     fill_end(p, m, job->base.status, 0, text, &reply);

@@ -1,0 +1,280 @@
+/* libmail/host/queue.h - mail that waits: the durable half of the outbound queue.
+ *
+ * A message is one data file and its rows in an SQLite database: one row for the message, one for
+ * each recipient. Everything lies in one directory:
+ *
+ *     DIRECTORY/queue.db      the rows (WAL: queue.db-wal and queue.db-shm beside it)
+ *     DIRECTORY/data/ID       the messages, as they go out, behind a Return-Path field
+ *     DIRECTORY/lock          held by every process that takes mail
+ *
+ * How a message comes in:
+ *
+ *     1. Its octets become the file that lmail_queue_path names: by a link, synced or to be synced
+ *        before it is answered for; or lmail_queue_copy writes it.
+ *     2. lmail_queue_add writes the rows. When it returns OK they are on the disk; all messages
+ *        that wait at that moment go into one transaction with one sync.
+ *     3. A message that was added `pending` is settled when all that belongs to it is safe: until
+ *        then nobody may send it, and it may be taken back as if it had never been.
+ *
+ * Several processes may have a queue open; each sees what the others did. Functions are synchronous
+ * and wait for the disk: a server calls them from a worker thread. Any thread may call any function
+ * at any time on one handle.
+ *
+ * Who may look at the queue is the caller's affair; directory and files are its owner's alone.
+ *
+ * Errors that any function may return: ERR_NOMEM, ERR_IO, ERR_BUSY (another process writes for too
+ * long; try again), ERR_FULL (no space left, or less than the reserve), ERR_CORRUPT (the database
+ * is damaged; see lmail_queue_open). */
+#ifndef LIBMAIL_HOST_QUEUE_H
+#define LIBMAIL_HOST_QUEUE_H
+
+#include <libmail/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lmail_queue lmail_queue;
+
+/* ---- Names ----------------------------------------------------------------------------------- */
+
+/* A message's number; rises with the time it came in. Its text is hexadecimal, upper case. */
+#define LMAIL_QUEUE_ID_TEXT 17
+
+/* Write the text, terminated; its length. out has LMAIL_QUEUE_ID_TEXT. */
+LMAIL_API size_t lmail_queue_id_write(uint64_t id, char *out);
+/* Read it, in any case. OK or ERR_SYNTAX. */
+LMAIL_API lmail_status lmail_queue_id_parse(lmail_str text, uint64_t *id);
+
+/* ---- Messages -------------------------------------------------------------------------------- */
+
+/* Why a message does not go out. */
+typedef enum lmail_queue_held {
+    LMAIL_QUEUE_FREE = 0,
+    LMAIL_QUEUE_HELD,       /* by the administrator */
+    LMAIL_QUEUE_QUARANTINED /* by a rule */
+} lmail_queue_held;
+
+/* lmail_queue_message.flags */
+enum {
+    LMAIL_QUEUE_SMTPUTF8 = 1,       /* RFC 6531 §3.4: needs a server that takes it */
+    LMAIL_QUEUE_SAME_ADDRESS = 2,   /* leaves from local_address */
+    LMAIL_QUEUE_INTERFACE_NAME = 4, /* EHLO says the name of that address */
+    LMAIL_QUEUE_RUN_ONLY = 8        /* not before the next queue run */
+};
+
+typedef enum lmail_queue_state {
+    LMAIL_QUEUE_WAITING = 0,
+    LMAIL_QUEUE_DELIVERED, /* these four as RFC 3464 §2.3.3 names them */
+    LMAIL_QUEUE_RELAYED,
+    LMAIL_QUEUE_EXPANDED,
+    LMAIL_QUEUE_FAILED
+} lmail_queue_state;
+
+/* "waiting", "delivered", ...; "?" for a value not in the list. A static string. */
+LMAIL_API const char *lmail_queue_state_name(lmail_queue_state state);
+
+/* One recipient. Times are milliseconds since 1970 UTC. */
+typedef struct lmail_queue_recipient {
+    lmail_str address; /* without brackets */
+    lmail_str route;   /* "mailer:host" of a table, "local:ACCOUNT" a mailbox of ours; empty: where
+                        * the address leads */
+    lmail_str destination; /* what attempts are counted against: a domain or host in lower case */
+    unsigned notify;       /* LMAIL_SMTP_NOTIFY_*; 0: not said */
+    unsigned has_orcpt;
+    lmail_str orcpt; /* "rfc822;user@example.org", the address decoded (RFC 3461 §4.2) */
+
+    /* How it fares. */
+    lmail_queue_state state;
+    int64_t next;       /* not tried before */
+    unsigned attempts;  /* so far */
+    int64_t last;       /* time of the last one, 0: never */
+    int64_t warned;     /* when the sender was told of the delay, 0: never */
+    unsigned code;      /* of the last reply, 0: there was none */
+    lmail_str enhanced; /* "4.2.2" */
+    lmail_str reply;    /* its text, or what went wrong */
+    lmail_str host;     /* who said so */
+} lmail_queue_recipient;
+
+/* A message with its recipients. The library hands out the same struct that a host fills. */
+typedef struct lmail_queue_message {
+    size_t size;
+    uint64_t id;
+    lmail_str sender; /* reverse-path without brackets; empty for <> */
+    unsigned flags;   /* LMAIL_QUEUE_SMTPUTF8 ... */
+    unsigned body;    /* lmail_smtp_body_type */
+    unsigned ret;     /* lmail_smtp_ret */
+    unsigned has_envid, has_auth;
+    lmail_str envid;         /* decoded, RFC 3461 §4.4 */
+    lmail_str auth;          /* AUTH=, decoded; empty for <> (RFC 4954 §5) */
+    lmail_str submitter;     /* who had logged in; empty: nobody */
+    lmail_str client;        /* address it came from; empty: this machine */
+    lmail_str local_address; /* of the machine, where it came in */
+    uint64_t octets;         /* of the data file */
+    uint32_t header;         /* octets of the data file in front of what goes out: Return-Path */
+    int64_t arrived;         /* milliseconds since 1970 UTC */
+    int priority;            /* the higher goes first */
+    lmail_queue_held held;
+    lmail_str reason; /* why it is held */
+    unsigned pending; /* 1: not answered for yet */
+    unsigned waiting; /* out: recipients that wait; add does not read it */
+    const lmail_queue_recipient *recipients;
+    size_t recipient_count;
+} lmail_queue_message;
+
+#define LMAIL_QUEUE_MESSAGE_INIT                                                                   \
+    {                                                                                              \
+        sizeof(lmail_queue_message), 0, {NULL, 0}, 0, 0, 0, 0, 0, {NULL, 0}, {NULL, 0}, {NULL, 0}, \
+            {NULL, 0}, {NULL, 0}, 0, 0, 0, 0, LMAIL_QUEUE_FREE, {NULL, 0}, 0, 0, NULL, 0           \
+    }
+LMAIL_API void lmail_queue_message_init(lmail_queue_message *message);
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+/* What was found and mended when a queue was opened. Borrowed for the call. */
+typedef struct lmail_queue_fault {
+    enum lmail_queue_fault_kind {
+        LMAIL_QUEUE_UNANSWERED = 1, /* rows without a whole data file: dropped, the message had not
+                                     * been answered for */
+        LMAIL_QUEUE_DEBRIS,         /* data files without rows, old: removed */
+        LMAIL_QUEUE_DAMAGED /* the database: put aside with all data files; a new one began */
+    } kind;
+    uint64_t count; /* messages or files */
+    lmail_str path; /* DAMAGED: the directory where it all is now */
+} lmail_queue_fault;
+
+typedef struct lmail_queue_config {
+    size_t size;
+    const char *directory; /* copied */
+    unsigned keeper;       /* 1: this process takes mail: make what is missing, and mend what is
+                            * broken when no other keeper is there. 0: ERR_NOTFOUND when there is no
+                            * queue, and nothing is mended */
+    uint64_t reserve;      /* octets that add leaves free; 0: none */
+    lmail_msec debris_age; /* data files without a row are removed when older; 0: a day */
+    unsigned no_sync;      /* for tests and benchmarks: never wait for the disk */
+    void (*on_fault)(void *user, const lmail_queue_fault *fault); /* during open; may be NULL */
+    void *user;
+} lmail_queue_config;
+
+#define LMAIL_QUEUE_CONFIG_INIT                                                                    \
+    {                                                                                              \
+        sizeof(lmail_queue_config), NULL, 0, 0, 0, 0, NULL, NULL                                   \
+    }
+LMAIL_API void lmail_queue_config_init(lmail_queue_config *config);
+
+/* Open a queue. A keeper that is alone compares rows and data files: a row without its file, or
+ * with a shorter one, was never answered for and is dropped; a file without a row is debris.
+ * A damaged database is put aside by such a keeper, together with the data files, in a directory
+ * "damaged-TIME" beside them: nothing in it is ever removed by us.
+ *   error   filled with a terminated text for people when it fails (may be NULL, cap 0)
+ * Returns: OK, ERR_SIZE, ERR_ARG (no directory, or its path is too long), ERR_NOTFOUND, ERR_DENIED,
+ * ERR_CORRUPT, ERR_UNSUPPORTED (written by a newer version). */
+LMAIL_API lmail_status lmail_queue_open(lmail_queue **out, const lmail_queue_config *config,
+                                        char *error, size_t cap);
+/* No call may be under way. NULL is allowed. */
+LMAIL_API void lmail_queue_free(lmail_queue *q);
+
+/* ---- Data files ------------------------------------------------------------------------------ */
+
+#define LMAIL_QUEUE_PATH 512
+
+/* Where the data file of a message has to be, terminated. out has LMAIL_QUEUE_PATH. */
+LMAIL_API void lmail_queue_path(const lmail_queue *q, uint64_t id, char *out);
+
+/* Write the data file, synced.
+ *   read   gives octets offset.. into buf[0..cap), *got < cap only at the end. An error it returns
+ *          ends the copy
+ * Returns: OK, ERR_EXISTS, ERR_FULL, what read returned. Nothing is left after an error. */
+LMAIL_API lmail_status lmail_queue_copy(lmail_queue *q, uint64_t id,
+                                        lmail_status (*read)(void *ctx, uint64_t offset, char *buf,
+                                                             size_t cap, size_t *got),
+                                        void *ctx);
+
+/* Wait until the data file is on the disk, octets and name. ERR_NOTFOUND. */
+LMAIL_API lmail_status lmail_queue_sync(lmail_queue *q, uint64_t id);
+
+/* Octets offset.. of the data file into buf[0..cap).
+ *   got   out: how many; less than cap only at the end
+ * Returns: OK, ERR_NOTFOUND. */
+LMAIL_API lmail_status lmail_queue_read(lmail_queue *q, uint64_t id, uint64_t offset, char *buf,
+                                        size_t cap, size_t *got);
+
+/* ---- Changes --------------------------------------------------------------------------------- */
+
+/* Write the rows of a message; durable when it returns OK. After an error there are none, and the
+ * data file is gone too.
+ * Returns: OK, ERR_SIZE, ERR_ARG (no id, no recipients), ERR_EXISTS (the id). */
+LMAIL_API lmail_status lmail_queue_add(lmail_queue *q, const lmail_queue_message *message);
+
+/* Further recipients of a message that is pending. Durable when it returns OK; ERR_NOTFOUND. */
+LMAIL_API lmail_status lmail_queue_add_recipients(lmail_queue *q, uint64_t id,
+                                                  const lmail_queue_recipient *recipients,
+                                                  size_t count);
+
+/* A pending message is safe in every place it has to be in, its data file synced: it may go. The
+ * disk is not waited for: one that is found pending after a stop is settled then, if it is whole.
+ * ERR_NOTFOUND. */
+LMAIL_API lmail_status lmail_queue_settle(lmail_queue *q, uint64_t id);
+
+/* A message that will not be answered for is taken back: the data file is gone in any case, and
+ * rows that cannot be removed now are dropped by the next keeper that is alone. */
+LMAIL_API lmail_status lmail_queue_cancel(lmail_queue *q, uint64_t id);
+
+/* Rows, then the data file. ERR_NOTFOUND. */
+LMAIL_API lmail_status lmail_queue_remove(lmail_queue *q, uint64_t id);
+
+/* Keep a message from going out, or let it go. Who holds one that is quarantined leaves it so.
+ * Release makes its recipients due at once. ERR_NOTFOUND; ERR_STATE: it is so already. */
+LMAIL_API lmail_status lmail_queue_hold(lmail_queue *q, uint64_t id, lmail_str reason);
+LMAIL_API lmail_status lmail_queue_release(lmail_queue *q, uint64_t id);
+
+/* ---- Looking --------------------------------------------------------------------------------- */
+
+/* Which messages. All conditions must hold. A pattern is compared without regard to the case of
+ * ASCII letters, '*' stands for any octets; empty: no condition. Pending messages are not shown. */
+typedef struct lmail_queue_filter {
+    size_t size;
+    lmail_str sender;      /* pattern; "<>" is the empty reverse-path */
+    lmail_str recipient;   /* pattern; one recipient's address fits */
+    lmail_str destination; /* pattern; one recipient's destination fits */
+    unsigned held;         /* bits 1 << lmail_queue_held; 0: any */
+    int64_t before;        /* arrived before this time, 0: any */
+    int64_t since;         /* arrived at this time or later */
+} lmail_queue_filter;
+
+#define LMAIL_QUEUE_FILTER_INIT                                                                    \
+    {                                                                                              \
+        sizeof(lmail_queue_filter), {NULL, 0}, {NULL, 0}, {NULL, 0}, 0, 0, 0                       \
+    }
+LMAIL_API void lmail_queue_filter_init(lmail_queue_filter *filter);
+
+/* Return 0 to go on, anything else to end early (the call then returns OK). Nothing is borrowed
+ * beyond the call. Any function of the queue may be called. */
+typedef int lmail_queue_fn(void *user, const lmail_queue_message *message);
+
+/* Hand out messages in order of their ids, from the first above `after`, at most `max` (0: 100).
+ * No read transaction is open while fn runs or between two calls.
+ *   next   out: `after` for the next call; 0 when there are no more
+ * Returns: OK, ERR_SIZE. filter may be NULL. */
+LMAIL_API lmail_status lmail_queue_list(lmail_queue *q, const lmail_queue_filter *filter,
+                                        uint64_t after, size_t max, lmail_queue_fn *fn, void *user,
+                                        uint64_t *next);
+
+/* One message, pending or not. OK, ERR_NOTFOUND. */
+LMAIL_API lmail_status lmail_queue_get(lmail_queue *q, uint64_t id, lmail_queue_fn *fn, void *user);
+
+typedef struct lmail_queue_counts {
+    uint64_t messages;    /* all but the pending ones */
+    uint64_t held;        /* of them, by the administrator */
+    uint64_t quarantined; /* of them, by a rule */
+    uint64_t recipients;  /* that wait */
+    uint64_t octets;      /* of the data files */
+} lmail_queue_counts;
+
+LMAIL_API lmail_status lmail_queue_count(lmail_queue *q, lmail_queue_counts *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
