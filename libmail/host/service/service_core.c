@@ -40,10 +40,15 @@ static lmail_status make_directory(const lmail_settings *v, lmail_str name, mode
     return LMAIL_OK;
 }
 
-static lmail_status make_directories(const lmail_settings *v, char *error, size_t cap)
+static lmail_status make_directories(const lmail_service *s, char *error, size_t cap)
 {
+    const lmail_settings *v = lmail_config_settings(s->first_config);
     lmail_status st = make_directory(v, v->mail_directory, 0700, error, cap);
-    return st ? st : make_directory(v, v->run_directory, 0755, error, cap);
+    if (!st)
+        st = make_directory(v, v->run_directory, 0755, error, cap);
+    if (!st && v->queue.directory.len && s->protocols & LMAIL_SERVICE_SMTP)
+        st = make_directory(v, v->queue.directory, 0700, error, cap);
+    return st;
 }
 
 /* Where mail lies and how daemons hear of each other. */
@@ -116,7 +121,7 @@ static void tidy(void *arg)
 static lmail_status build(lmail_service *s, char *error, size_t cap)
 {
     const lmail_settings *v = lmail_config_settings(s->first_config);
-    lmail_status st = make_directories(v, error, cap);
+    lmail_status st = make_directories(s, error, cap);
     lmi_owner_enter(v);
     if (!st)
         st = open_store(s, error, cap);
