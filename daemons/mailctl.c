@@ -11,6 +11,7 @@
 
 static const mailctl_command *const groups[] = {
     mailctl_user_commands,
+    mailctl_import_commands,
     mailctl_config_commands,
 };
 

@@ -32,6 +32,7 @@ struct mailctl_command {
 
 /* The groups. */
 extern const mailctl_command mailctl_user_commands[];
+extern const mailctl_command mailctl_import_commands[];
 extern const mailctl_command mailctl_config_commands[];
 
 /* "mailctl: ..." on the standard error, with a line end. */

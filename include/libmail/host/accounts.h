@@ -288,6 +288,30 @@ LMAIL_API lmail_status lmail_accounts_edit_secret(lmail_accounts_edit *e, lmail_
 /* Write. Returns: OK, ERR_FULL, ERR_IO (errno says why; the file is as it was), ERR_NOMEM. */
 LMAIL_API lmail_status lmail_accounts_edit_commit(lmail_accounts_edit *e);
 
+/* ---- Moving over ----------------------------------------------------------------------------- */
+
+/* One record of Cyrus SASL's sasldb2. Slices live for the call. */
+typedef struct lmail_sasldb_record {
+    unsigned long line; /* of its key */
+    lmail_str user;
+    lmail_str realm;
+    lmail_str property; /* "userPassword" is the password in clear */
+    lmail_str value;    /* never log it */
+} lmail_sasldb_record;
+
+/* Read a sasldb2 out of the text that db_dump makes of it, with or without -p. The first database
+ * of the text is read.
+ *   fn         called for every record, until it returns not 0
+ *   on_fault   called for every record that cannot be understood; the others are read. May be NULL
+ * Returns: OK; ERR_SYNTAX (no dump of a database, or it breaks off); ERR_NOMEM. */
+LMAIL_API lmail_status lmail_sasldb_read(lmail_str text,
+                                         int (*fn)(void *user, const lmail_sasldb_record *record),
+                                         lmail_accounts_fault_fn *on_fault, void *user);
+
+/* Are the account's step-two secrets those of this password? LMAIL_OK: they are; ERR_DENIED: they
+ * are another's; ERR_NOTFOUND: it has none; ERR_NOMEM. */
+LMAIL_API lmail_status lmail_account_secret_check(const lmail_account *account, lmail_str password);
+
 #ifdef __cplusplus
 }
 #endif

@@ -106,3 +106,31 @@ lmail_status lmi_scram_make(Gsasl_hash hash, lmail_str password, char out[LMI_SC
     explicit_bzero(server, sizeof server);
     return LMAIL_OK;
 }
+
+static lmail_status check_verifier(const lmail_scram_verifier *v, Gsasl_hash hash,
+                                   lmail_str password)
+{
+    char stored[GSASL_HASH_MAX_SIZE], server[GSASL_HASH_MAX_SIZE];
+    if (v->iterations == 0) {
+        return LMAIL_ERR_NOTFOUND;
+    }
+    int same = lmi_scram_keys(hash, password, v->iterations, v->salt, stored, server) &&
+               lmi_auth_equal(stored, v->stored_key.ptr, gsasl_hash_length(hash));
+    explicit_bzero(stored, sizeof stored);
+    explicit_bzero(server, sizeof server);
+    return same ? LMAIL_OK : LMAIL_ERR_DENIED;
+}
+
+lmail_status lmail_account_secret_check(const lmail_account *account, lmail_str password)
+{
+    if (account->secret.len > 0) {
+        return account->secret.len == password.len &&
+                       lmi_auth_equal(account->secret.ptr, password.ptr, password.len)
+                   ? LMAIL_OK
+                   : LMAIL_ERR_DENIED;
+    }
+    lmail_status status = check_verifier(&account->scram_sha_256, GSASL_HASH_SHA256, password);
+    return status != LMAIL_ERR_NOTFOUND
+               ? status
+               : check_verifier(&account->scram_sha_1, GSASL_HASH_SHA1, password);
+}

@@ -1,0 +1,339 @@
+/* mailctl user import: the users of a Cyrus SASL sasldb2 become accounts.
+ *
+ * It reads the text that db5.3_dump makes of the file. A sasldb2 keeps passwords in clear, so all
+ * of step two comes over, and on request the hash of step one. What is there already is left
+ * alone, so it can be run again after it was interrupted; it writes in portions. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <libmail/host/accounts.h>
+
+#include "mailctl.h"
+
+#define MAX_DUMP (256u << 20)
+#define PORTION 64u
+
+typedef struct import {
+    const mailctl_call *call;
+    const char *dump; /* its path; "-": the standard input */
+    int hashes, replace, dry, irreversible;
+    char *file;
+    char *realms; /* ours, each behind a line end */
+    lmail_accounts *accounts;
+    lmail_accounts_edit *edit;
+    unsigned pending; /* changes in `edit` */
+    int code;
+    unsigned long records, made, completed, same, conflicts, refused, others;
+} import;
+
+/* ---- What is read ---------------------------------------------------------------------------- */
+
+static char *read_dump(const char *path, size_t *len)
+{
+    FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    size_t cap = 1u << 16;
+    char *text = in ? malloc(cap) : NULL;
+    *len = 0;
+    while (text && !ferror(in)) {
+        size_t n = fread(text + *len, 1, cap - *len, in);
+        *len += n;
+        if (n == 0)
+            break;
+        if (*len < cap)
+            continue;
+        char *more = cap < MAX_DUMP ? malloc(cap * 2) : NULL;
+        if (more)
+            memcpy(more, text, *len);
+        explicit_bzero(text, *len);
+        free(text);
+        errno = more ? errno : EFBIG;
+        text = more;
+        cap *= 2;
+    }
+    if (!text || ferror(in)) {
+        mailctl_say("%s: %s", path, strerror(errno));
+        free(text);
+        text = NULL;
+    }
+    if (in && in != stdin)
+        fclose(in);
+    return text;
+}
+
+static void on_fault(void *user, const lmail_accounts_fault *fault)
+{
+    import *m = user;
+    m->refused++;
+    fprintf(stderr, "%s:%lu: %.*s\n", m->dump, fault->line, (int)fault->what.len, fault->what.ptr);
+}
+
+/* ---- Realms ---------------------------------------------------------------------------------- */
+
+static int add_realm(import *m, lmail_str realm)
+{
+    size_t have = strlen(m->realms);
+    char *more = realloc(m->realms, have + realm.len + 2);
+    if (!more)
+        return 0;
+    m->realms = more;
+    if (realm.len > 0) {
+        memcpy(more + have, realm.ptr, realm.len);
+        more[have + realm.len] = '\n';
+        more[have + realm.len + 1] = '\0';
+    }
+    return 1;
+}
+
+/* The realms whose users have names without one: -u, or what the settings call this server. */
+static int gather_realms(import *m, const char *given)
+{
+    char host[256] = "";
+    m->realms = calloc(1, 1);
+    if (given)
+        return m->realms && add_realm(m, lmail_str_from(given)) ? MAILCTL_DONE : MAILCTL_REFUSED;
+    lmail_config *config = m->realms ? mailctl_load_config(m->call) : NULL;
+    if (!config)
+        return MAILCTL_REFUSED;
+    const lmail_settings *s = lmail_config_settings(config);
+    gethostname(host, sizeof host - 1);
+    int ok = add_realm(m, s->auth.realm) && add_realm(m, s->hostname) &&
+             add_realm(m, lmail_str_from(host));
+    for (size_t i = 0; i < s->domains.count; i++)
+        ok = ok && add_realm(m, s->domains.items[i]);
+    lmail_config_free(config);
+    return ok ? MAILCTL_DONE : MAILCTL_REFUSED;
+}
+
+static int is_ours(const import *m, lmail_str realm)
+{
+    for (const char *at = m->realms; *at;) {
+        const char *end = strchr(at, '\n');
+        if (lmail_str_equal_nocase(realm, (lmail_str){at, (size_t)(end - at)}))
+            return 1;
+        at = end + 1;
+    }
+    return realm.len == 0;
+}
+
+static int name_of(const import *m, const lmail_sasldb_record *r,
+                   char name[LMAIL_MAX_ACCOUNT_NAME + 1])
+{
+    char joined[2 * LMAIL_MAX_ACCOUNT_NAME];
+    size_t len;
+    int n = is_ours(m, r->realm) || memchr(r->user.ptr, '@', r->user.len)
+                ? snprintf(joined, sizeof joined, "%.*s", (int)r->user.len, r->user.ptr)
+                : snprintf(joined, sizeof joined, "%.*s@%.*s", (int)r->user.len, r->user.ptr,
+                           (int)r->realm.len, r->realm.ptr);
+    if (n < 0 || (size_t)n >= sizeof joined ||
+        lmail_account_name_fold((lmail_str){joined, (size_t)n}, name, LMAIL_MAX_ACCOUNT_NAME,
+                                &len) != LMAIL_OK)
+        return 0;
+    name[len] = '\0';
+    return 1;
+}
+
+/* ---- Changes --------------------------------------------------------------------------------- */
+
+static int failed(import *m, lmail_status status)
+{
+    mailctl_say("%s: %s", m->file,
+                status == LMAIL_ERR_BUSY          ? "another program is changing it"
+                : status == LMAIL_ERR_IO && errno ? strerror(errno)
+                                                  : lmail_status_text(status));
+    m->code = MAILCTL_REFUSED;
+    return 1; /* ends the reading */
+}
+
+static int commit(import *m)
+{
+    if (m->pending == 0)
+        return 0;
+    int fresh = access(m->file, F_OK) != 0;
+    lmail_status status = lmail_accounts_edit_commit(m->edit);
+    lmail_accounts_edit_free(m->edit);
+    m->edit = NULL;
+    m->pending = 0;
+    if (status != LMAIL_OK)
+        return failed(m, status);
+    if (fresh && mailctl_give_to_user(m->call, m->file) != MAILCTL_DONE)
+        m->code = MAILCTL_REFUSED;
+    return m->code != MAILCTL_DONE;
+}
+
+/* The account as it is; what is pending is written first. */
+static lmail_status look_up(import *m, const char *name, lmail_account *out)
+{
+    memset(out, 0, sizeof *out);
+    if (m->edit && lmail_accounts_edit_has(m->edit, lmail_str_from(name)) && commit(m))
+        return LMAIL_ERR_IO;
+    return lmail_accounts_find(m->accounts, lmail_str_from(name), out);
+}
+
+static lmail_status change(import *m, const char *name, lmail_str password, int add, int secret,
+                           int hash)
+{
+    lmail_str n = lmail_str_from(name);
+    lmail_status status = LMAIL_OK;
+    if (!m->edit)
+        status = lmail_accounts_edit_new(&m->edit, lmail_str_from(m->file));
+    if (status == LMAIL_OK && add)
+        status = lmail_accounts_edit_add(m->edit, n);
+    if (status == LMAIL_OK && secret)
+        status = lmail_accounts_edit_secret(m->edit, n, password, !m->irreversible);
+    if (status == LMAIL_OK && hash)
+        status = lmail_accounts_edit_password(m->edit, n, password);
+    m->pending += status == LMAIL_OK;
+    return status;
+}
+
+/* What is to be done about one user; 0, or 1 to end. */
+static int take_over(import *m, const char *name, const lmail_sasldb_record *r)
+{
+    lmail_account account;
+    lmail_status known = look_up(m, name, &account);
+    if (known != LMAIL_OK && known != LMAIL_ERR_NOTFOUND)
+        return m->code == MAILCTL_DONE ? failed(m, known) : 1;
+    lmail_status fits = LMAIL_ERR_NOTFOUND;
+    int has_hash = 0, add = known != LMAIL_OK;
+    if (!add) {
+        fits = lmail_account_secret_check(&account, r->value);
+        has_hash = (account.has & LMAIL_ACCOUNT_PASSWORD) != 0;
+        lmail_accounts_release(m->accounts, &account);
+    }
+    if (fits == LMAIL_ERR_DENIED && !m->replace) {
+        m->conflicts++;
+        mailctl_say("%s:%lu: %s has another secret already; --replace takes this one", m->dump,
+                    r->line, name);
+        return 0;
+    }
+    int secret = fits != LMAIL_OK;
+    int hash = m->hashes && (!has_hash || fits == LMAIL_ERR_DENIED);
+    if (!secret && !hash) {
+        m->same++;
+        return 0;
+    }
+    m->made += (unsigned long)add;
+    m->completed += (unsigned long)!add;
+    printf("%s\t%s\n", name, add ? "made" : fits == LMAIL_ERR_DENIED ? "replaced" : "completed");
+    if (m->dry)
+        return 0;
+    lmail_status status = change(m, name, r->value, add, secret, hash);
+    if (status != LMAIL_OK)
+        return failed(m, status);
+    return m->pending >= PORTION ? commit(m) : 0;
+}
+
+static int is_password(lmail_str s)
+{
+    return s.len > 0 && s.len <= LMAIL_MAX_PASSWORD && !memchr(s.ptr, '\0', s.len) &&
+           !memchr(s.ptr, '\n', s.len) && !memchr(s.ptr, '\r', s.len);
+}
+
+static int on_record(void *user, const lmail_sasldb_record *r)
+{
+    import *m = user;
+    char name[LMAIL_MAX_ACCOUNT_NAME + 1];
+    m->records++;
+    if (!lmail_str_equal_nocase(r->property, LMAIL_STR("userPassword"))) {
+        m->others++; /* one-time passwords and the like: nothing of ours */
+        return 0;
+    }
+    if (name_of(m, r, name) && is_password(r->value))
+        return take_over(m, name, r);
+    m->refused++;
+    mailctl_say("%s:%lu: %s", m->dump, r->line,
+                is_password(r->value) ? "not a name that an account can have"
+                                      : "not a password that can be kept");
+    return 0;
+}
+
+/* ---- The verb -------------------------------------------------------------------------------- */
+
+static int parse_arguments(import *m, const mailctl_call *call)
+{
+    static const struct option known[] = {{"sasldb", required_argument, NULL, 's'},
+                                          {"hashes", no_argument, NULL, 'H'},
+                                          {"replace", no_argument, NULL, 'r'},
+                                          {"dry-run", no_argument, NULL, 'D'},
+                                          {NULL, 0, NULL, 0}};
+    const char *realm = NULL;
+    m->call = call;
+    opterr = 0;
+    optind = 1;
+    for (int c; (c = getopt_long(call->argc, call->argv, "nu:f:", known, NULL)) != -1;) {
+        if (c == 's')
+            m->dump = optarg;
+        else if (c == 'H')
+            m->hashes = 1;
+        else if (c == 'r')
+            m->replace = 1;
+        else if (c == 'D')
+            m->dry = 1;
+        else if (c == 'n')
+            m->irreversible = 1;
+        else if (c == 'u')
+            realm = optarg;
+        else if (c == 'f' && !m->file)
+            m->file = strdup(optarg);
+        else
+            return mailctl_bad_usage(call);
+    }
+    if (!m->dump || optind < call->argc)
+        return mailctl_bad_usage(call);
+    if (!m->file)
+        m->file = mailctl_account_file(call);
+    return m->file ? gather_realms(m, realm) : MAILCTL_REFUSED;
+}
+
+static void print_sum(const import *m)
+{
+    printf("%s%lu records: %lu made, %lu completed, %lu the same already, %lu in conflict, %lu "
+           "refused, %lu of other kinds\n",
+           m->dry ? "dry run, nothing is written: " : "", m->records, m->made, m->completed,
+           m->same, m->conflicts, m->refused, m->others);
+}
+
+static int run_import(const mailctl_call *call)
+{
+import m = {0 };
+    size_t len = 0;
+    char *text = NULL;
+    int code = parse_arguments(&m, call);
+    if (code == MAILCTL_DONE) {
+        text = read_dump(m.dump, &len);
+        code = text ? MAILCTL_DONE : MAILCTL_REFUSED;
+    }
+    if (code == MAILCTL_DONE &&
+        lmail_accounts_open(&m.accounts, lmail_str_from(m.file), NULL) != LMAIL_OK) {
+        mailctl_say("%s: %s", m.file, strerror(errno));
+        code = MAILCTL_REFUSED;
+    }
+    if (code == MAILCTL_DONE) {
+        lmail_status status = lmail_sasldb_read((lmail_str){text, len}, on_record, on_fault, &m);
+        if (m.code == MAILCTL_DONE)
+            commit(&m); /* also of a dump that breaks off: what was whole is good */
+        print_sum(&m);
+        code = status == LMAIL_OK && m.code == MAILCTL_DONE && m.conflicts + m.refused == 0
+                   ? MAILCTL_DONE
+                   : MAILCTL_REFUSED;
+    }
+    if (text)
+        explicit_bzero(text, len);
+    free(text);
+    lmail_accounts_edit_free(m.edit);
+    lmail_accounts_free(m.accounts);
+    free(m.realms);
+    free(m.file);
+    return code;
+}
+
+const mailctl_command mailctl_import_commands[] = {
+    {"user", "import", "--sasldb DUMP [--hashes] [--replace] [--dry-run] [-n] [-u REALM] [-f FILE]",
+     "take the users of a sasldb2 over, from the text of db5.3_dump", run_import},
+    {NULL, NULL, NULL, NULL, NULL},
+};
