@@ -159,8 +159,9 @@ def silence(d, mux):
 def real_saslauthd(d, where):
     """{SASLAUTHD} lines and the source of that name ask a saslauthd that is not ours."""
     where.mkdir()
+    # When it ends it signals its whole process group: that must not be ours.
     server = subprocess.Popen(["/usr/sbin/saslauthd", "-a", "shadow", "-m", where, "-n", "1", "-d"],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         wait_for((where / "mux").exists, what="saslauthd")
         where.chmod(0o755)
