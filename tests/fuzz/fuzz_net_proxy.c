@@ -22,7 +22,7 @@ static void check_address(const lmi_address *a)
     int any;
     need(lmi_address_write(a, text) > 0);
     snprintf(whole, sizeof(whole), a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
-    need(lmi_address_parse(whole, &again, &any) == LMAIL_OK && !any);
+    need(lmi_net_address_parse(whole, &again, &any) == LMAIL_OK && !any);
     need(lmi_address_key(&again) == lmi_address_key(a) && again.port == a->port);
 }
 

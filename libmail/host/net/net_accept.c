@@ -143,7 +143,7 @@ lmail_status lmi_listener_bind(lmail_listener *l, const lmail_listener_config *c
     } else {
         lmi_address a;
         int any;
-        if (lmi_address_parse(address, &a, &any))
+        if (lmi_net_address_parse(address, &a, &any))
             return lmi_net_fail(LMAIL_ERR_ARG, error, cap,
                                 "\"%s\" is no address (192.0.2.1:25, [::1]:25, *:25, unix:/path)",
                                 address);
@@ -268,7 +268,7 @@ static int accept_one(lmail_listener *l)
            why == EHOSTDOWN || why == ENONET || why == EHOSTUNREACH || why == ENETUNREACH;
 }
 
-void lmi_accept(uv_poll_t *poll, int status, int events)
+void lmi_listener_accept(uv_poll_t *poll, int status, int events)
 {
     lmail_listener *l = poll->data;
     (void)status;

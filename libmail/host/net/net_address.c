@@ -94,7 +94,7 @@ static lmail_status parse_number(lmail_str text, unsigned max, unsigned *out)
     return value <= max ? LMAIL_OK : LMAIL_ERR_SYNTAX;
 }
 
-lmail_status lmi_address_parse(const char *text, lmi_address *out, int *any)
+lmail_status lmi_net_address_parse(const char *text, lmi_address *out, int *any)
 {
     *any = 0;
     const char *colon = strrchr(text, ':');

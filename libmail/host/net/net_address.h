@@ -23,7 +23,7 @@ size_t lmi_address_write(const lmi_address *a, char out[LMI_ADDRESS_TEXT]); /* w
 uint64_t lmi_address_key(const lmi_address *a);
 
 /* "192.0.2.1:25", "[::1]:25", "*:25": OK or ERR_SYNTAX. any: it was "*". */
-lmail_status lmi_address_parse(const char *text, lmi_address *out, int *any);
+lmail_status lmi_net_address_parse(const char *text, lmi_address *out, int *any);
 
 typedef struct lmi_network {
     lmi_address base;

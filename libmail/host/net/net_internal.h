@@ -240,7 +240,7 @@ lmail_status lmi_listener_bind(lmail_listener *l, const lmail_listener_config *c
 void lmi_listener_start(lmail_listener *l); /* on loop 0 */
 void lmi_listener_apply(lmail_listener *l); /* on loop 0: bring the socket to its wanted state */
 void lmi_listener_free(lmail_listener *l);
-void lmi_accept(uv_poll_t *poll, int status, int events);
+void lmi_listener_accept(uv_poll_t *poll, int status, int events);
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 

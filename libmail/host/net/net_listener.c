@@ -160,7 +160,7 @@ void lmi_listener_start(lmail_listener *l)
     l->poll.data = l;
     l->has_poll = 1;
     l->listening = 1;
-    uv_poll_start(&l->poll, UV_READABLE, lmi_accept);
+    uv_poll_start(&l->poll, UV_READABLE, lmi_listener_accept);
     lmi_listener_apply(l);
 }
 
@@ -204,7 +204,7 @@ void lmi_listener_apply(lmail_listener *l)
     l->listening = wanted;
     if (wanted) {
         listen(l->fd, (int)l->backlog);
-        uv_poll_start(&l->poll, UV_READABLE, lmi_accept);
+        uv_poll_start(&l->poll, UV_READABLE, lmi_listener_accept);
     } else {
         uv_poll_stop(&l->poll);
         if (refuse && !l->is_unix)

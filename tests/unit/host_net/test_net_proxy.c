@@ -221,7 +221,7 @@ START_TEST(test_networks)
         int any;
         int six = strchr(rows[i].address, ':') != NULL;
         snprintf(text, sizeof(text), six ? "[%s]:1" : "%s:1", rows[i].address);
-        ck_assert_int_eq(lmi_address_parse(text, &a, &any), LMAIL_OK);
+        ck_assert_int_eq(lmi_net_address_parse(text, &a, &any), LMAIL_OK);
         ck_assert_msg(lmi_networks_hold(&n, &a) == rows[i].held, "%s %s", rows[i].list,
                       rows[i].address);
         lmi_networks_done(&n);
@@ -247,8 +247,8 @@ START_TEST(test_keys_are_those_of_one_customer)
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         lmi_address a, b;
         int any;
-        ck_assert_int_eq(lmi_address_parse(rows[i].a, &a, &any), LMAIL_OK);
-        ck_assert_int_eq(lmi_address_parse(rows[i].b, &b, &any), LMAIL_OK);
+        ck_assert_int_eq(lmi_net_address_parse(rows[i].a, &a, &any), LMAIL_OK);
+        ck_assert_int_eq(lmi_net_address_parse(rows[i].b, &b, &any), LMAIL_OK);
         ck_assert(lmi_address_key(&a) != 0);
         ck_assert_int_eq(lmi_address_key(&a) == lmi_address_key(&b), rows[i].same);
     }
