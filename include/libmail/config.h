@@ -29,6 +29,7 @@
 #define LIBMAIL_CONFIG_H
 
 #include <libmail/base.h>
+#include <libmail/policy.h>
 #include <libmail/sasl.h>
 
 #ifdef __cplusplus
@@ -379,11 +380,18 @@ typedef struct lmail_config_io {
     lmail_status (*open)(void *ctx, lmail_str name, lmail_str *octets);
     void (*close)(void *ctx, lmail_str octets); /* may be NULL */
     lmail_diagnostic_fn *diagnostic;            /* may be NULL */
+    /* Can others read that file, which may hold passwords? NULL: no. */
+    int (*is_public)(void *ctx, lmail_str name);
+    /* This machine's name, asked for where no hostname is set; valid until the load returns. NULL:
+     * "localhost". */
+    lmail_str (*machine_name)(void *ctx);
+    const lmail_str *machine_addresses; /* "192.0.2.1", "2001:db8::1": policy.address_literals */
+    size_t machine_address_count;
 } lmail_config_io;
 
 #define LMAIL_CONFIG_IO_INIT                                                                       \
     {                                                                                              \
-        sizeof(lmail_config_io), NULL, NULL, NULL, NULL                                            \
+        sizeof(lmail_config_io), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0                       \
     }
 LMAIL_API void lmail_config_io_init(lmail_config_io *io);
 
@@ -401,6 +409,10 @@ LMAIL_API void lmail_config_free(lmail_config *config);
 
 /* Valid until the configuration is freed. */
 LMAIL_API const lmail_settings *lmail_config_settings(const lmail_config *config);
+
+/* Who may send what to whom, made of the settings and of the files that they name. Valid until the
+ * configuration is freed. */
+LMAIL_API const lmail_policy *lmail_config_policy(const lmail_config *config);
 
 /* The whole configuration in force as a native file, each line with where its value came from
  * (`# default`, `# libmail.conf:14`). Reading the text again gives the same settings.

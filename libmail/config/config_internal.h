@@ -6,6 +6,7 @@
  *     config_sections.c  the tables of the named sections
  *     config_value.c     text <-> typed values
  *     config_show.c      settings -> a native file with origins
+ *     config_policy.c    settings and the files they name -> the policy
  *
  * Readers of other formats (classic files) make the same assignments: a name, a value, a place. */
 #ifndef LMI_CONFIG_INTERNAL_H
@@ -14,6 +15,7 @@
 #include "base/base_internal.h"
 
 #include <libmail/config.h>
+#include <libmail/policy.h>
 
 typedef enum lmi_kind {
     LMI_KIND_TEXT,     /* lmail_str */
@@ -99,6 +101,7 @@ struct lmail_config {
     lmail_settings values;
     lmi_origin origins[LMI_MAX_SETTINGS];
     lmi_sections sections[LMI_SECTION_KINDS];
+    lmail_policy *policy;
 };
 
 /* Listeners of these protocols are an imported file's business, bit 1 << lmail_listener_protocol. */
@@ -139,6 +142,8 @@ lmail_status lmi_config_beside(lmi_reader *r, lmail_str file, lmail_str name, lm
 lmail_status lmi_config_defaults(lmail_config *c);
 /* What only the whole shows: settings that need each other. Publishes the listeners. */
 void lmi_config_finish(lmi_reader *r);
+/* Read the files that the settings name and make the policy. */
+void lmi_config_make_policy(lmi_reader *r);
 
 void lmi_config_read_file(lmi_reader *r, lmail_str name, lmi_origin from);
 /* Files of the classic installation. from: the line of libmail.conf that names it. */

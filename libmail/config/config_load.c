@@ -180,10 +180,11 @@ static void read_imports(lmi_reader *r)
     }
 }
 
-lmail_status lmail_config_load(lmail_config **out, lmail_str file, const lmail_config_io *io,
+lmail_status lmail_config_load(lmail_config **out, lmail_str file, const lmail_config_io *given,
                                const lmail_alloc *alloc)
 {
-    if (io->size > sizeof *io)
+    lmail_config_io io;
+    if (lmi_struct_take(&io, sizeof io, given))
         return LMAIL_ERR_SIZE;
     lmail_alloc a = lmi_alloc_resolve(alloc);
     lmail_config *c = lmi_zalloc(&a, sizeof *c);
@@ -191,7 +192,7 @@ lmail_status lmail_config_load(lmail_config **out, lmail_str file, const lmail_c
         return LMAIL_ERR_NOMEM;
     c->alloc = a;
     lmi_arena_init(&c->arena, &c->alloc, CONFIG_CEILING);
-    lmi_reader r = {c, io, 0, 0, 0, LMAIL_OK};
+    lmi_reader r = {c, &io, 0, 0, 0, LMAIL_OK};
     r.failed = lmi_config_defaults(c);
     if (!r.failed && file.len)
         lmi_config_read_file(&r, file, (lmi_origin){{NULL, 0}, 0, LMI_RANK_DEFAULT});
@@ -199,6 +200,8 @@ lmail_status lmail_config_load(lmail_config **out, lmail_str file, const lmail_c
         read_imports(&r);
     if (!r.failed)
         lmi_config_finish(&r);
+    if (!r.failed && !r.errors)
+        lmi_config_make_policy(&r);
     if (r.failed || r.errors) {
         lmail_config_free(c);
         return r.failed ? r.failed : LMAIL_ERR_SYNTAX;
@@ -212,6 +215,7 @@ void lmail_config_free(lmail_config *c)
     if (!c)
         return;
     lmail_alloc a = c->alloc;
+    lmail_policy_free(c->policy);
     lmi_arena_done(&c->arena);
     lmi_free(&a, c, sizeof *c);
 }

@@ -1,9 +1,15 @@
-/* service_config.c - configuration files from disk, for lmail_config_load and for certificates. */
+/* service_config.c - configuration files from disk, for lmail_config_load and for certificates; and
+ * what this machine is called. */
 #include "host/service/service_files.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <libmail/host/service.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -74,6 +80,82 @@ void lmi_file_free(lmail_str text)
     }
 }
 
+/* ---- This machine ---------------------------------------------------------------------------- */
+
+void lmi_machine_name(char *out, size_t cap)
+{
+    char name[256] = "localhost";
+    if (gethostname(name, sizeof name - 1))
+        strcpy(name, "localhost");
+    if (!strchr(name, '.')) {
+        struct addrinfo hints = {.ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM}, *found;
+        if (!getaddrinfo(name, NULL, &hints, &found)) {
+            if (found->ai_canonname && strchr(found->ai_canonname, '.'))
+                snprintf(name, sizeof name, "%s", found->ai_canonname);
+            freeaddrinfo(found);
+        }
+    }
+    snprintf(out, cap, "%s", name);
+}
+
+#define MAX_ADDRESSES 64u
+
+/* What a reading needs of the machine. */
+typedef struct reading {
+    lmail_diagnostic_fn *diagnostic;
+    void *ctx;
+    char *name; /* 256 octets, empty: not asked for yet */
+    lmail_str addresses[MAX_ADDRESSES];
+    char texts[MAX_ADDRESSES][INET6_ADDRSTRLEN];
+} reading;
+
+static size_t own_addresses(reading *r)
+{
+    struct ifaddrs *all;
+    size_t n = 0;
+    if (getifaddrs(&all))
+        return 0;
+    for (struct ifaddrs *i = all; i && n < MAX_ADDRESSES; i = i->ifa_next) {
+        const void *octets = NULL;
+        if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET)
+            octets = &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr;
+        else if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET6)
+            octets = &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr;
+        if (!octets || !inet_ntop(i->ifa_addr->sa_family, octets, r->texts[n], INET6_ADDRSTRLEN))
+            continue;
+        r->addresses[n] = lmail_str_from(r->texts[n]);
+        n++;
+    }
+    freeifaddrs(all);
+    return n;
+}
+
+static lmail_str name_of_machine(void *ctx)
+{
+    reading *r = ctx;
+    if (!r->name[0])
+        lmi_machine_name(r->name, 256);
+    return lmail_str_from(r->name);
+}
+
+static int is_public(void *ctx, lmail_str name)
+{
+    struct stat st;
+    char *path = strndup(name.ptr, name.len);
+    (void)ctx;
+    int open_to_all = path && stat(path, &st) == 0 && (st.st_mode & S_IROTH);
+    free(path);
+    return open_to_all;
+}
+
+static void pass_on(void *ctx, const lmail_diagnostic *d)
+{
+    const reading *r = ctx;
+    r->diagnostic(r->ctx, d);
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
 static lmail_status open_named(void *ctx, lmail_str name, lmail_str *octets)
 {
     (void)ctx;
@@ -91,13 +173,32 @@ static void close_named(void *ctx, lmail_str octets)
     lmi_file_free(octets);
 }
 
+lmail_status lmi_config_load(lmail_config **out, const char *path, char name[256],
+                             lmail_diagnostic_fn *diagnostic, void *ctx)
+{
+    lmail_config_io io = LMAIL_CONFIG_IO_INIT;
+    reading *r = calloc(1, sizeof *r);
+    if (!r)
+        return LMAIL_ERR_NOMEM;
+    r->diagnostic = diagnostic;
+    r->ctx = ctx;
+    r->name = name;
+    io.ctx = r;
+    io.open = open_named;
+    io.close = close_named;
+    io.diagnostic = diagnostic ? pass_on : NULL;
+    io.is_public = is_public;
+    io.machine_name = name_of_machine;
+    io.machine_addresses = r->addresses;
+    io.machine_address_count = own_addresses(r);
+    lmail_status st = lmail_config_load(out, lmail_str_from(path), &io, NULL);
+    free(r);
+    return st;
+}
+
 lmail_status lmail_config_load_file(lmail_config **out, const char *path,
                                     lmail_diagnostic_fn *diagnostic, void *ctx)
 {
-    lmail_config_io io = LMAIL_CONFIG_IO_INIT;
-    io.ctx = ctx; /* open and close need none */
-    io.open = open_named;
-    io.close = close_named;
-    io.diagnostic = diagnostic;
-    return lmail_config_load(out, lmail_str_from(path), &io, NULL);
+    char name[256] = "";
+    return lmi_config_load(out, path, name, diagnostic, ctx);
 }

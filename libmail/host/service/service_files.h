@@ -1,8 +1,8 @@
-/* service_files.h - small files read whole. */
+/* service_files.h - small files read whole; the machine's own name. */
 #ifndef LMI_SERVICE_FILES_H
 #define LMI_SERVICE_FILES_H
 
-#include <libmail/base.h>
+#include <libmail/host/service.h>
 
 #define LMI_MAX_FILE (64 << 20)
 
@@ -11,5 +11,11 @@
  * ERR_NOMEM. */
 lmail_status lmi_file_read(const char *path, lmail_str *out);
 void lmi_file_free(lmail_str text);
+
+/* The machine's name, with its domain where the resolver's files know it. May take seconds. */
+void lmi_machine_name(char *out, size_t cap);
+/* lmail_config_load_file; name: the machine's, found out when it is needed and empty. */
+lmail_status lmi_config_load(lmail_config **out, const char *path, char name[256],
+                             lmail_diagnostic_fn *diagnostic, void *ctx);
 
 #endif

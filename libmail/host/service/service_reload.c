@@ -2,6 +2,7 @@
  *
  * Everything is made before anything is changed. Sessions keep the rules they began under; sockets,
  * directories, user and workers stay as they are until a restart. */
+#include "host/service/service_files.h"
 #include "host/service/service_internal.h"
 
 #include <stdio.h>
@@ -132,7 +133,7 @@ void lmi_reload_asked(void *arg)
     lmail_service *s = arg;
     char error[512] = "";
     lmail_config *config;
-    lmail_status st = lmail_config_load_file(&config, s->reload_path, log_diagnostic, s);
+    lmail_status st = lmi_config_load(&config, s->reload_path, s->machine_name, log_diagnostic, s);
     if (!st) {
         st = lmail_service_reload(s, config, error, sizeof error);
         if (st)

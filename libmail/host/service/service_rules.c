@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,38 +20,16 @@
 
 /* ---- Host name and domains ------------------------------------------------------------------- */
 
-/* The machine's name, with its domain where the resolver's files know it. */
-static void machine_name(char *out, size_t cap)
-{
-    char name[256] = "localhost";
-    if (gethostname(name, sizeof name - 1))
-        strcpy(name, "localhost");
-    if (!strchr(name, '.')) {
-        struct addrinfo hints = {.ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM}, *found;
-        if (!getaddrinfo(name, NULL, &hints, &found)) {
-            if (found->ai_canonname && strchr(found->ai_canonname, '.'))
-                snprintf(name, sizeof name, "%s", found->ai_canonname);
-            freeaddrinfo(found);
-        }
-    }
-    snprintf(out, cap, "%s", name);
-}
-
 /* The machine is asked once: the resolver may take seconds, and a reload runs on a loop. */
-static lmail_status name_host(lmi_rules *r, char *error, size_t cap)
+static void name_host(lmi_rules *r)
 {
     lmail_service *service = r->service;
     lmail_str name = r->settings->hostname;
-    if (name.len >= sizeof r->hostname) {
-        snprintf(error, cap, "hostname: longer than %zu octets", sizeof r->hostname - 1);
-        return LMAIL_ERR_ARG;
-    }
     if (!name.len && !service->machine_name[0])
-        machine_name(service->machine_name, sizeof service->machine_name);
+        lmi_machine_name(service->machine_name, sizeof service->machine_name);
     if (!name.len)
         name = lmail_str_from(service->machine_name);
     snprintf(r->hostname, sizeof r->hostname, "%.*s", TEXT(name));
-    return LMAIL_OK;
 }
 
 int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain)
@@ -267,9 +244,8 @@ lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config
     atomic_init(&r->refs, 1);
     r->service = service;
     r->settings = lmail_config_settings(config);
-    lmail_status st = name_host(r, error, cap);
-    if (!st)
-        st = make_tls(r, error, cap);
+    name_host(r);
+    lmail_status st = make_tls(r, error, cap);
     if (!st)
         st = make_accounts(r, error, cap);
     if (!st)

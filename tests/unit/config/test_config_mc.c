@@ -20,6 +20,15 @@ typedef struct world {
     size_t shown_len;
 } world;
 
+/* An empty file that some directive names. */
+static int is_table(const world *w, lmail_str name)
+{
+    return lmail_str_equal(name, LMAIL_STR("/r")) || lmail_str_equal(name, LMAIL_STR("/x/w")) ||
+           lmail_str_equal(name, LMAIL_STR("/etc/mail/access")) ||
+           (lmail_str_equal(name, LMAIL_STR("/etc/mail/local-host-names")) &&
+            strstr(w->mc, "use_cw_file"));
+}
+
 static lmail_status open_file(void *ctx, lmail_str name, lmail_str *octets)
 {
     const world *w = ctx;
@@ -31,6 +40,8 @@ static lmail_status open_file(void *ctx, lmail_str name, lmail_str *octets)
     for (size_t i = 0; i < 4 && w->more[i]; i += 2)
         if (lmail_str_equal(name, lmail_str_from(w->more[i])))
             text = w->more[i + 1];
+    if (!text && is_table(w, name))
+        text = "";
     if (!text)
         return LMAIL_ERR_NOTFOUND;
     *octets = lmail_str_from(text);
