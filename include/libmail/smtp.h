@@ -86,6 +86,7 @@ typedef struct lmail_smtp_server_setup lmail_smtp_server_setup;
     XX(PARAM_TOO_MANY, 501, "5.5.4", "Too many parameters")                                        \
     XX(DSN_OFF, 555, "5.5.4", "Parameter %A is not recognized")                                    \
     XX(NEED_HELO, 503, "5.5.1", "Send HELO or EHLO first")                                         \
+    XX(NEED_HELO_QUERY, 503, "5.5.1", "Send HELO or EHLO first")                                   \
     XX(NEED_MAIL, 503, "5.5.1", "Send MAIL first")                                                 \
     XX(NEED_RCPT, 503, "5.5.1", "Send RCPT first")                                                 \
     XX(NO_RECIPIENTS, 554, "5.5.1", "No valid recipients")                                         \
@@ -127,6 +128,8 @@ typedef struct lmail_smtp_server_setup lmail_smtp_server_setup;
     XX(HOST_ERROR, 451, "4.3.0", "Local error in processing")                                      \
     XX(NO_MEMORY, 452, "4.3.1", "Insufficient system resources")                                   \
     XX(REFUSED, 554, "5.7.1", "Access denied")                                                     \
+    XX(EARLY_TALKER, 554, "", "%H ESMTP not accepting messages")                                   \
+    XX(EARLY_COMMAND, 550, "5.0.0", "Command rejected")                                            \
     XX(TIMEOUT_COMMAND, 421, "4.4.2", "%H timeout waiting for a command; closing connection")      \
     XX(TIMEOUT_DATA, 421, "4.4.2", "%H timeout waiting for data; closing connection")              \
     XX(BAD_COMMANDS, 421, "4.7.0", "%H Too many bad commands; closing connection")                 \
@@ -196,6 +199,9 @@ enum {
     LMAIL_SMTP_VRFY = 1 << 12, /* in the EHLO list; the command itself always answers */
     LMAIL_SMTP_HELP = 1 << 13, /* in the EHLO list */
 
+    LMAIL_SMTP_VRFY_NEEDS_HELO = 1 << 14, /* before a HELO: NEED_HELO_QUERY */
+    LMAIL_SMTP_EXPN_NEEDS_HELO = 1 << 15,
+
     /* What is demanded. */
     LMAIL_SMTP_NEED_HELO_FIRST = 1 << 16, /* MAIL before a HELO is refused */
     LMAIL_SMTP_NEED_AUTH_FIRST = 1 << 17, /* MAIL before AUTH is refused */
@@ -247,12 +253,17 @@ typedef struct lmail_smtp_server_config {
                                  * costs [16384] */
     lmail_msec command_timeout; /* for a command; RFC 5321 §4.5.3.2.7: 5 minutes or more [300000] */
     lmail_msec data_timeout;    /* between two pieces of a message [300000] */
+    uint32_t max_noop_commands; /* NOOP, HELP, VRFY, EXPN, ETRN of a session; each one more waits
+                                 * slow_delay before it is obeyed [20] */
+    uint32_t bad_recipients_throttle; /* refused recipients of a message, after which each further
+                                       * RCPT waits slow_delay first [none] */
+    lmail_msec slow_delay;            /* [1000] */
 } lmail_smtp_server_config;
 
 #define LMAIL_SMTP_SERVER_CONFIG_INIT                                                              \
     {                                                                                              \
         sizeof(lmail_smtp_server_config), {NULL, NULL}, 0, 0, {NULL, 0}, NULL, 0, 0, 0, 0, 0, 0,   \
-            0, 0, 0, 0, 0, 0, 0, 0                                                                 \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                                        \
     }
 LMAIL_API void lmail_smtp_server_config_init(lmail_smtp_server_config *config);
 
@@ -308,12 +319,16 @@ typedef struct lmail_smtp_connect_answer {
     lmail_smtp_reply reply;  /* REFUSE, CLOSE: code 0 means REFUSED. Further lines are not kept */
     uint32_t flags_on;       /* LMAIL_SMTP_* that hold for this session beside the config's */
     uint32_t flags_off;      /* and those that do not */
+    lmail_msec pause;        /* ACCEPT, REFUSE: silence before the banner. Further lines of the
+                              * banner are not kept */
+    unsigned early_refused;  /* 1: who speaks in the pause gets EARLY_TALKER for a banner at once,
+                              * and EARLY_COMMAND to what REFUSE refuses */
 } lmail_smtp_connect_answer;
 
 #define LMAIL_SMTP_CONNECT_ANSWER_INIT                                                             \
     {                                                                                              \
         sizeof(lmail_smtp_connect_answer), LMAIL_SMTP_CONNECT_ACCEPT, LMAIL_SMTP_REPLY_INIT,       \
-            LMAIL_SMTP_REPLY_INIT, 0, 0                                                            \
+            LMAIL_SMTP_REPLY_INIT, 0, 0, 0, 0                                                      \
     }
 LMAIL_API void lmail_smtp_connect_answer_init(lmail_smtp_connect_answer *answer);
 

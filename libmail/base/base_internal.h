@@ -203,6 +203,7 @@ struct lmail_session {
     uint8_t tls_active;
     uint8_t filter_wanted; /* LMAIL_WANT_DEFLATE_ON or _OFF */
     uint8_t resting;
+    uint8_t pausing;     /* no input until the type's timer has come and cleared it */
     lmail_tls_facts tls; /* slices in tls_text */
     char *tls_text;
     size_t tls_text_size;
@@ -226,8 +227,8 @@ lmail_status lmi_leave(lmail_session *s, lmail_status st);
 void lmi_callback_begin(lmail_session *s);
 void lmi_callback_end(lmail_session *s);
 
-/* May input be taken now? Not while a question holds, output is over its mark, TLS or a filter
- * change is due, or the session is closing. */
+/* May input be taken now? Not while a question holds, the session pauses, output is over its mark,
+ * TLS or a filter change is due, or the session is closing. */
 int lmi_ready(const lmail_session *s);
 
 /* Ask: a question with a fresh ticket, to be settled or left at the host.

@@ -86,7 +86,7 @@ void lmi_callback_end(lmail_session *s)
 
 int lmi_ready(const lmail_session *s)
 {
-    return !s->dead && !s->closing && !s->holding && !s->lending && !s->tls_wanted &&
+    return !s->dead && !s->closing && !s->holding && !s->lending && !s->pausing && !s->tls_wanted &&
            !s->tls_shaking && !s->filter_wanted && s->out.size < s->out_mark;
 }
 

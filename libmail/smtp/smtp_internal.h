@@ -9,6 +9,7 @@
  *   smtp_hello     HELO, EHLO, LHLO             smtp_mail     MAIL, RCPT, RSET
  *   smtp_data      DATA, BDAT, the end of a message
  *   smtp_scan      the octets of a message: dots, line ends, limits
+ *   smtp_slow      pauses: before the banner, before commands that wait
  *   smtp_misc      NOOP, HELP, QUIT, VRFY, EXPN, ETRN, unknown commands
  *   smtp_auth      AUTH, STARTTLS */
 #ifndef LMI_SMTP_INTERNAL_H
@@ -145,7 +146,10 @@ struct lmail_smtp_server {
     uint8_t body_bad;                 /* a limit or rule is broken: nothing more goes to the host */
     lmail_smtp_reply_id chunk_refuse; /* this BDAT is out of order: said when its octets are gone */
     uint8_t asked;                    /* lmi_smtp_asked, while base.holding */
+    uint8_t banner_waits;             /* on_connect was answered with a pause, which lasts */
     uint32_t recipients;              /* accepted */
+    uint32_t recipients_bad;          /* refused, in this transaction */
+    uint32_t noop_commands;           /* of the session, and the like of NOOP */
     uint32_t ends_done;               /* of ends_total */
     uint32_t ends_total;              /* replies due for the message that is whole; 0: none */
     uint64_t chunk_left;              /* octets of this BDAT */
@@ -153,6 +157,9 @@ struct lmail_smtp_server {
     lmi_smtp_scan scan;
     lmi_smtp_refusal body_refusal;    /* why the message will be refused */
     lmi_smtp_refusal connect_refusal; /* REFUSING: what most commands get */
+    lmi_smtp_refusal banner;          /* while banner_waits */
+    char *slow;                       /* a command line that waits, while base.pausing */
+    size_t slow_len;
     lmi_sasl sasl;
     char *helo_name;
     size_t helo_len, helo_cap;
@@ -213,6 +220,20 @@ void lmi_smtp_close(lmail_smtp_server *s, lmail_smtp_abandon why);
 void lmi_smtp_abandon(lmail_smtp_server *s, lmail_smtp_abandon why);
 /* The transaction is over, the host knows it already. */
 void lmi_smtp_end_transaction(lmail_smtp_server *s);
+
+/* ---- Pauses (smtp_slow.c) -------------------------------------------------------------------- */
+
+/* Must this command wait before it is obeyed? Counts it. */
+int lmi_smtp_must_wait(lmail_smtp_server *s, lmail_str line);
+/* Keep the line until the timer. OK or ERR_NOMEM. */
+lmail_status lmi_smtp_wait(lmail_smtp_server *s, lmail_str line);
+/* The pause is over: the line that waited, to be given to lmi_smtp_slow_done; 0: none. */
+int lmi_smtp_slow_line(lmail_smtp_server *s, lmail_str *line);
+void lmi_smtp_slow_done(lmail_smtp_server *s, lmail_str line);
+/* The banner, now or behind a pause. */
+lmail_status lmi_smtp_greet(lmail_smtp_server *s, const lmail_smtp_connect_answer *a);
+/* The pause before it is over, or the client spoke in it. */
+lmail_status lmi_smtp_greet_now(lmail_smtp_server *s, int early);
 
 /* ---- Questions (smtp_question.c) ------------------------------------------------------------- */
 

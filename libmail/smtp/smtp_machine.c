@@ -15,7 +15,8 @@
 #define ANY (IDLE | OPEN | CHUNKS)
 
 typedef lmail_smtp_reply_id guard_fn(const lmail_smtp_server *s);
-static guard_fn guard_mail, guard_data, guard_auth, guard_starttls, guard_hello, guard_lhlo;
+static guard_fn guard_mail, guard_data, guard_auth, guard_starttls, guard_hello, guard_lhlo,
+    guard_vrfy, guard_expn;
 
 typedef struct row {
     unsigned states;
@@ -52,8 +53,8 @@ static const row rows[] = {
     {ANY | REFUSING, LMI_SMTP_HELP, NULL, lmi_smtp_do_help, 0, SAME},
     {ANY | REFUSING, LMI_SMTP_QUIT, NULL, lmi_smtp_do_quit, 0, SAME},
 
-    {ANY, LMI_SMTP_VRFY, NULL, lmi_smtp_do_argument, 0, SAME},
-    {ANY, LMI_SMTP_EXPN, NULL, lmi_smtp_do_argument, 0, SAME},
+    {ANY, LMI_SMTP_VRFY, guard_vrfy, lmi_smtp_do_argument, 0, SAME},
+    {ANY, LMI_SMTP_EXPN, guard_expn, lmi_smtp_do_argument, 0, SAME},
     {ANY, LMI_SMTP_ETRN, NULL, lmi_smtp_do_argument, 0, SAME},
     {ANY, LMI_SMTP_UNKNOWN, NULL, lmi_smtp_do_argument, 0, SAME},
 
@@ -84,6 +85,18 @@ static lmail_smtp_reply_id guard_mail(const lmail_smtp_server *s)
     if ((s->flags & LMAIL_SMTP_NEED_AUTH_FIRST) && !lmi_sasl_identity(&s->sasl).len)
         return LMAIL_SMTP_SAY_NEED_AUTH;
     return LMAIL_SMTP_SAY_NONE;
+}
+
+static lmail_smtp_reply_id guard_vrfy(const lmail_smtp_server *s)
+{
+    return s->flags & LMAIL_SMTP_VRFY_NEEDS_HELO && !s->hello ? LMAIL_SMTP_SAY_NEED_HELO_QUERY
+                                                              : LMAIL_SMTP_SAY_NONE;
+}
+
+static lmail_smtp_reply_id guard_expn(const lmail_smtp_server *s)
+{
+    return s->flags & LMAIL_SMTP_EXPN_NEEDS_HELO && !s->hello ? LMAIL_SMTP_SAY_NEED_HELO_QUERY
+                                                              : LMAIL_SMTP_SAY_NONE;
 }
 
 static lmail_smtp_reply_id guard_data(const lmail_smtp_server *s)

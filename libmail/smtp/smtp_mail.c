@@ -149,6 +149,7 @@ lmail_status lmi_smtp_do_rcpt(lmail_smtp_server *s, lmail_str verb, lmail_str ar
     lmail_smtp_reply_id id = parse_rcpt(s, args, &ev, &bad, &at);
     if (id) {
         s->rcpt_tried = 1;
+        s->recipients_bad++;
         s->counters.refused_recipients++;
         return lmi_smtp_refuse(s, id, bad, at);
     }
@@ -178,6 +179,7 @@ lmail_status lmi_smtp_apply_rcpt(lmail_smtp_server *s, const lmi_question *q,
         lmi_smtp_enter(s, LMI_SMTP_RCPT);
     } else {
         s->rcpt_tried = 1;
+        s->recipients_bad++;
         s->counters.refused_recipients++;
     }
     return lmi_smtp_say_host(s, r, LMAIL_SMTP_SAY_RCPT_OK, 0);

@@ -20,7 +20,7 @@ void lmi_smtp_end_transaction(lmail_smtp_server *s)
     s->transaction = 0;
     s->started_body = 0;
     s->rcpt_tried = 0;
-    s->recipients = 0;
+    s->recipients = s->recipients_bad = 0;
     s->ends_done = s->ends_total = 0;
     s->body_bad = 0;
     s->smtputf8 = 0;
@@ -59,8 +59,6 @@ lmail_status lmi_smtp_apply_connect(lmail_smtp_server *s, const lmail_smtp_conne
 {
     lmail_status st;
     s->flags = (s->flags & ~a->flags_off) | a->flags_on;
-    lmail_smtp_reply_id greeting =
-        s->flags & LMAIL_SMTP_LMTP ? LMAIL_SMTP_SAY_GREETING_LMTP : LMAIL_SMTP_SAY_GREETING;
     if (a->kind == LMAIL_SMTP_CONNECT_CLOSE) {
         st = a->reply.code ? lmi_smtp_say_host(s, &a->reply, LMAIL_SMTP_SAY_REFUSED, 0)
                            : lmi_smtp_say(s, LMAIL_SMTP_SAY_REFUSED, 0);
@@ -72,14 +70,7 @@ lmail_status lmi_smtp_apply_connect(lmail_smtp_server *s, const lmail_smtp_conne
         if (st)
             return st;
     }
-    lmi_smtp_enter_idle(s);
-    /* RFC 2034 §3: the greeting has no enhanced code. */
-    lmail_smtp_reply banner = a->banner;
-    uint32_t flags = s->flags;
-    s->flags &= ~(uint32_t)LMAIL_SMTP_ENHANCED;
-    st = lmi_smtp_say_host(s, &banner, greeting, 0);
-    s->flags = flags;
-    return st;
+    return lmi_smtp_greet(s, a);
 }
 
 static lmail_status check_connect(const lmail_smtp_connect_answer *a)
@@ -156,6 +147,8 @@ static lmail_status after(lmail_smtp_server *s, lmail_status st)
     }
     if (s->base.stopping && !in_body(s))
         return lmi_smtp_farewell(s, LMAIL_SMTP_SAY_STOPPING);
+    if (s->base.pausing || s->banner_waits)
+        return LMAIL_OK; /* due is its end */
     if (in_body(s))
         s->base.due = lmi_later(s->base.now, c->data_timeout);
     else if (s->base.due == LMAIL_NEVER)
@@ -205,7 +198,7 @@ static lmail_status take_line(lmail_smtp_server *s, lmail_str in, size_t *used)
     case LMI_LINE_NOMEM:
         return LMAIL_ERR_NOMEM;
     case LMI_LINE_READY:
-        return run_line(s, line);
+        return lmi_smtp_must_wait(s, line) ? lmi_smtp_wait(s, line) : run_line(s, line);
     case LMI_LINE_BARE:
         id = LMAIL_SMTP_SAY_BARE_LINE_END;
         break;
@@ -226,7 +219,10 @@ static lmail_status take_line(lmail_smtp_server *s, lmail_str in, size_t *used)
 static lmail_status input(lmail_session *base, lmail_str in, size_t *used)
 {
     lmail_smtp_server *s = of(base);
-    return after(s, in_body(s) ? lmi_smtp_take_body(s, in, used) : take_line(s, in, used));
+    lmail_status st = s->banner_waits ? lmi_smtp_greet_now(s, 1) : LMAIL_OK;
+    if (!st)
+        st = in_body(s) ? lmi_smtp_take_body(s, in, used) : take_line(s, in, used);
+    return after(s, st);
 }
 
 /* ---- The rest of the class ------------------------------------------------------------------- */
@@ -240,6 +236,14 @@ static lmail_status eof(lmail_session *base)
 static lmail_status timer(lmail_session *base)
 {
     lmail_smtp_server *s = of(base);
+    lmail_str line;
+    if (s->banner_waits)
+        return after(s, lmi_smtp_greet_now(s, 0));
+    if (lmi_smtp_slow_line(s, &line)) {
+        lmail_status st = run_line(s, line);
+        lmi_smtp_slow_done(s, line);
+        return after(s, st);
+    }
     if (base->tls_wanted || base->tls_shaking) { /* no word of ours may stand in a handshake */
         lmi_smtp_close(s, LMAIL_SMTP_ABANDON_GONE);
         return LMAIL_OK;
@@ -295,6 +299,8 @@ static void destroy(lmail_session *base)
     lmi_smtp_auth_gone(s);
     lmi_smtp_abandon(s, LMAIL_SMTP_ABANDON_GONE);
     lmi_smtp_refusal_done(s, &s->connect_refusal);
+    lmi_smtp_refusal_done(s, &s->banner);
+    lmi_free(&base->alloc, s->slow, s->slow_len);
     lmi_line_wipe(&s->line);
     lmi_line_done(&s->line, &base->alloc);
     lmi_free(&base->alloc, s->helo_name, s->helo_cap);

@@ -50,6 +50,9 @@ static void fill_defaults(lmail_smtp_server_config *c)
     LMI_DEFAULT(c->out_mark, 16384);
     LMI_DEFAULT(c->command_timeout, 5 * 60 * 1000);
     LMI_DEFAULT(c->data_timeout, 5 * 60 * 1000);
+    LMI_DEFAULT(c->max_noop_commands, 20);
+    LMI_DEFAULT(c->bad_recipients_throttle, UINT32_MAX);
+    LMI_DEFAULT(c->slow_delay, 1000);
 }
 
 static lmail_status check(const lmail_smtp_server_config *c, size_t *total)

@@ -7,7 +7,7 @@
  * Notes:      abandon RESET|REFUSED|GONE, identity NAME (behind "auth end ok")
  * Answers:    CODE [ENHANCED] TEXT[ | further line]..., empty for the default.
  *             connect: accept | refuse REPLY | close REPLY | banner REPLY; refuse REPLY |
- *                      off NUMBER
+ *                      off NUMBER | pause MSEC [strict]
  * Settings:   host, flags (+name -name ...), null (callbacks to leave NULL), reply:NAME,
  *             mechs, mechs_tls, trace, and the numbers of the config by their names. */
 #include "support/auth_script.h"
@@ -63,6 +63,8 @@ static lmail_smtp_reply read_reply(script *h, const char *text)
 static lmail_smtp_connect_answer read_connect(script *h, const char *text)
 {
     lmail_smtp_connect_answer a;
+    unsigned long long pause;
+    char strict[10] = "";
     lmail_smtp_connect_answer_init(&a);
     if (strncmp(text, "banner ", 7) == 0) {
         const char *semicolon = strstr(text, "; ");
@@ -77,6 +79,9 @@ static lmail_smtp_connect_answer read_connect(script *h, const char *text)
     } else if (strncmp(text, "close", 5) == 0) {
         a.kind = LMAIL_SMTP_CONNECT_CLOSE;
         a.reply = read_reply(h, text[5] ? text + 6 : "");
+    } else if (sscanf(text, "pause %llu%9s", &pause, strict) >= 1) {
+        a.pause = pause;
+        a.early_refused = strcmp(strict, "strict") == 0;
     } else if (strncmp(text, "off ", 4) == 0) {
         a.flags_off = (uint32_t)strtoul(text + 4, NULL, 0);
     }
@@ -307,6 +312,8 @@ static const script_flag flag_names[] = {{"lmtp", LMAIL_SMTP_LMTP},
                                          {"expn", LMAIL_SMTP_EXPN},
                                          {"vrfy", LMAIL_SMTP_VRFY},
                                          {"help", LMAIL_SMTP_HELP},
+                                         {"vrfy_needs_helo", LMAIL_SMTP_VRFY_NEEDS_HELO},
+                                         {"expn_needs_helo", LMAIL_SMTP_EXPN_NEEDS_HELO},
                                          {"need_helo", LMAIL_SMTP_NEED_HELO_FIRST},
                                          {"need_auth", LMAIL_SMTP_NEED_AUTH_FIRST},
                                          {"need_tls", LMAIL_SMTP_NEED_TLS_FIRST},
@@ -406,6 +413,9 @@ static lmail_session *open_session(script *h, const lmail_alloc *alloc, lmail_ms
     NUMBER(out_mark);
     NUMBER(command_timeout);
     NUMBER(data_timeout);
+    NUMBER(max_noop_commands);
+    NUMBER(bad_recipients_throttle);
+    NUMBER(slow_delay);
 #undef NUMBER
     c.replies = replies;
     c.reply_count = set_replies(h, replies);

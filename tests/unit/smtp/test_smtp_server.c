@@ -158,7 +158,7 @@ START_TEST(a_command_allocates_nothing_after_the_first)
     script h;
     open_script(&h, &a);
     size_t before = 0;
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 10; i++) {
         client(&h, batch);
         client(&h, "Subject: x\r\n\r\nhello\r\n.\r\n");
         if (i == 0)
