@@ -100,6 +100,12 @@ LMAIL_API void lmail_net_free(lmail_net *net);
 /* Other limits, for connections from now on; 0 keeps one as it is. Any thread. */
 LMAIL_API void lmail_net_limits(lmail_net *net, unsigned max_connections, unsigned max_per_address);
 
+/* At most `max` connections through all listeners of a group together (lmail_listener_config.group);
+ * at that number they close until one ends. LMAIL_NET_GROUPS groups, from 1; max 0: no limit. For
+ * connections from now on. Any thread. Returns: OK, ERR_ARG (no such group). */
+#define LMAIL_NET_GROUPS 8
+LMAIL_API lmail_status lmail_net_group_limit(lmail_net *net, unsigned group, unsigned max);
+
 /* Call fn(arg) on loop 0 whenever the process gets a signal (SIGTERM, SIGHUP). One handler a
  * signal; it lasts until the net has stopped. Returns: OK, ERR_NOMEM, ERR_IO. */
 LMAIL_API lmail_status lmail_net_signal(lmail_net *net, int signum, lmail_call_fn *fn, void *arg);
@@ -245,12 +251,18 @@ typedef struct lmail_listener_config {
     lmail_call_fn *on_released; /* on_released(user): no connection uses `user` any more, after
                                  * lmail_listener_update or the listener's end. May be NULL. Comes
                                  * on any loop */
+    unsigned group;             /* 1 to LMAIL_NET_GROUPS: shares that limit with others; 0: none.
+                               * Ignored by update */
+    unsigned max_connections;   /* of this listener; at that number it closes until one ends. 0: no
+                               * limit of its own */
+    unsigned max_rate;          /* connections accepted in one second; those above it wait, and are
+                               * never refused. 0: any number */
 } lmail_listener_config;
 
 #define LMAIL_LISTENER_CONFIG_INIT                                                                 \
     {                                                                                              \
         sizeof(lmail_listener_config), NULL, 0, -1, 0, 0, NULL, 0, NULL, {NULL, 0}, 0, 0, 0, 0, 0, \
-            NULL, NULL, NULL, NULL                                                                 \
+            NULL, NULL, NULL, NULL, 0, 0, 0                                                        \
     }
 
 LMAIL_API void lmail_listener_config_init(lmail_listener_config *config);

@@ -227,11 +227,11 @@ static void take(lmail_listener *l, int fd, const struct sockaddr *sa)
     pthread_mutex_lock(&net->lock);
     lmi_setup *setup = lmi_setup_hold(l->setup);
     pthread_mutex_unlock(&net->lock);
-    lmail_conn *c = lmi_conn_new(net, setup, fd, l->is_unix);
+    lmail_conn *c = lmi_conn_new(l, setup, fd);
     if (!c) {
         close(fd);
         lmi_setup_release(setup);
-        lmi_net_give(net);
+        lmi_net_give(l);
         return;
     }
     atomic_fetch_add(&net->accepted, 1);
@@ -239,6 +239,32 @@ static void take(lmail_listener *l, int fd, const struct sockaddr *sa)
         lmi_conn_send_off(c, least_loaded(net));
     else
         lmi_conn_drop(c);
+}
+
+/* max_rate: the rest of a second's clients wait in the backlog. 0: now they do. */
+static int rate_allows(lmail_listener *l)
+{
+    lmail_loop *loop = &l->net->loops[0];
+    lmail_msec now = uv_now(loop->uv);
+    pthread_mutex_lock(&l->net->lock);
+    unsigned max = l->setup->max_rate;
+    pthread_mutex_unlock(&l->net->lock);
+    if (now - l->second >= 1000) {
+        l->second = now;
+        l->accepted = 0;
+    }
+    if (max == 0 || l->accepted < max)
+        return 1;
+    l->waiting = 1;
+    lmi_loop_timer_set(loop, &l->timer, l->second + 1000);
+    lmi_listener_apply(l);
+    return 0;
+}
+
+static void close_full(lmail_net *net)
+{
+    for (lmail_listener *each = net->listeners; each; each = each->next)
+        lmi_listener_apply(each);
 }
 
 /* One connection. 0: no more now. */
@@ -250,17 +276,22 @@ static int accept_one(lmail_listener *l)
     } peer;
     socklen_t len = sizeof(peer);
     peer.sa.sa_family = AF_UNSPEC;
-    if (lmi_net_take(l->net)) {
+    if (!rate_allows(l))
+        return 0;
+    if (lmi_net_take(l)) {
         lmi_listener_apply(l);
         return 0;
     }
     int fd = accept4(l->fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
+        l->accepted++;
+        if (lmi_net_full(l)) /* before its client can have a word from us, and the next one tries */
+            close_full(l->net);
         take(l, fd, &peer.sa);
         return 1;
     }
     int why = errno;
-    lmi_net_give(l->net);
+    lmi_net_give(l);
     if (why == EMFILE || why == ENFILE || why == ENOMEM || why == ENOBUFS)
         without_files(l);
     /* accept(2): errors that a connection had before it was taken are its own affair */
@@ -276,9 +307,6 @@ void lmi_listener_accept(uv_poll_t *poll, int status, int events)
     for (int i = 0; i < BATCH && l->listening && l->open; i++)
         if (!accept_one(l))
             break;
-    if (lmi_net_full(l->net))
-        for (lmail_listener *each = l->net->listeners; each; each = each->next)
-            lmi_listener_apply(each);
 }
 
 /* ---- Socket activation ----------------------------------------------------------------------- */

@@ -22,14 +22,16 @@ void lmi_conn_state_set(lmail_conn *c, lmi_conn_state state)
 
 /* ---- Beginning ------------------------------------------------------------------------------- */
 
-lmail_conn *lmi_conn_new(lmail_net *net, lmi_setup *setup, int fd, int is_unix)
+lmail_conn *lmi_conn_new(lmail_listener *from, lmi_setup *setup, int fd)
 {
+    lmail_net *net = from->net;
     lmail_conn *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
+    c->from = from;
     c->setup = setup;
     c->fd = fd;
-    c->is_unix = is_unix != 0;
+    c->is_unix = from->is_unix != 0;
     c->task.fn = arrive;
     c->timer.fn = fire;
     c->phase_due = LMAIL_NEVER;
@@ -44,7 +46,7 @@ static void free_conn(lmail_conn *c)
     lmail_net *net = c->loop->net;
     if (c->counted)
         lmi_net_give_key(net, c->key);
-    lmi_net_give(net);
+    lmi_net_give(c->from);
     lmi_tls_free(c->tls);
     lmi_setup_release(c->setup);
     free(c->shake);

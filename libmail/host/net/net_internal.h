@@ -182,16 +182,22 @@ struct lmail_net {
     unsigned max, max_per_key; /* under lock */
     unsigned total;            /* under lock */
     int full;                  /* under lock */
-    lmail_msec grace;          /* under lock */
+    struct {
+        unsigned max, total;
+    } groups[LMAIL_NET_GROUPS + 1]; /* under lock; number 0 has no limit */
+    lmail_msec grace;               /* under lock */
     atomic_uint_fast64_t last_id;
     atomic_uint_fast64_t accepted, refused_address, refused_files, times_full, proxy_errors,
         handshook, resumed, handshake_errors, handshakes_lent;
 };
 
-/* A place for one more connection: OK, or ERR_BUSY when the net is full now. */
-lmail_status lmi_net_take(lmail_net *net);
-void lmi_net_give(lmail_net *net);
-int lmi_net_full(lmail_net *net);
+/* A place for one more connection: OK, or ERR_BUSY when there is none now. */
+lmail_status lmi_net_take(lmail_listener *l);
+void lmi_net_give(lmail_listener *l);
+/* Was that the last place of the net, the group or the listener? */
+int lmi_net_full(lmail_listener *l);
+/* Must its clients be refused now? */
+int lmi_net_refuses(lmail_listener *l);
 /* A place among those of its address: OK, ERR_BUSY, ERR_NOMEM. */
 lmail_status lmi_net_take_key(lmail_net *net, uint64_t key);
 void lmi_net_give_key(lmail_net *net, uint64_t key);
@@ -209,6 +215,7 @@ typedef struct lmi_setup {
     char *refusal;
     size_t refusal_len;
     lmail_msec proxy_timeout, handshake_timeout, write_timeout, linger_timeout, rest_after;
+    unsigned max_connections, max_rate;
     lmail_open_fn *on_open;
     lmail_closed_fn *on_closed;
     lmail_call_fn *on_released;
@@ -228,11 +235,16 @@ struct lmail_listener {
     unsigned backlog, port;
     char *unlink_path;
     uv_poll_t poll;
-    int has_poll, listening, waiting; /* waiting: no descriptors, until the timer */
+    int has_poll, listening, waiting; /* waiting: no descriptors, or over max_rate, until the
+                                       * timer */
     lmi_timer timer;
     lmi_task apply_task;
     atomic_int paused, closed;
     lmi_setup *setup; /* under the net's lock */
+    unsigned group;
+    unsigned total;    /* its connections; under the net's lock */
+    lmail_msec second; /* when the second began that `accepted` counts in; loop 0's */
+    unsigned accepted;
 };
 
 lmail_status lmi_listener_bind(lmail_listener *l, const lmail_listener_config *config, char *error,
@@ -263,6 +275,7 @@ struct lmail_conn {
     uv_write_t write;
     lmail_loop *loop;
     lmail_conn *prev, *next, *ready_next;
+    lmail_listener *from; /* whose places it takes */
     lmi_setup *setup;
     lmail_session *session;
     lmi_tls *tls;
@@ -292,7 +305,7 @@ struct lmail_conn {
 };
 
 /* net_conn.c */
-lmail_conn *lmi_conn_new(lmail_net *net, lmi_setup *setup, int fd, int is_unix);
+lmail_conn *lmi_conn_new(lmail_listener *from, lmi_setup *setup, int fd);
 void lmi_conn_send_off(lmail_conn *c, lmail_loop *loop); /* from loop 0 to the loop that owns it */
 void lmi_conn_drop(lmail_conn *c);                       /* never sent off */
 void lmi_conn_state_set(lmail_conn *c, lmi_conn_state state);

@@ -48,6 +48,8 @@ lmail_status lmi_setup_new(lmi_setup **out, const lmail_listener_config *config,
     s->write_timeout = or_default(config->write_timeout, 120000);
     s->linger_timeout = or_default(config->linger_timeout, 2000);
     s->rest_after = or_default(config->rest_after, 5000);
+    s->max_connections = config->max_connections;
+    s->max_rate = config->max_rate;
     s->on_open = config->on_open;
     s->on_closed = config->on_closed;
     s->user = config->user;
@@ -103,6 +105,8 @@ lmail_status lmail_listener_new(lmail_listener **out, lmail_net *net,
 {
     if (net->stopping)
         return lmi_net_fail(LMAIL_ERR_STATE, error, cap, "the net stops");
+    if (config->size <= sizeof(*config) && config->group > LMAIL_NET_GROUPS)
+        return lmi_net_fail(LMAIL_ERR_ARG, error, cap, "no such group");
     lmi_setup *setup;
     lmail_status st = lmi_setup_new(&setup, config, error, cap);
     if (st)
@@ -114,6 +118,7 @@ lmail_status lmail_listener_new(lmail_listener **out, lmail_net *net,
         l->net = net;
         l->fd = -1;
         l->backlog = config->backlog ? config->backlog : 1024;
+        l->group = config->group;
         l->apply_task.fn = apply_asked;
         l->timer.fn = wait_over;
         l->setup = setup;
@@ -149,6 +154,7 @@ lmail_status lmail_listener_update(lmail_listener *l, const lmail_listener_confi
     l->setup = next;
     pthread_mutex_unlock(&l->net->lock);
     lmi_setup_release(before);
+    lmi_loop_post_task(&l->net->loops[0], &l->apply_task); /* its limit may be another */
     return LMAIL_OK;
 }
 
@@ -195,9 +201,7 @@ void lmi_listener_apply(lmail_listener *l)
         end(l);
         return;
     }
-    pthread_mutex_lock(&l->net->lock);
-    int refuse = l->net->full || atomic_load(&l->paused);
-    pthread_mutex_unlock(&l->net->lock);
+    int refuse = lmi_net_refuses(l);
     int wanted = !refuse && !l->waiting;
     if (wanted == l->listening)
         return;

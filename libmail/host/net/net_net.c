@@ -357,6 +357,17 @@ void lmail_net_limits(lmail_net *net, unsigned max_connections, unsigned max_per
     lmi_loop_post_task(&net->loops[0], &net->room_task);
 }
 
+lmail_status lmail_net_group_limit(lmail_net *net, unsigned group, unsigned max)
+{
+    if (group == 0 || group > LMAIL_NET_GROUPS)
+        return LMAIL_ERR_ARG;
+    pthread_mutex_lock(&net->lock);
+    net->groups[group].max = max;
+    pthread_mutex_unlock(&net->lock);
+    lmi_loop_post_task(&net->loops[0], &net->room_task);
+    return LMAIL_OK;
+}
+
 static void fill_up(lmail_net *net)
 {
     if (net->total >= net->max && !net->full) {
@@ -365,33 +376,56 @@ static void fill_up(lmail_net *net)
     }
 }
 
-lmail_status lmi_net_take(lmail_net *net)
+/* Under the lock: the listener's or its group's own limit is reached. */
+static int own_limit(const lmail_listener *l)
 {
+    unsigned max = l->setup->max_connections, of_group = l->net->groups[l->group].max;
+    return (max && l->total >= max) || (of_group && l->net->groups[l->group].total >= of_group);
+}
+
+lmail_status lmi_net_take(lmail_listener *l)
+{
+    lmail_net *net = l->net;
     pthread_mutex_lock(&net->lock);
-    int room = net->total < net->max;
-    if (room)
+    int room = net->total < net->max && !own_limit(l);
+    if (room) {
         net->total++;
-    else
+        net->groups[l->group].total++;
+        l->total++;
+    } else {
         fill_up(net);
+    }
     pthread_mutex_unlock(&net->lock);
     return room ? LMAIL_OK : LMAIL_ERR_BUSY;
 }
 
-int lmi_net_full(lmail_net *net)
+int lmi_net_full(lmail_listener *l)
 {
-    pthread_mutex_lock(&net->lock);
-    fill_up(net);
-    int full = net->full;
-    pthread_mutex_unlock(&net->lock);
+    pthread_mutex_lock(&l->net->lock);
+    fill_up(l->net);
+    int full = l->net->full || own_limit(l);
+    pthread_mutex_unlock(&l->net->lock);
     return full;
 }
 
-void lmi_net_give(lmail_net *net)
+int lmi_net_refuses(lmail_listener *l)
 {
+    pthread_mutex_lock(&l->net->lock);
+    int refuses = l->net->full || own_limit(l) || atomic_load(&l->paused);
+    pthread_mutex_unlock(&l->net->lock);
+    return refuses;
+}
+
+void lmi_net_give(lmail_listener *l)
+{
+    lmail_net *net = l->net;
     pthread_mutex_lock(&net->lock);
+    int room = own_limit(l);
     net->total--;
+    net->groups[l->group].total--;
+    l->total--;
     /* A little room first, so that a full server does not close and open for each connection. */
-    int room = net->full && net->total + net->max / 16 < net->max;
+    room |= net->full && net->total + net->max / 16 < net->max;
     pthread_mutex_unlock(&net->lock);
     if (room)
         lmi_loop_post_task(&net->loops[0], &net->room_task);
