@@ -51,6 +51,8 @@ int mailctl_read_password(const char *user, int from_pipe, int twice, char *out,
 
 /* mailctl_settings.c. libmail.conf, every mistake said on the standard error; NULL: it has some. */
 lmail_config *mailctl_load_config(const mailctl_call *call);
+/* strict: a warning is a mistake. */
+lmail_config *mailctl_load_config_as(const mailctl_call *call, int strict);
 /* The account file of libmail.conf, or its default; to be freed. NULL: said. */
 char *mailctl_account_file(const mailctl_call *call);
 /* Run as root, a file that was just made becomes that of the configured user, who must read it.

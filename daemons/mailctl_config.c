@@ -14,9 +14,10 @@ static lmail_status write_out(void *ctx, lmail_str text)
 
 static int config_check(const mailctl_call *call)
 {
-    if (call->argc > 1)
+    int strict = call->argc == 2 && !strcmp(call->argv[1], "--strict");
+    if (call->argc > 1 + strict)
         return mailctl_bad_usage(call);
-    lmail_config *config = mailctl_load_config(call);
+    lmail_config *config = mailctl_load_config_as(call, strict);
     if (!config)
         return MAILCTL_REFUSED;
     lmail_config_free(config);
@@ -48,7 +49,8 @@ static int config_keys(const mailctl_call *call)
 }
 
 const mailctl_command mailctl_config_commands[] = {
-    {"config", "check", "", "read the configuration and name every mistake", config_check},
+    {"config", "check", "[--strict]", "read the configuration and name every mistake",
+     config_check},
     {"config", "show", "", "print what is in force and where each value came from", config_show},
     {"config", "keys", "", "print every setting with its default and meaning", config_keys},
     {NULL, NULL, NULL, NULL, NULL},

@@ -9,18 +9,28 @@
 #include "common/diagnostic.h"
 #include "mailctl.h"
 
-lmail_config *mailctl_load_config(const mailctl_call *call)
+lmail_config *mailctl_load_config_as(const mailctl_call *call, int strict)
 {
+    strictness how = {strict, 0};
     /* The default file may be missing; one that was named may not. */
     int none = !call->config_given && access(call->config, F_OK) != 0;
     lmail_config *config;
     lmail_status st =
-        lmail_config_load_file(&config, none ? NULL : call->config, print_diagnostic, NULL);
+        lmail_config_load_file(&config, none ? NULL : call->config, print_diagnostic, &how);
+    if (!st && how.turned) {
+        lmail_config_free(config);
+        return NULL;
+    }
     if (st == LMAIL_OK)
         return config;
     if (st == LMAIL_ERR_NOMEM)
         mailctl_say("out of memory");
     return NULL;
+}
+
+lmail_config *mailctl_load_config(const mailctl_call *call)
+{
+    return mailctl_load_config_as(call, 0);
 }
 
 char *mailctl_account_file(const mailctl_call *call)

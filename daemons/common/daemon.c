@@ -28,6 +28,7 @@
 typedef struct options {
     const char *config; /* NULL: the default, if it is there */
     int test, background;
+    strictness strictness;
 } options;
 
 /* ---- Configuration --------------------------------------------------------------------------- */
@@ -273,10 +274,11 @@ static int test_body(const daemon_facts *f, const lmail_config *config)
 
 static void print_help(const daemon_facts *f)
 {
-    printf("usage: %s [-c FILE] [-b] [-t]\n%s\n\n"
+    printf("usage: %s [-c FILE] [-b] [-t] [--strict]\n%s\n\n"
            "  -c, --config FILE  read FILE; without it %s, if it exists\n"
            "  -b, --background   return when listening; logs then belong in syslog\n"
            "  -t, --test         check the configuration and exit: 0 good, 1 faulty\n"
+           "      --strict       take a warning for an error\n"
            "  -h, --help         this text\n"
            "      --version\n\n"
            "SIGTERM and SIGINT stop it, SIGHUP reads the configuration again. See %s(8).\n",
@@ -286,10 +288,13 @@ static void print_help(const daemon_facts *f)
 /* Returns -1 to go on, or an exit code. */
 static int read_options(const daemon_facts *f, int argc, char **argv, options *o)
 {
-    static const struct option known[] = {
-        {"config", required_argument, NULL, 'c'}, {"background", no_argument, NULL, 'b'},
-        {"test", no_argument, NULL, 't'},         {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"config", required_argument, NULL, 'c'},
+                                          {"background", no_argument, NULL, 'b'},
+                                          {"test", no_argument, NULL, 't'},
+                                          {"strict", no_argument, NULL, 'S'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "c:bth", known, NULL)) != -1;) {
         switch (c) {
         case 'c':
@@ -300,6 +305,9 @@ static int read_options(const daemon_facts *f, int argc, char **argv, options *o
             break;
         case 't':
             o->test = 1;
+            break;
+        case 'S':
+            o->strictness.strict = 1;
             break;
         case 'h':
             print_help(f);
@@ -320,13 +328,17 @@ static int read_options(const daemon_facts *f, int argc, char **argv, options *o
 
 int daemon_main(const daemon_facts *f, int argc, char **argv)
 {
-    options o = {NULL, 0, 0};
+    options o = {NULL, 0, 0, {0, 0}};
     lmail_config *config;
     int code = read_options(f, argc, argv, &o);
     if (code >= 0)
         return code;
     const char *path = config_path(&o);
-    lmail_status st = lmail_config_load_file(&config, path, print_diagnostic, NULL);
+    lmail_status st = lmail_config_load_file(&config, path, print_diagnostic, &o.strictness);
+    if (!st && o.strictness.turned) {
+        lmail_config_free(config);
+        st = LMAIL_ERR_SYNTAX;
+    }
     if (o.test) {
         code = st ? 1 : test_body(f, config);
         if (!st)

@@ -8,7 +8,12 @@
 void print_diagnostic(void *ctx, const lmail_diagnostic *d)
 {
     char line[LONGEST_LINE];
-    (void)ctx;
-    lmail_diagnostic_write(d, line, sizeof line);
+    strictness *s = ctx;
+    lmail_diagnostic told = *d;
+    if (s && s->strict && d->severity == LMAIL_WARNING) {
+        told.severity = LMAIL_ERROR;
+        s->turned++;
+    }
+    lmail_diagnostic_write(&told, line, sizeof line);
     fprintf(stderr, "%s\n", line);
 }

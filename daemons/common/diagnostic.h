@@ -4,7 +4,13 @@
 
 #include <libmail/base.h>
 
-/* A lmail_diagnostic_fn: one line on the standard error. ctx is not used. */
+/* With --strict a warning is an error. */
+typedef struct strictness {
+    int strict;
+    unsigned turned; /* warnings that became errors */
+} strictness;
+
+/* A lmail_diagnostic_fn: one line on the standard error. ctx is a strictness, or NULL. */
 void print_diagnostic(void *ctx, const lmail_diagnostic *d);
 
 #endif

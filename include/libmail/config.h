@@ -30,6 +30,7 @@
 
 #include <libmail/base.h>
 #include <libmail/policy.h>
+#include <libmail/policy_tables.h>
 #include <libmail/sasl.h>
 
 #ifdef __cplusplus
@@ -413,6 +414,9 @@ LMAIL_API const lmail_settings *lmail_config_settings(const lmail_config *config
 /* Who may send what to whom, made of the settings and of the files that they name. Valid until the
  * configuration is freed. */
 LMAIL_API const lmail_policy *lmail_config_policy(const lmail_config *config);
+
+/* Where mail goes and how addresses look outside; made and valid as the policy. */
+LMAIL_API const lmail_policy_tables *lmail_config_tables(const lmail_config *config);
 
 /* The whole configuration in force as a native file, each line with where its value came from
  * (`# default`, `# libmail.conf:14`). Reading the text again gives the same settings.

@@ -7,6 +7,8 @@
  *     config_value.c     text <-> typed values
  *     config_show.c      settings -> a native file with origins
  *     config_policy.c    settings and the files they name -> the policy
+ *     config_tables.c    the same for routing and masquerading
+ *     config_files.c     those files
  *
  * Readers of other formats (classic files) make the same assignments: a name, a value, a place. */
 #ifndef LMI_CONFIG_INTERNAL_H
@@ -16,6 +18,7 @@
 
 #include <libmail/config.h>
 #include <libmail/policy.h>
+#include <libmail/policy_tables.h>
 
 typedef enum lmi_kind {
     LMI_KIND_TEXT,     /* lmail_str */
@@ -102,6 +105,7 @@ struct lmail_config {
     lmi_origin origins[LMI_MAX_SETTINGS];
     lmi_sections sections[LMI_SECTION_KINDS];
     lmail_policy *policy;
+    lmail_policy_tables *tables;
 };
 
 /* Listeners of these protocols are an imported file's business, bit 1 << lmail_listener_protocol. */

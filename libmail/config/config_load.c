@@ -200,7 +200,7 @@ lmail_status lmail_config_load(lmail_config **out, lmail_str file, const lmail_c
         read_imports(&r);
     if (!r.failed)
         lmi_config_finish(&r);
-    if (!r.failed && !r.errors)
+    if (!r.failed)
         lmi_config_make_policy(&r);
     if (r.failed || r.errors) {
         lmail_config_free(c);
@@ -215,6 +215,7 @@ void lmail_config_free(lmail_config *c)
     if (!c)
         return;
     lmail_alloc a = c->alloc;
+    lmail_policy_tables_free(c->tables);
     lmail_policy_free(c->policy);
     lmi_arena_done(&c->arena);
     lmi_free(&a, c, sizeof *c);

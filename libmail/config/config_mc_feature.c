@@ -68,15 +68,12 @@ static void deprecated(lmi_mc *m, const lmi_mc_call *call, const feature *f)
     set(m, call, f);
 }
 
-static void open_relay(lmi_mc *m, const lmi_mc_call *call, const feature *f)
+/* The policy warns of it. */
+static void relay_mail_from(lmi_mc *m, const lmi_mc_call *call, const feature *f)
 {
-    LMI_MC_SAY(m, LMAIL_WARNING, call->at, LMAIL_STR("FEATURE("), lmail_str_from(f->name),
-               LMAIL_STR(") makes an OPEN RELAY: "), lmail_str_from(f->value));
     lmail_str word = argument(call, 1);
     int domain = lmail_str_equal(word, LMAIL_STR("domain"));
-    if (strcmp(f->key, "policy.relay_mail_from") != 0)
-        lmi_mc_set(m, f->key, LMAIL_STR("yes"), call->at);
-    else if (word.len && !domain)
+    if (word.len && !domain)
         bad_argument(m, call, f, word, "domain");
     else
         lmi_mc_set(m, f->key, domain ? LMAIL_STR("domain") : LMAIL_STR("address"), call->at);
@@ -293,11 +290,9 @@ static const feature features[] = {
     {"relay_entire_domain", set, "policy.relay_entire_domain", "yes"},
     {"relay_hosts_only", set, "policy.relay_hosts_only", "yes"},
     {"relay_based_on_MX", set, "policy.relay_based_on_mx", "yes"},
-    {"relay_local_from", open_relay, "policy.relay_local_from",
-     "whoever gives a local sender may relay"},
-    {"relay_mail_from", open_relay, "policy.relay_mail_from",
-     "whoever gives a sender with From: RELAY may relay"},
-    {"promiscuous_relay", open_relay, "policy.promiscuous_relay", "everybody may relay"},
+    {"relay_local_from", set, "policy.relay_local_from", "yes"},
+    {"relay_mail_from", relay_mail_from, "policy.relay_mail_from", NULL},
+    {"promiscuous_relay", set, "policy.promiscuous_relay", "yes"},
     {"loose_relay_check", set, "policy.loose_relay_check", "yes"},
     {"lookupdotdomain", set, "policy.lookup_dot_domain", "yes"},
     {"delay_checks", delay_checks, "policy.delay_checks", NULL},

@@ -1,5 +1,5 @@
 /* Any sendmail.mc is refused or read; what is read can be shown as a native file, which means the
- * same. The file may include itself as "more". */
+ * same. The file may include itself as "more"; tables are empty. */
 #include <libmail/config.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -23,6 +23,8 @@ static lmail_status open_file(void *ctx, lmail_str name, lmail_str *octets)
         *octets = f->main;
     else if (lmail_str_equal(name, LMAIL_STR("x.mc")) || lmail_str_equal(name, LMAIL_STR("more")))
         *octets = f->mc;
+    else if (name.len && name.ptr[0] == '/') /* tables and class files */
+        *octets = LMAIL_STR("");
     else
         return LMAIL_ERR_NOTFOUND;
     return LMAIL_OK;

@@ -14,20 +14,12 @@ Suite *config_mc_suite(void);
 typedef struct world {
     const char *main;    /* libmail.conf */
     const char *mc;      /* x.mc */
-    const char *more[4]; /* name, text, name, text */
+    const char *more[8]; /* name, text, name, text */
+    unsigned full;       /* every absolute path is an empty file */
     char said[16384];
     char shown[32768];
     size_t shown_len;
 } world;
-
-/* An empty file that some directive names. */
-static int is_table(const world *w, lmail_str name)
-{
-    return lmail_str_equal(name, LMAIL_STR("/r")) || lmail_str_equal(name, LMAIL_STR("/x/w")) ||
-           lmail_str_equal(name, LMAIL_STR("/etc/mail/access")) ||
-           (lmail_str_equal(name, LMAIL_STR("/etc/mail/local-host-names")) &&
-            strstr(w->mc, "use_cw_file"));
-}
 
 static lmail_status open_file(void *ctx, lmail_str name, lmail_str *octets)
 {
@@ -37,10 +29,12 @@ static lmail_status open_file(void *ctx, lmail_str name, lmail_str *octets)
         text = w->main;
     else if (lmail_str_equal(name, LMAIL_STR("x.mc")))
         text = w->mc;
-    for (size_t i = 0; i < 4 && w->more[i]; i += 2)
+    for (size_t i = 0; i < 8 && w->more[i]; i += 2)
         if (lmail_str_equal(name, lmail_str_from(w->more[i])))
             text = w->more[i + 1];
-    if (!text && is_table(w, name))
+    int unread = lmail_str_equal(name, LMAIL_STR("/etc/mail/local-host-names")) &&
+                 !strstr(w->mc, "use_cw_file");
+    if (!text && w->full && name.ptr[0] == '/' && !unread)
         text = "";
     if (!text)
         return LMAIL_ERR_NOTFOUND;
@@ -115,11 +109,28 @@ static const char guide_says[] =
     "x.mc:15: W: confMAX_HEADERS_LENGTH: 10240 octets are few; ordinary mail has headers up to "
     "16384\n"
     "x.mc:22: N: confAUTH_MECHANISMS: GSSAPI is not implemented and not offered\n"
-    "x.mc:42: W: FEATURE(masquerade_entire_domain) does nothing without MASQUERADE_DOMAIN\n";
+    "x.mc:42: W: FEATURE(masquerade_entire_domain) does nothing without MASQUERADE_DOMAIN\n"
+    "/etc/mail/access:7: W: blank after tag\n"
+    "/etc/mail/access:9: W: blank after tag\n"
+    "/etc/mail/access:11: W: blank after tag\n"
+    "/etc/mail/access:13: W: blank after tag\n"
+    "x.mc:27: N: /etc/mail/virtusertable is missing; it counts as empty\n"
+    "x.mc:26: N: /etc/mail/mailertable is missing; it counts as empty\n"
+    "x.mc:12: N: /etc/aliases is missing; it counts as empty\n";
 
 START_TEST(the_guides_file_says_what_it_should_and_no_more)
 {
-    world w = {MAIN, vectors_read("guide/sendmail.mc", NULL), {NULL}, "", "", 0};
+    char *access = vectors_read("guide/access", NULL);
+    char *local = vectors_read("guide/local-host-names", NULL);
+    char *relay = vectors_read("guide/relay-domains", NULL);
+    world w = {MAIN,
+               vectors_read("guide/sendmail.mc", NULL),
+               {"/etc/mail/access", access, "/etc/mail/local-host-names", local,
+                "/etc/mail/relay-domains", relay},
+               0,
+               "",
+               "",
+               0};
     lmail_config *c;
     ck_assert_int_eq(load(&w, &c), LMAIL_OK);
     ck_assert_str_eq(w.said, guide_says);
@@ -142,7 +153,12 @@ START_TEST(the_guides_file_says_what_it_should_and_no_more)
     ck_assert_uint_eq(msa->port, 587);
     ck_assert_uint_eq(msa->require_auth, 1);
     ck_assert_uint_eq(msa->etrn, 0);
+    ck_assert_ptr_nonnull(lmail_config_policy(c));
+    ck_assert_ptr_nonnull(lmail_config_tables(c));
     lmail_config_free(c);
+    free(access);
+    free(local);
+    free(relay);
     free((char *)w.mc);
 }
 END_TEST
@@ -172,7 +188,7 @@ START_TEST(a_damaged_fragment_is_named_with_line_and_hint)
     const struct fragment *f = &fragments[_i];
     char name[64];
     snprintf(name, sizeof name, "guide/broken/%s.mc", f->name);
-    world w = {MAIN, vectors_read(name, NULL), {NULL}, "", "", 0};
+    world w = {MAIN, vectors_read(name, NULL), {NULL}, 0, "", "", 0};
     lmail_config *c;
     int bad = strstr(f->said, ": E: ") != NULL;
     ck_assert_int_eq(load(&w, &c), bad ? LMAIL_ERR_SYNTAX : LMAIL_OK);
@@ -247,7 +263,7 @@ static const struct sentence {
 START_TEST(a_sentence_means_what_it_means)
 {
     const struct sentence *s = &sentences[_i];
-    world w = {MAIN, s->mc, {NULL}, "", "", 0};
+    world w = {MAIN, s->mc, {NULL}, 1, "", "", 0};
     lmail_config *c;
     ck_assert_msg(load(&w, &c) == LMAIL_OK, "%s", w.said);
     lmail_config_show(c, gather, &w);
@@ -325,7 +341,7 @@ static const struct mistake {
 START_TEST(a_mistake_is_an_error)
 {
     const struct mistake *s = &mistakes[_i];
-    world w = {MAIN, s->mc, {NULL}, "", "", 0};
+    world w = {MAIN, s->mc, {NULL}, 1, "", "", 0};
     lmail_config *c;
     ck_assert_int_eq(load(&w, &c), LMAIL_ERR_SYNTAX);
     if (s->said)
@@ -345,7 +361,7 @@ static const struct mistake warnings[] = {
     {"DAEMON_OPTIONS(`Port=587, M=aA')\n",
      "x.mc:1: W: modifiers a and A together: nobody can send\n"},
     {"FEATURE(`promiscuous_relay')\n",
-     "x.mc:1: W: FEATURE(promiscuous_relay) makes an OPEN RELAY: everybody may relay\n"},
+     "x.mc:1: W: open relay: promiscuous_relay lets anybody send anywhere\n"},
     {"define(`confSERVER_CERT', `/c')\n",
      "x.mc:1: W: confSERVER_CERT without confSERVER_KEY: STARTTLS is not offered\n"},
     {"define(`confTO_IDENT', `5s')\n",
@@ -358,7 +374,7 @@ static const struct mistake warnings[] = {
 
 START_TEST(what_is_odd_is_a_warning)
 {
-    world w = {MAIN, warnings[_i].mc, {NULL}, "", "", 0};
+    world w = {MAIN, warnings[_i].mc, {NULL}, 0, "", "", 0};
     lmail_config *c;
     ck_assert_msg(load(&w, &c) == LMAIL_OK, "%s", w.said);
     ck_assert_str_eq(w.said, warnings[_i].said);
@@ -464,7 +480,7 @@ static const struct directive {
 START_TEST(a_directive_is_its_setting)
 {
     const struct directive *d = &directives[_i];
-    world w = {MAIN, d->mc, {NULL}, "", "", 0};
+    world w = {MAIN, d->mc, {NULL}, 1, "", "", 0};
     lmail_config *c;
     ck_assert_msg(load(&w, &c) == LMAIL_OK, "%s", w.said);
     lmail_config_show(c, gather, &w);
@@ -481,6 +497,7 @@ START_TEST(libmail_conf_wins_wherever_it_stands)
                "define(`confMAX_HOP', `7')\ndefine(`confMAX_RCPTS_PER_MESSAGE', `7')\n"
                "define(`confMAX_MESSAGE_SIZE', `7777')\n",
                {NULL},
+               0,
                "",
                "",
                0};
@@ -501,6 +518,7 @@ START_TEST(listeners_of_libmail_conf_are_the_only_ones)
     world w = {MAIN "listener a {\n}\n",
                "DAEMON_OPTIONS(`Name=X')FEATURE(`no_default_msa')",
                {NULL},
+               0,
                "",
                "",
                0};
@@ -519,6 +537,7 @@ START_TEST(files_are_included_beside_the_file_that_names_them)
                "include(`sub/a.m4')\nsinclude(`nowhere')\ndefine(`confMAX_HOP', `x')\n",
                {"sub/a.m4", "\nMASQUERADE_AS(`a.example')\ninclude(b.m4)\n", "sub/b.m4",
                 "\n\ndefine(`confMAX_NOOP_COMMANDS', `y')\n"},
+               0,
                "",
                "",
                0};
@@ -532,7 +551,7 @@ END_TEST
 
 START_TEST(a_class_file_that_nobody_reads_is_named)
 {
-    world w = {MAIN, "MAILER(smtp)\n", {"/etc/mail/local-host-names", "x\n"}, "", "", 0};
+    world w = {MAIN, "MAILER(smtp)\n", {"/etc/mail/local-host-names", "x\n"}, 0, "", "", 0};
     lmail_config *c;
     ck_assert_int_eq(load(&w, &c), LMAIL_OK);
     ck_assert_str_eq(w.said, "x.mc:0: W: /etc/mail/local-host-names is there, but "
@@ -547,7 +566,7 @@ START_TEST(a_hundred_errors_are_enough)
     size_t n = 0;
     for (int i = 0; i < 500; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "hello world\n");
-    world w = {MAIN, text, {NULL}, "", "", 0};
+    world w = {MAIN, text, {NULL}, 0, "", "", 0};
     lmail_config *c;
     ck_assert_int_eq(load(&w, &c), LMAIL_ERR_SYNTAX);
     ck_assert_ptr_nonnull(strstr(w.said, "x.mc:101: E: too many errors; reading ends here\n"));
