@@ -39,6 +39,7 @@ typedef struct body {
     lmail_authd *authd;
     lmail_log *log;
     const char *path; /* of the configuration file; or NULL */
+    daemon_report *report;
     reading *now;
 } body;
 
@@ -277,6 +278,7 @@ static void reload(void *user)
         b->now = failed ? b->now : next;
         reading_free(old);
     }
+    daemon_reloaded(b->report, failed, error);
     log_reload(b, failed ? "kept" : "done", failed ? error : NULL);
 }
 
@@ -289,7 +291,7 @@ static void body_free(void *user)
 }
 
 static int body_make(void **out, lmail_config *config, lmail_log *log, const char *path,
-                     char *error, size_t cap)
+                     daemon_report *report, char *error, size_t cap)
 {
     const struct rlimit none = {0, 0};
     body *b = calloc(1, sizeof *b);
@@ -297,6 +299,7 @@ static int body_make(void **out, lmail_config *config, lmail_log *log, const cha
         return EX_OSERR;
     b->log = log;
     b->path = path;
+    b->report = report;
     /* Passwords pass through this memory: no core file, no debugger of another's. */
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);
@@ -333,14 +336,9 @@ static int body_test(const lmail_settings *s, char *error, size_t cap)
     return socket_group(s, &group, error, cap);
 }
 
-static lmail_str body_pid_file(const lmail_settings *s)
-{
-    return s->authd.pid_file;
-}
-
 int main(int argc, char **argv)
 {
-    static const daemon_body this_body = {body_test, body_make, body_run, body_free, body_pid_file};
+    static const daemon_body this_body = {body_test, body_make, body_run, body_free};
     static const daemon_facts facts = {"authd", "tells local programs whether a password is right",
                                        0, &this_body};
     return daemon_main(&facts, argc, argv);

@@ -1,6 +1,7 @@
 /* mailctl: the administrator's hand. Finds GROUP VERB in the tables of its groups and runs it.
  *
- * Exit codes: 0 done, 1 refused, 64 usage. See mailctl(8). */
+ * Exit codes: 0 done, 1 refused, 64 usage; those of init scripts from the verbs of services. See
+ * mailctl(8). */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@ static const mailctl_command *const groups[] = {
     mailctl_user_commands,
     mailctl_import_commands,
     mailctl_config_commands,
+    mailctl_service_commands,
 };
 
 void mailctl_say(const char *format, ...)
@@ -27,8 +29,8 @@ void mailctl_say(const char *format, ...)
 
 static void print_usage(FILE *to, const mailctl_command *c)
 {
-    fprintf(to, "usage: mailctl [--config FILE] %s %s%s%s\n", c->group, c->verb,
-            *c->arguments ? " " : "", c->arguments);
+    fprintf(to, "usage: mailctl [--config FILE] %s%s%s%s%s\n", c->group, c->verb ? " " : "",
+            c->verb ? c->verb : "", *c->arguments ? " " : "", c->arguments);
 }
 
 int mailctl_bad_usage(const mailctl_call *call)
@@ -47,12 +49,14 @@ int mailctl_help(const mailctl_call *call)
 static int print_help(FILE *to, int code)
 {
     fputs("usage: mailctl [--config FILE] GROUP VERB [ARGUMENT ...]\n"
+          "       mailctl [--config FILE] VERB SERVICE\n"
           "       mailctl --help | --version\n"
           "       mailctl GROUP VERB --help\n\n",
           to);
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
         for (const mailctl_command *c = groups[i]; c->group; c++) {
-            fprintf(to, "  %-6s %-9s %s\n", c->group, c->verb, c->about);
+            fprintf(to, c->verb ? "  %-6s %-9s %s\n" : "  %-12s %.0s    %s\n", c->group,
+                    c->verb ? c->verb : "", c->about);
         }
     }
     return code;
@@ -67,13 +71,14 @@ static int run(const mailctl_call *base, int argc, char **argv)
                 continue;
             }
             group_known = 1;
-            if (argc > 1 && strcmp(c->verb, argv[1]) == 0) {
+            if (!c->verb || (argc > 1 && strcmp(c->verb, argv[1]) == 0)) {
                 mailctl_call call = *base;
+                int words = c->verb ? 1 : 0; /* before the verb */
                 call.command = c;
-                call.argc = argc - 1;
-                call.argv = argv + 1;
-                return argc > 2 && strcmp(argv[2], "--help") == 0 ? mailctl_help(&call)
-                                                                  : c->run(&call);
+                call.argc = argc - words;
+                call.argv = argv + words;
+                return call.argc > 1 && strcmp(call.argv[1], "--help") == 0 ? mailctl_help(&call)
+                                                                            : c->run(&call);
             }
         }
     }

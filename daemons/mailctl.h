@@ -24,8 +24,8 @@ typedef struct mailctl_call {
 } mailctl_call;
 
 struct mailctl_command {
-    const char *group, *verb;
-    const char *arguments; /* for the usage line */
+    const char *group, *verb; /* verb NULL: the group is the whole command */
+    const char *arguments;    /* for the usage line */
     const char *about;
     int (*run)(const mailctl_call *call); /* the exit code */
 };
@@ -34,6 +34,7 @@ struct mailctl_command {
 extern const mailctl_command mailctl_user_commands[];
 extern const mailctl_command mailctl_import_commands[];
 extern const mailctl_command mailctl_config_commands[];
+extern const mailctl_command mailctl_service_commands[];
 
 /* "mailctl: ..." on the standard error, with a line end. */
 void mailctl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

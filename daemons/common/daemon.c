@@ -5,6 +5,7 @@
  * codes as sysexits.h: 78 for a faulty configuration, 71 when the system refuses something. */
 #include "daemon.h"
 #include "diagnostic.h"
+#include "run_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_CONFIG "/etc/libmail/libmail.conf"
@@ -85,31 +87,15 @@ static int drop_privileges(const daemon_facts *f, const lmail_settings *s)
     return code;
 }
 
-static lmail_str pid_file(const daemon_facts *f, const lmail_settings *s)
+/* RUN_DIRECTORY, when it is not there and nobody else has made it: for the pid file. */
+static void make_run_directory(const lmail_settings *s)
 {
-    if (f->body)
-        return f->body->pid_file(s);
-    return f->protocols & LMAIL_SERVICE_SMTP   ? s->smtp.pid_file
-           : f->protocols & LMAIL_SERVICE_IMAP ? s->imap.pid_file
-                                               : s->pop3.pid_file;
-}
-
-/* Whole or not at all, so that nobody reads half a number. */
-static int write_pid(const daemon_facts *f, const char *path)
-{
-    char temporary[4096];
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid()) >=
-        sizeof temporary)
-        return EX_CONFIG;
-    FILE *file = fopen(temporary, "we");
-    int ok = file && fprintf(file, "%ld\n", (long)getpid()) > 0;
-    if (file && fclose(file))
-        ok = 0;
-    if (ok && rename(temporary, path) == 0)
-        return 0;
-    fprintf(stderr, "%s: pid_file = %s: %s\n", f->name, path, strerror(errno));
-    unlink(temporary);
-    return EX_CANTCREAT;
+    char *path = text_of(s->run_directory);
+    mode_t before = umask(022);
+    if (path && *path)
+        mkdir(path, 0755); /* the pid file says what is wrong */
+    umask(before);
+    free(path);
 }
 
 /* The parent stays until the child serves, so that who started us knows. */
@@ -164,6 +150,9 @@ static void report_ready(int ready, char code)
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
+        struct stat st;
+        if (fstat(STDERR_FILENO, &st) == 0 && !S_ISREG(st.st_mode))
+            dup2(null, STDERR_FILENO); /* who started us waits for its end */
         close(null);
     }
     ssize_t ignored = write(ready, &code, 1);
@@ -195,17 +184,70 @@ typedef struct work {
     void *body;
 } work;
 
+/* ---- What mailctl is told --------------------------------------------------------------------- */
+
+struct daemon_report {
+    char pid_path[4096], path[4096];
+    run_state state;
+};
+
+static int report_begin(daemon_report *r, const daemon_facts *f, const lmail_settings *s)
+{
+    char error[4608] = "run_directory: too long a path";
+    int code = EX_CONFIG;
+    if (!run_pid_path(s, f->name, r->pid_path, sizeof r->pid_path) &&
+        !run_state_path(s, f->name, r->path, sizeof r->path)) {
+        make_run_directory(s);
+        code = run_pid_hold(r->pid_path, error, sizeof error);
+    }
+    if (code) {
+        fprintf(stderr, "%s: %s\n", f->name, error);
+        r->pid_path[0] = '\0';
+        return code;
+    }
+    r->state.pid = getpid();
+    r->state.started = time(NULL);
+    r->state.readings = 1;
+    return 0;
+}
+
+void daemon_reloaded(daemon_report *r, int failed, const char *error)
+{
+    r->state.readings++;
+    r->state.failed = failed;
+    snprintf(r->state.error, sizeof r->state.error, "%s", failed ? error : "");
+    for (char *at = r->state.error; *at; at++)
+        if (*at == '\n' || *at == '\r')
+            *at = ' ';
+    run_state_write(r->path, &r->state);
+}
+
+static void service_reloaded(void *host, lmail_status st, const char *error)
+{
+    daemon_reloaded(host, st != LMAIL_OK, error);
+}
+
+static void report_end(const daemon_report *r)
+{
+    if (!r->pid_path[0])
+        return;
+    unlink(r->path);
+    unlink(r->pid_path);
+}
+
 /* It is there, privileges are not dropped yet. */
 static int serve(const daemon_facts *f, const work *w, const lmail_settings *s, lmail_log *log,
-                 const char *path, int ready)
+                 const char *path, int ready, daemon_report *report)
 {
-    char *pid = text_of(pid_file(f, s));
-    int code = pid && *pid ? write_pid(f, pid) : 0;
-    int written = pid && *pid && !code;
+    int code = report_begin(report, f, s);
     if (!code && !f->body)
         code = drop_privileges(f, s);
     if (!code && !f->body && catch_signals(w->service, path))
         code = EX_OSERR;
+    if (!code && run_state_write(report->path, &report->state)) {
+        fprintf(stderr, "%s: %s: %s\n", f->name, report->path, strerror(errno));
+        code = EX_CANTCREAT;
+    }
     report_ready(ready, (char)code);
     if (!code) {
         log_event(log, "start", f);
@@ -214,21 +256,30 @@ static int serve(const daemon_facts *f, const work *w, const lmail_settings *s, 
         tell_manager("STOPPING=1");
         log_event(log, "stop", f);
     }
-    if (written)
-        unlink(pid);
-    free(pid);
+    report_end(report);
     return code;
 }
 
 static int make_service(const daemon_facts *f, lmail_service **out, lmail_config *config,
-                        lmail_log *log, char *error, size_t cap)
+                        lmail_log *log, daemon_report *report, char *error, size_t cap)
 {
     lmail_service_config sc = LMAIL_SERVICE_CONFIG_INIT;
     sc.config = config;
     sc.protocols = f->protocols;
     sc.log = log;
+    sc.on_reload = service_reloaded;
+    sc.host = report;
     lmail_status st = lmail_service_new(out, &sc, error, cap);
     return !st ? 0 : st == LMAIL_ERR_ARG || st == LMAIL_ERR_NOTFOUND ? EX_CONFIG : EX_OSERR;
+}
+
+/* Log lines of a background daemon would go to whoever started it, and end with them: to a file they
+ * may go. */
+static unsigned wants_syslog(const options *o, const lmail_settings *s)
+{
+    struct stat st;
+    return s->log == LMAIL_LOG_SYSLOG ||
+           (o->background && !(fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode)));
 }
 
 static int run(const daemon_facts *f, const options *o, lmail_config *config, const char *path)
@@ -236,16 +287,17 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
     const lmail_settings *s = lmail_config_settings(config);
     lmail_log_config lc = LMAIL_LOG_CONFIG_INIT;
     lmail_log *log = NULL;
+    daemon_report *report = calloc(1, sizeof *report);
     work w = {NULL, NULL};
     char error[1024] = "";
     int ready = -1, code = o->background ? go_background(f, &ready) : 0;
     lc.program = f->name;
-    lc.syslog = s->log == LMAIL_LOG_SYSLOG;
-    if (!code && lmail_log_open(&log, &lc))
+    lc.syslog = wants_syslog(o, s);
+    if (!code && (!report || lmail_log_open(&log, &lc)))
         code = EX_OSERR;
     if (!code) {
-        code = f->body ? f->body->make(&w.body, config, log, path, error, sizeof error)
-                       : make_service(f, &w.service, config, log, error, sizeof error);
+        code = f->body ? f->body->make(&w.body, config, log, path, report, error, sizeof error)
+                       : make_service(f, &w.service, config, log, report, error, sizeof error);
         if (code) {
             fprintf(stderr, "%s: %s\n", f->name, error);
             lmail_config_free(config);
@@ -254,11 +306,12 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
     if (code)
         report_ready(ready, (char)code);
     else
-        code = serve(f, &w, s, log, path, ready);
+        code = serve(f, &w, s, log, path, ready, report);
     if (w.body)
         f->body->free(w.body);
     lmail_service_free(w.service);
     lmail_log_close(log);
+    free(report);
     return code;
 }
 
@@ -276,7 +329,7 @@ static void print_help(const daemon_facts *f)
 {
     printf("usage: %s [-c FILE] [-b] [-t] [--strict]\n%s\n\n"
            "  -c, --config FILE  read FILE; without it %s, if it exists\n"
-           "  -b, --background   return when listening; logs then belong in syslog\n"
+           "  -b, --background   return when listening; logs then go to syslog\n"
            "  -t, --test         check the configuration and exit: 0 good, 1 faulty\n"
            "      --strict       take a warning for an error\n"
            "  -h, --help         this text\n"

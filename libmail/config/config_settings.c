@@ -102,7 +102,7 @@ const lmi_setting lmi_settings[] = {
     {"authd.peer_failures", LMI_KIND_NUMBER, AT(authd.peer_failures), "600", NULL, 0, 60000,
      "failed checks by one user of the system in a minute, not of the mail daemons; 0: any"},
     {"authd.pid_file", LMI_KIND_TEXT, AT(authd.pid_file), "", NULL, 0, 0,
-     "pid file of authd; empty: none"},
+     "pid file of authd; empty: authd.pid in run_directory"},
 
     {"store.min_free", LMI_KIND_SIZE, AT(store.min_free), "32M", NULL, 0, ANY,
      "space that deliveries leave free, so that EXPUNGE works on a full disk"},
@@ -134,7 +134,7 @@ const lmi_setting lmi_settings[] = {
     {"smtp.data_timeout", LMI_KIND_DURATION, AT(smtp.data_timeout), "5 m", NULL, 1000, MSEC_MAX,
      "wait for the next octets of a message"},
     {"smtp.pid_file", LMI_KIND_TEXT, AT(smtp.pid_file), "", NULL, 0, 0,
-     "pid file of smtpd; empty: none"},
+     "pid file of smtpd; empty: smtpd.pid in run_directory"},
     {"smtp.starttls_timeout", LMI_KIND_DURATION, AT(smtp.starttls_timeout),
      "5 m", NULL, 1000, MSEC_MAX,
      "wait for the TLS handshake"},
@@ -206,7 +206,7 @@ const lmi_setting lmi_settings[] = {
     {"imap.separator", LMI_KIND_TEXT, AT(imap.separator), "/", NULL, 1, 0,
      "between the levels of a mailbox name: one of / . or another single character"},
     {"imap.pid_file", LMI_KIND_TEXT, AT(imap.pid_file), "", NULL, 0, 0,
-     "pid file of imapd; empty: none"},
+     "pid file of imapd; empty: imapd.pid in run_directory"},
 
     {"pop3.greeting", LMI_KIND_TEXT, AT(pop3.greeting), "libmail ready", NULL, 0, 0,
      "text of the greeting"},
@@ -219,7 +219,7 @@ const lmi_setting lmi_settings[] = {
     {"pop3.apop", LMI_KIND_BOOL, AT(pop3.apop), "no", NULL, 0, 0,
      "offer APOP, for accounts that have a reversible secret"},
     {"pop3.pid_file", LMI_KIND_TEXT, AT(pop3.pid_file), "", NULL, 0, 0,
-     "pid file of pop3d; empty: none"},
+     "pid file of pop3d; empty: pop3d.pid in run_directory"},
 
     {"dns.servers", LMI_KIND_LIST, AT(dns.servers), "", NULL, 0, 0,
      "name servers to ask, ADDRESS or ADDRESS@PORT; empty: those of /etc/resolv.conf"},

@@ -50,11 +50,15 @@ typedef struct lmail_service_config {
                                     * domain get mail when its default_domain is among domains */
     lmail_auth_token_fn *on_token; /* checks OAUTHBEARER and XOAUTH2 tokens; NULL: not offered */
     void *user;                    /* for on_token */
+    /* A reload that a signal asked for has ended, on the thread that runs; error: a terminated text
+     * for people, empty when status is OK. NULL: the log alone tells. */
+    void (*on_reload)(void *host, lmail_status status, const char *error);
+    void *host; /* for on_reload */
 } lmail_service_config;
 
 #define LMAIL_SERVICE_CONFIG_INIT                                                                  \
     {                                                                                              \
-        sizeof(lmail_service_config), NULL, 0, NULL, NULL, NULL, NULL, NULL                        \
+        sizeof(lmail_service_config), NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL            \
     }
 LMAIL_API void lmail_service_config_init(lmail_service_config *config);
 

@@ -174,6 +174,8 @@ lmail_status lmail_service_new(lmail_service **out, const lmail_service_config *
     s->given_accounts = config->accounts;
     s->on_token = config->on_token;
     s->user = config->user;
+    s->on_reload = config->on_reload;
+    s->host = config->host;
     s->first_config = config->config;
     lmail_status st = LMAIL_OK;
     if (!s->first_config)

@@ -249,6 +249,8 @@ struct lmail_service {
     lmail_accounts *given_accounts;
     lmail_auth_token_fn *on_token;
     void *user;
+    void (*on_reload)(void *host, lmail_status status, const char *error);
+    void *host;
     unsigned protocols;
     lmi_rules *rules;       /* for new connections */
     lmi_rules *first_rules; /* what a restart alone would change; listener_names lie there */

@@ -139,9 +139,12 @@ void lmi_reload_asked(void *arg)
         if (st)
             lmail_config_free(config);
     }
+    if (st && !error[0])
+        snprintf(error, sizeof error, "%s", lmail_status_text(st));
+    if (s->on_reload)
+        s->on_reload(s->host, st, error);
     if (st)
-        log_event(s, LMAIL_LOG_ERR, "reload_failed", "reason",
-                  lmail_str_from(error[0] ? error : lmail_status_text(st)));
+        log_event(s, LMAIL_LOG_ERR, "reload_failed", "reason", lmail_str_from(error));
     else
         log_event(s, LMAIL_LOG_INFO, "reloaded", "file",
                   lmail_str_from(s->reload_path ? s->reload_path : ""));
