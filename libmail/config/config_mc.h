@@ -25,7 +25,7 @@
 #define LMI_MC_MAX_MACROS 2048u
 #define LMI_MC_MAX_ERRORS 100u
 #define LMI_MC_CEILING (16u << 20)
-#define LMI_MC_MAX_EXPANDED (16u << 20) /* octets that macros may become */
+#define LMI_MC_MAX_EXPANDED (1u << 20) /* octets that macros may become */
 
 typedef struct lmi_mc lmi_mc;
 
@@ -184,6 +184,8 @@ void lmi_mc_say(lmi_mc *m, lmail_severity severity, lmi_origin where, const lmai
 #define LMI_MC_SAY(m, severity, where, ...)                                                        \
     lmi_mc_say(m, severity, where, (const lmail_str[]){__VA_ARGS__},                               \
                sizeof((const lmail_str[]){__VA_ARGS__}) / sizeof(lmail_str))
+/* As lmi_config_section; one too many ends the reading. */
+lmi_section *lmi_mc_section(lmi_mc *m, lmi_section_id id, lmail_str name, lmi_origin at);
 /* A directive that is known, and does nothing here. */
 void lmi_mc_unused(lmi_mc *m, lmail_str what, lmi_origin at);
 void lmi_mc_set(lmi_mc *m, const char *key, lmail_str value, lmi_origin at);

@@ -244,7 +244,7 @@ static lmi_section *dnsbl_section(lmi_mc *m, lmail_str zone, lmi_origin at)
             n = zone.len + 1 + lmi_write_u64(name + zone.len + 1, ++number);
             i = (size_t)-1; /* from the first again; at most 64 sections */
         }
-    return lmi_config_section(m->r, LMI_SECTION_DNSBL, (lmail_str){name, n}, at);
+    return lmi_mc_section(m, LMI_SECTION_DNSBL, (lmail_str){name, n}, at);
 }
 
 static void dnsbl(lmi_mc *m, const lmi_mc_call *call, const feature *f)

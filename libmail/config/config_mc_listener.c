@@ -216,7 +216,7 @@ static lmi_section *make_section(lmi_mc *m, const lmi_mc_call *call, lmail_str g
             i = (size_t)-1; /* from the first again; there are at most 64 */
         }
     m->listeners++;
-    return lmi_config_section(m->r, LMI_SECTION_LISTENER, (lmail_str){name, n}, call->at);
+    return lmi_mc_section(m, LMI_SECTION_LISTENER, (lmail_str){name, n}, call->at);
 }
 
 /* A socket of its own needs its name first: two looks at the same text. */
@@ -537,7 +537,7 @@ void lmi_mc_do_filter(lmi_mc *m, const lmi_mc_call *call)
                    LMAIL_STR(" needs a name of letters and digits"));
         return;
     }
-    lmi_section *s = lmi_config_section(m->r, LMI_SECTION_MILTER, name, call->at);
+    lmi_section *s = lmi_mc_section(m, LMI_SECTION_MILTER, name, call->at);
     if (!s)
         return;
     while (next_pair(&rest, &p)) {

@@ -97,6 +97,14 @@ static void set_lists(lmi_mc *m)
     }
 }
 
+lmi_section *lmi_mc_section(lmi_mc *m, lmi_section_id id, lmail_str name, lmi_origin at)
+{
+    lmi_section *s = lmi_config_section(m->r, id, name, at);
+    if (!s && m->r->config->sections[id].count == LMI_MAX_SECTIONS)
+        m->stopped = 1;
+    return s;
+}
+
 /* ---- Words and values ------------------------------------------------------------------------ */
 
 lmail_str lmi_mc_trim(lmail_str s)
