@@ -293,6 +293,15 @@ LMAIL_API void lmail_listener_resume(lmail_listener *listener);
 /* Close the socket for good; connections go on. It is freed with the net. Any thread. */
 LMAIL_API void lmail_listener_close(lmail_listener *listener);
 
+/* A socket for lmail_listener_config.fd: bound to an address (as there) and listening, so that a
+ * process with privileges can make it for one without. A unix socket's file is the caller's to
+ * remove.
+ *   unix_mode   as in lmail_listener_config
+ *   error       as for lmail_listener_new
+ * Returns: OK, ERR_ARG, ERR_BUSY, ERR_DENIED, ERR_IO. */
+LMAIL_API lmail_status lmail_listener_bind(const char *address, unsigned unix_mode, int *fd,
+                                           char *error, size_t cap);
+
 /* Descriptors handed over by socket activation: *first is set and their count returned, 0 when
  * there are none. The variables LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES are removed from the
  * environment. Source: sd_listen_fds(3). */

@@ -40,6 +40,22 @@ enum {
     LMAIL_SERVICE_POP3 = 4
 };
 
+/* Where the administrator's files come from: the configuration with all that it names, certificates
+ * and keys. The account file and what the service writes itself is always the disk's. A program
+ * whose service may not read them hands them in. Any thread. */
+typedef struct lmail_files {
+    size_t size;
+    void *ctx;
+    /* A file's octets, borrowed until close. Returns: OK, ERR_NOTFOUND, ERR_DENIED, ERR_ARG (not a
+     * regular file), ERR_LIMIT (above 64 MiB), ERR_IO, ERR_NOMEM. */
+    lmail_status (*open)(void *ctx, lmail_str name, lmail_str *octets);
+    void (*close)(void *ctx, lmail_str octets);
+    int (*is_public)(void *ctx, lmail_str name); /* can everybody read it? */
+} lmail_files;
+
+/* The files of the disk; close wipes the octets. */
+LMAIL_API void lmail_files_disk(lmail_files *files);
+
 typedef struct lmail_service_config {
     size_t size;
     lmail_config *config;          /* the service's from a successful new on; NULL: all defaults */
@@ -53,12 +69,17 @@ typedef struct lmail_service_config {
     /* A reload that a signal asked for has ended, on the thread that runs; error: a terminated text
      * for people, empty when status is OK. NULL: the log alone tells. */
     void (*on_reload)(void *host, lmail_status status, const char *error);
-    void *host; /* for on_reload */
+    void *host;               /* for on_reload and on_socket */
+    const lmail_files *files; /* borrowed; NULL: the disk */
+    /* A listening socket for that address ("192.0.2.1:25", as lmail_service_socket_at has it), the
+     * service's from then on; -1: it binds one itself. On the thread that runs. NULL: -1. */
+    int (*on_socket)(void *host, const char *where);
 } lmail_service_config;
 
 #define LMAIL_SERVICE_CONFIG_INIT                                                                  \
     {                                                                                              \
-        sizeof(lmail_service_config), NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL            \
+        sizeof(lmail_service_config), NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,     \
+            NULL                                                                                   \
     }
 LMAIL_API void lmail_service_config_init(lmail_service_config *config);
 
@@ -68,6 +89,21 @@ LMAIL_API void lmail_service_config_init(lmail_service_config *config);
  * Returns: as lmail_config_load. */
 LMAIL_API lmail_status lmail_config_load_file(lmail_config **out, const char *path,
                                               lmail_diagnostic_fn *diagnostic, void *ctx);
+
+/* The same from elsewhere. */
+LMAIL_API lmail_status lmail_config_load_from(lmail_config **out, const char *path,
+                                              const lmail_files *files,
+                                              lmail_diagnostic_fn *diagnostic, void *ctx);
+
+typedef struct lmail_service_socket {
+    lmail_str listener; /* its name in the configuration */
+    char where[512];    /* terminated: as lmail_listener_config.address */
+} lmail_service_socket;
+
+/* Socket number i, from 0, of those that a service of these protocols opens.
+ * Returns: OK, LMAIL_END, ERR_LIMIT (the address is too long). */
+LMAIL_API lmail_status lmail_service_socket_at(const lmail_settings *settings, unsigned protocols,
+                                               size_t i, lmail_service_socket *out);
 
 /* Open store and accounts, load or make the certificate, bind every listener. Connections are
  * served once it runs; privileges may be dropped in between.

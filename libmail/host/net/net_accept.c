@@ -91,7 +91,7 @@ static int is_stale(const struct sockaddr_un *name)
     return stale;
 }
 
-static int bind_unix(lmail_listener *l, const char *path, unsigned mode)
+static int bind_unix(const char *path, unsigned mode)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(name.sun_path)) {
@@ -111,8 +111,39 @@ static int bind_unix(lmail_listener *l, const char *path, unsigned mode)
         errno = why;
         return -1;
     }
-    l->unlink_path = strdup(path);
     return fd;
+}
+
+static const char UNIX[] = "unix:";
+
+/* A socket of that address, not listening yet. */
+static lmail_status bind_address(const char *address, unsigned mode, int *fd, char *error,
+                                 size_t cap)
+{
+    lmi_address a;
+    int any;
+    if (!strncmp(address, UNIX, sizeof(UNIX) - 1)) {
+        *fd = bind_unix(address + sizeof(UNIX) - 1, mode);
+    } else if (lmi_net_address_parse(address, &a, &any)) {
+        return lmi_net_fail(LMAIL_ERR_ARG, error, cap,
+                            "\"%s\" is no address (192.0.2.1:25, [::1]:25, *:25, unix:/path)",
+                            address);
+    } else {
+        *fd = bind_ip(a, any);
+    }
+    return *fd < 0 ? bind_failed(address, error, cap) : LMAIL_OK;
+}
+
+lmail_status lmail_listener_bind(const char *address, unsigned unix_mode, int *fd, char *error,
+                                 size_t cap)
+{
+    lmail_status st = bind_address(address, unix_mode, fd, error, cap);
+    /* Two sockets may be bound to one port, but not listen there: the fault shows now. */
+    if (!st && listen(*fd, 1024)) {
+        st = bind_failed(address, error, cap);
+        close(*fd);
+    }
+    return st;
 }
 
 static lmail_status inherit(lmail_listener *l, int fd, char *error, size_t cap)
@@ -130,27 +161,16 @@ static lmail_status inherit(lmail_listener *l, int fd, char *error, size_t cap)
 lmail_status lmi_listener_bind(lmail_listener *l, const lmail_listener_config *config, char *error,
                                size_t cap)
 {
-    static const char UNIX[] = "unix:";
     const char *address = config->inherited ? "the inherited socket" : config->address;
     if (!address)
         return lmi_net_fail(LMAIL_ERR_ARG, error, cap, "no address");
-    if (config->inherited) {
-        lmail_status st = inherit(l, config->fd, error, cap);
-        if (st)
-            return st;
-    } else if (!strncmp(address, UNIX, sizeof(UNIX) - 1)) {
-        l->fd = bind_unix(l, address + sizeof(UNIX) - 1, config->unix_mode);
-    } else {
-        lmi_address a;
-        int any;
-        if (lmi_net_address_parse(address, &a, &any))
-            return lmi_net_fail(LMAIL_ERR_ARG, error, cap,
-                                "\"%s\" is no address (192.0.2.1:25, [::1]:25, *:25, unix:/path)",
-                                address);
-        l->fd = bind_ip(a, any);
-    }
-    if (l->fd < 0)
-        return bind_failed(address, error, cap);
+    lmail_status st = config->inherited
+                          ? inherit(l, config->fd, error, cap)
+                          : bind_address(address, config->unix_mode, &l->fd, error, cap);
+    if (st)
+        return st;
+    if (!config->inherited && !strncmp(address, UNIX, sizeof(UNIX) - 1))
+        l->unlink_path = strdup(address + sizeof(UNIX) - 1);
     l->open = 1;
     if (listen(l->fd, (int)l->backlog))
         return bind_failed(address, error, cap);

@@ -102,6 +102,7 @@ void lmi_machine_name(char *out, size_t cap)
 
 /* What a reading needs of the machine. */
 typedef struct reading {
+    lmail_files files;
     lmail_diagnostic_fn *diagnostic;
     void *ctx;
     char *name; /* 256 octets, empty: not asked for yet */
@@ -138,25 +139,15 @@ static lmail_str name_of_machine(void *ctx)
     return lmail_str_from(r->name);
 }
 
-static int is_public(void *ctx, lmail_str name)
-{
-    struct stat st;
-    char *path = strndup(name.ptr, name.len);
-    (void)ctx;
-    int open_to_all = path && stat(path, &st) == 0 && (st.st_mode & S_IROTH);
-    free(path);
-    return open_to_all;
-}
-
 static void pass_on(void *ctx, const lmail_diagnostic *d)
 {
     const reading *r = ctx;
     r->diagnostic(r->ctx, d);
 }
 
-/* ---- Reading --------------------------------------------------------------------------------- */
+/* ---- The disk's files ------------------------------------------------------------------------ */
 
-static lmail_status open_named(void *ctx, lmail_str name, lmail_str *octets)
+static lmail_status open_disk(void *ctx, lmail_str name, lmail_str *octets)
 {
     (void)ctx;
     char *path = strndup(name.ptr, name.len);
@@ -167,19 +158,55 @@ static lmail_status open_named(void *ctx, lmail_str name, lmail_str *octets)
     return st;
 }
 
-static void close_named(void *ctx, lmail_str octets)
+static void close_disk(void *ctx, lmail_str octets)
 {
     (void)ctx;
     lmi_file_free(octets);
 }
 
-lmail_status lmi_config_load(lmail_config **out, const char *path, char name[256],
-                             lmail_diagnostic_fn *diagnostic, void *ctx)
+static int is_public_on_disk(void *ctx, lmail_str name)
+{
+    struct stat st;
+    char *path = strndup(name.ptr, name.len);
+    (void)ctx;
+    int open_to_all = path && stat(path, &st) == 0 && (st.st_mode & S_IROTH);
+    free(path);
+    return open_to_all;
+}
+
+void lmail_files_disk(lmail_files *files)
+{
+    *files = (lmail_files){sizeof *files, NULL, open_disk, close_disk, is_public_on_disk};
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+static lmail_status open_named(void *ctx, lmail_str name, lmail_str *octets)
+{
+    const reading *r = ctx;
+    return r->files.open(r->files.ctx, name, octets);
+}
+
+static void close_named(void *ctx, lmail_str octets)
+{
+    const reading *r = ctx;
+    r->files.close(r->files.ctx, octets);
+}
+
+static int is_public(void *ctx, lmail_str name)
+{
+    const reading *r = ctx;
+    return r->files.is_public(r->files.ctx, name);
+}
+
+lmail_status lmi_config_load(lmail_config **out, const char *path, const lmail_files *files,
+                             char name[256], lmail_diagnostic_fn *diagnostic, void *ctx)
 {
     lmail_config_io io = LMAIL_CONFIG_IO_INIT;
     reading *r = calloc(1, sizeof *r);
     if (!r)
         return LMAIL_ERR_NOMEM;
+    r->files = *files;
     r->diagnostic = diagnostic;
     r->ctx = ctx;
     r->name = name;
@@ -196,9 +223,17 @@ lmail_status lmi_config_load(lmail_config **out, const char *path, char name[256
     return st;
 }
 
-lmail_status lmail_config_load_file(lmail_config **out, const char *path,
+lmail_status lmail_config_load_from(lmail_config **out, const char *path, const lmail_files *files,
                                     lmail_diagnostic_fn *diagnostic, void *ctx)
 {
     char name[256] = "";
-    return lmi_config_load(out, path, name, diagnostic, ctx);
+    return lmi_config_load(out, path, files, name, diagnostic, ctx);
+}
+
+lmail_status lmail_config_load_file(lmail_config **out, const char *path,
+                                    lmail_diagnostic_fn *diagnostic, void *ctx)
+{
+    lmail_files disk;
+    lmail_files_disk(&disk);
+    return lmail_config_load_from(out, path, &disk, diagnostic, ctx);
 }

@@ -176,6 +176,11 @@ lmail_status lmail_service_new(lmail_service **out, const lmail_service_config *
     s->user = config->user;
     s->on_reload = config->on_reload;
     s->host = config->host;
+    s->on_socket = config->on_socket;
+    if (config->files)
+        s->files = *config->files;
+    else
+        lmail_files_disk(&s->files);
     s->first_config = config->config;
     lmail_status st = LMAIL_OK;
     if (!s->first_config)

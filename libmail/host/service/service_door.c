@@ -92,24 +92,59 @@ lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, c
     return LMAIL_OK;
 }
 
+/* ---- Sockets --------------------------------------------------------------------------------- */
+
+static lmail_status write_where(lmail_service_socket *out, const lmail_listener_settings *l,
+                                lmail_str address)
+{
+    const char *form = address.len > 5 && memcmp(address.ptr, "unix:", 5) == 0 ? "%.*s"
+                       : memchr(address.ptr, ':', address.len)                 ? "[%.*s]:%llu"
+                                                                               : "%.*s:%llu";
+    int n =
+        snprintf(out->where, sizeof out->where, form, TEXT(address), (unsigned long long)l->port);
+    out->listener = l->name;
+    return n > 0 && (size_t)n < sizeof out->where ? LMAIL_OK : LMAIL_ERR_LIMIT;
+}
+
+/* Also tells the listener. */
+static lmail_status socket_at(const lmail_settings *v, unsigned protocols, size_t i,
+                              lmail_service_socket *out, const lmail_listener_settings **listener)
+{
+    for (size_t k = 0; k < v->listener_count; k++) {
+        const lmail_listener_settings *l = &v->listeners[k];
+        size_t sockets = l->address.count ? l->address.count : 1;
+        if (!(lmi_protocol_of(l)->service_bit & protocols))
+            continue;
+        if (i < sockets) {
+            *listener = l;
+            return write_where(out, l, l->address.count ? l->address.items[i] : LMAIL_STR("*"));
+        }
+        i -= sockets;
+    }
+    return LMAIL_END;
+}
+
+lmail_status lmail_service_socket_at(const lmail_settings *settings, unsigned protocols, size_t i,
+                                     lmail_service_socket *out)
+{
+    const lmail_listener_settings *listener;
+    return socket_at(settings, protocols, i, out, &listener);
+}
+
 /* One socket of a listener. */
-static lmail_status bind_one(lmail_service *s, const lmail_listener_settings *l, lmail_str address,
+static lmail_status bind_one(lmail_service *s, const lmail_listener_settings *l, const char *where,
                              char *error, size_t cap)
 {
-    char where[512], why[256] = "", *networks;
+    char why[256] = "", *networks;
     lmi_door *door;
     lmail_status st = lmi_door_new(&door, s->rules, l, error, cap);
     if (st)
         return st;
     lmail_listener_config c;
     st = lmi_door_listener(&c, door, &networks);
-    if (address.len > 5 && memcmp(address.ptr, "unix:", 5) == 0)
-        snprintf(where, sizeof where, "%.*s", TEXT(address));
-    else
-        snprintf(where, sizeof where,
-                 memchr(address.ptr, ':', address.len) ? "[%.*s]:%llu" : "%.*s:%llu", TEXT(address),
-                 (unsigned long long)l->port);
     c.address = where;
+    c.fd = s->on_socket ? s->on_socket(s->host, where) : -1;
+    c.inherited = c.fd >= 0;
     if (!st)
         st = lmail_listener_new(&s->listeners[s->listener_count], s->net, &c, why, sizeof why);
     free(networks);
@@ -126,20 +161,21 @@ static lmail_status bind_one(lmail_service *s, const lmail_listener_settings *l,
 lmail_status lmi_doors_open(lmail_service *s, char *error, size_t cap)
 {
     const lmail_settings *v = s->rules->settings;
+    const lmail_listener_settings *l;
+    lmail_service_socket at;
     size_t sockets = 0;
-    for (size_t i = 0; i < v->listener_count; i++)
-        sockets += v->listeners[i].address.count ? v->listeners[i].address.count : 1;
+    lmail_status st;
+    while (socket_at(v, s->protocols, sockets, &at, &l) != LMAIL_END)
+        sockets++;
     s->listeners = calloc(sockets + 1, sizeof *s->listeners);
     s->listener_names = calloc(sockets + 1, sizeof *s->listener_names);
     if (!s->listeners || !s->listener_names)
         return LMAIL_ERR_NOMEM;
-    for (size_t i = 0; i < v->listener_count; i++) {
-        const lmail_listener_settings *l = &v->listeners[i];
-        if (!(lmi_protocol_of(l)->service_bit & s->protocols))
-            continue;
-        lmail_status st = l->address.count ? LMAIL_OK : bind_one(s, l, LMAIL_STR("*"), error, cap);
-        for (size_t a = 0; !st && a < l->address.count; a++)
-            st = bind_one(s, l, l->address.items[a], error, cap);
+    for (size_t i = 0; (st = socket_at(v, s->protocols, i, &at, &l)) != LMAIL_END; i++) {
+        if (st)
+            snprintf(error, cap, "listener %.*s: address too long", TEXT(l->name));
+        else
+            st = bind_one(s, l, at.where, error, cap);
         if (st)
             return st;
     }

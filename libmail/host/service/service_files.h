@@ -14,8 +14,8 @@ void lmi_file_free(lmail_str text);
 
 /* The machine's name, with its domain where the resolver's files know it. May take seconds. */
 void lmi_machine_name(char *out, size_t cap);
-/* lmail_config_load_file; name: the machine's, found out when it is needed and empty. */
-lmail_status lmi_config_load(lmail_config **out, const char *path, char name[256],
-                             lmail_diagnostic_fn *diagnostic, void *ctx);
+/* lmail_config_load_from; name: the machine's, found out when it is needed and empty. */
+lmail_status lmi_config_load(lmail_config **out, const char *path, const lmail_files *files,
+                             char name[256], lmail_diagnostic_fn *diagnostic, void *ctx);
 
 #endif

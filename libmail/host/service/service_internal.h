@@ -251,6 +251,8 @@ struct lmail_service {
     void *user;
     void (*on_reload)(void *host, lmail_status status, const char *error);
     void *host;
+    lmail_files files;
+    int (*on_socket)(void *host, const char *where);
     unsigned protocols;
     lmi_rules *rules;       /* for new connections */
     lmi_rules *first_rules; /* what a restart alone would change; listener_names lie there */

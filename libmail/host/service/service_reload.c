@@ -133,7 +133,8 @@ void lmi_reload_asked(void *arg)
     lmail_service *s = arg;
     char error[512] = "";
     lmail_config *config;
-    lmail_status st = lmi_config_load(&config, s->reload_path, s->machine_name, log_diagnostic, s);
+    lmail_status st =
+        lmi_config_load(&config, s->reload_path, &s->files, s->machine_name, log_diagnostic, s);
     if (!st) {
         st = lmail_service_reload(s, config, error, sizeof error);
         if (st)

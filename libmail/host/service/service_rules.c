@@ -80,23 +80,39 @@ static lmail_status own_pair(const lmi_rules *r, char *cert, char *key, size_t p
     return st == LMAIL_ERR_EXISTS ? LMAIL_OK : st;
 }
 
+/* A file of the administrator's, wherever such come from; given back with lmi_file_free. */
+static lmail_status take_file(const lmi_rules *r, const char *what, lmail_str name, lmail_str *out,
+                              char *error, size_t cap)
+{
+    const lmail_files *files = &r->service->files;
+    lmail_str octets;
+    lmail_status st = files->open(files->ctx, name, &octets);
+    if (!st) {
+        char *copy = malloc(octets.len + 1);
+        if (copy && octets.len)
+            memcpy(copy, octets.ptr, octets.len);
+        *out = (lmail_str){copy, copy ? octets.len : 0};
+        st = copy ? LMAIL_OK : LMAIL_ERR_NOMEM;
+        files->close(files->ctx, octets);
+    }
+    if (st)
+        snprintf(error, cap, "%s %.*s: %s", what, TEXT(name), lmail_status_text(st));
+    return st;
+}
+
 static lmail_status read_pair(const lmi_rules *r, lmail_tls_cert *out, char *error, size_t cap)
 {
     const lmail_settings *s = r->settings;
     char cert[600], key[600];
-    if (s->tls.certificate.len > LMI_MAX_PATH || s->tls.key.len > LMI_MAX_PATH) {
-        snprintf(error, cap, "tls.certificate or tls.key: longer than %u octets", LMI_MAX_PATH);
-        return LMAIL_ERR_ARG;
-    }
+    lmail_status st;
     if (s->tls.certificate.len) {
-        snprintf(cert, sizeof cert, "%.*s", TEXT(s->tls.certificate));
-        snprintf(key, sizeof key, "%.*s", TEXT(s->tls.key));
-    } else {
-        lmail_status made = own_pair(r, cert, key, sizeof cert, error, cap);
-        if (made)
-            return made;
+        st = take_file(r, "tls.certificate", s->tls.certificate, &out->chain, error, cap);
+        return st ? st : take_file(r, "tls.key", s->tls.key, &out->key, error, cap);
     }
-    lmail_status st = lmi_file_read(cert, &out->chain);
+    st = own_pair(r, cert, key, sizeof cert, error, cap);
+    if (st)
+        return st;
+    st = lmi_file_read(cert, &out->chain);
     if (st)
         return say(st, error, cap, "tls.certificate", cert);
     st = lmi_file_read(key, &out->key);
@@ -109,16 +125,8 @@ static lmail_status make_tls(lmi_rules *r, char *error, size_t cap)
     lmail_tls_cert pair = {{NULL, 0}, {NULL, 0}};
     lmail_str ca = {NULL, 0};
     lmail_status st = read_pair(r, &pair, error, cap);
-    if (!st && r->settings->tls.client_ca.len > LMI_MAX_PATH) {
-        snprintf(error, cap, "tls.client_ca: longer than %u octets", LMI_MAX_PATH);
-        st = LMAIL_ERR_ARG;
-    } else if (!st && r->settings->tls.client_ca.len) {
-        char path[600];
-        snprintf(path, sizeof path, "%.*s", TEXT(r->settings->tls.client_ca));
-        st = lmi_file_read(path, &ca);
-        if (st)
-            say(st, error, cap, "tls.client_ca", path);
-    }
+    if (!st && r->settings->tls.client_ca.len)
+        st = take_file(r, "tls.client_ca", r->settings->tls.client_ca, &ca, error, cap);
     lmail_tls_config c = LMAIL_TLS_CONFIG_INIT;
     c.certs = &pair;
     c.certs_n = 1;

@@ -19,6 +19,7 @@ static void setup(void)
     char path[100];
     memset(&service, 0, sizeof service);
     lmail_host_env(&service.env);
+    lmail_files_disk(&service.files);
     snprintf(path, sizeof path, "%s/mail", folder());
     ck_assert_int_eq(mkdir(path, 0700), 0);
 }
