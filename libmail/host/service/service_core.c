@@ -1,6 +1,7 @@
 /* service_core.c - the service: what exists once, and its life from new to free.
  *
  * Net, pools, store and change notice; signals; stop. */
+#include "host/service/service_dns.h"
 #include "host/service/service_internal.h"
 #include "host/service/service_lock.h"
 #include "host/service/service_owner.h"
@@ -133,6 +134,8 @@ static lmail_status build(lmail_service *s, char *error, size_t cap)
     if (!st)
         st = lmi_loops_new(s);
     if (!st)
+        st = lmi_dns_open(s, v, error, cap);
+    if (!st)
         st = lmi_rules_new(&s->rules, s, s->first_config, error, cap);
     if (!st) {
         /* Names of listeners lie in the first configuration: it stays as long as the service. */
@@ -206,6 +209,7 @@ void lmail_service_free(lmail_service *s)
 {
     if (!s)
         return;
+    lmi_dns_end(s);
     lmi_loops_free(s);
     lmi_watch_end(s->watch);
     lmail_timer_free(s->tidy);
@@ -235,6 +239,7 @@ static void stop_here(void *arg)
 {
     lmail_service *s = arg;
     lmi_watch_stop(s->watch);
+    lmi_dns_stop(s);
     lmail_net_stop(s->net, s->stopping++ ? 0 : s->first_rules->settings->stop_timeout);
 }
 

@@ -6,6 +6,7 @@
  *     service_rules.c     one immutable reading of the configuration: certificates, auth, setups
  *     service_config.c    configuration files from disk
  *     service_queue.c     the queue's opening
+ *     service_dns.c       the resolver of each loop
  *     service_peer.c      what a connection has whatever it speaks: account, jobs on workers
  *     service_auth.c      logging in, once for the three protocols
  *     service_watch.c     who wants to hear of changes to which account
@@ -20,6 +21,7 @@
 #ifndef LMI_SERVICE_INTERNAL_H
 #define LMI_SERVICE_INTERNAL_H
 
+#include <libmail/host/dns.h>
 #include <libmail/host/env.h>
 #include <libmail/host/net.h>
 #include <libmail/host/queue.h>
@@ -176,7 +178,11 @@ typedef struct lmi_loop_state {
     lmail_timer *timer;
     void *scratch;
     size_t scratch_size;
+    lmail_dns *dns, *dns_before; /* service_dns.c */
+    lmail_timer *dns_timer;
 } lmi_loop_state;
+
+lmi_loop_state *lmi_loop_of(const lmi_peer *peer);
 
 lmail_status lmi_loops_new(lmail_service *service);
 /* The loops run no more: end the peers that are left, and give back what was ready. Before the net

@@ -46,7 +46,7 @@ static void peer_end(lmi_peer *peer);
 
 static void finished(void *arg);
 
-static lmi_loop_state *state_of(const lmi_peer *peer)
+lmi_loop_state *lmi_loop_of(const lmi_peer *peer)
 {
     lmi_loop_state *state = peer->door->service->loops;
     while (state->loop != peer->loop)
@@ -56,7 +56,7 @@ static lmi_loop_state *state_of(const lmi_peer *peer)
 
 static void look_after(lmi_peer *peer)
 {
-    lmi_loop_state *state = state_of(peer);
+    lmi_loop_state *state = lmi_loop_of(peer);
     if (peer->in_later)
         return;
     peer->in_later = 1;
@@ -229,7 +229,7 @@ void lmi_loops_free(lmail_service *service)
 
 void *lmi_scratch(const lmi_peer *peer, size_t size)
 {
-    lmi_loop_state *state = state_of(peer);
+    lmi_loop_state *state = lmi_loop_of(peer);
     if (size > state->scratch_size) {
         void *ptr = realloc(state->scratch, size);
         if (!ptr)

@@ -2,6 +2,7 @@
  *
  * Everything is made before anything is changed. Sessions keep the rules they began under; sockets,
  * directories, user and workers stay as they are until a restart. */
+#include "host/service/service_dns.h"
 #include "host/service/service_files.h"
 #include "host/service/service_internal.h"
 
@@ -92,6 +93,8 @@ lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *
     lmail_status st = lmi_rules_new(&rules, s, config, error, cap);
     if (!st)
         st = new_doors(s, rules, doors, error, cap);
+    if (!st)
+        st = lmi_dns_reload(s, rules, error, cap);
     if (!st)
         change_doors(s, doors);
     else if (rules)
