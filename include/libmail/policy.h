@@ -271,9 +271,10 @@ typedef struct lmail_policy_verdict {
     unsigned code; /* of the reply; 0: the session's own (ACCEPT) or none (NEED) */
     lmail_str enhanced;
     lmail_str text;
-    lmail_str reason; /* QUARANTINE */
-    unsigned local;   /* RCPT: 1 when the recipient is of this host, also with QUARANTINE */
-    unsigned listed;  /* connect: the access map says OK or RELAY; no block list is asked */
+    lmail_str reason;    /* QUARANTINE */
+    unsigned local;      /* RCPT: 1 when the recipient is of this host, also with QUARANTINE */
+    unsigned connection; /* RCPT: 1 when the check of the connection was made now (delay_checks) */
+    unsigned listed;     /* connect: the access map says OK or RELAY; no block list is asked */
     lmail_str local_part, domain; /* RCPT: the recipient behind its routes, unquoted; the domain in
                                      lower case, empty for an unqualified one */
     unsigned routed; /* RCPT: routes were stripped; the address as written is not the one to use */

@@ -79,6 +79,7 @@ typedef struct lmail_smtp_server_setup lmail_smtp_server_setup;
     XX(NO_LOCAL_PART, 501, "5.1.3", "User address required")                                       \
     XX(NO_DOMAIN, 501, "5.1.3", "Domain name required")                                            \
     XX(BAD_DOMAIN, 501, "5.1.2", "Invalid domain name")                                            \
+    XX(ROUTE, 501, "5.1.3", "Bad address syntax: more than one @")                                 \
     XX(PATH_TOO_LONG, 501, "5.1.3", "Path too long")                                               \
     XX(PARAM_UNKNOWN, 555, "5.5.4", "Parameter %A is not recognized")                              \
     XX(PARAM_SYNTAX, 501, "5.5.4", "Parameter %A has a bad value")                                 \

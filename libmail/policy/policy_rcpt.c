@@ -142,7 +142,8 @@ static void check_delayed(lmi_case *a)
         lmi_check_tls(a, LMI_TAG_TLS_CLT);
     } else {
         lmi_check_mail(a);
-        if (v->kind == LMAIL_POLICY_ACCEPT && !a->sender_ok)
+        v->connection = v->kind == LMAIL_POLICY_ACCEPT && !a->sender_ok;
+        if (v->connection)
             lmi_check_connect(a);
     }
     if (v->kind != LMAIL_POLICY_ACCEPT)

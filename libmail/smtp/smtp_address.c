@@ -371,7 +371,7 @@ lmail_smtp_reply_id lmi_smtp_parse_path(lmail_str in, const lmi_smtp_rules *rule
         return say == LMAIL_SMTP_SAY_BAD_SENDER ? bad : say;
     if (brackets) {
         if (at == in.len || in.ptr[at] != '>')
-            return bad;
+            return !reverse && at < in.len && in.ptr[at] == '@' ? LMAIL_SMTP_SAY_ROUTE : bad;
         at++;
     }
     *used = at;

@@ -22,6 +22,13 @@ static int behind_keyword(const lmail_smtp_server *s, lmail_str args, lmail_str 
     return 1;
 }
 
+/* What the client wrote for an address, for the reply. */
+static lmail_str whole_path(lmail_str args)
+{
+    size_t end = lmi_str_find(args, '>');
+    return lmi_str_sub(args, 0, end < args.len ? end + 1 : end);
+}
+
 static void rebase_address(lmail_smtp_address *a, lmail_str from, const char *copy)
 {
     lmi_smtp_rebase(&a->text, from, copy);
@@ -48,6 +55,8 @@ static lmail_smtp_reply_id parse_mail(lmail_smtp_server *s, lmail_str args,
     if (!behind_keyword(s, args, LMAIL_STR("FROM:"), &path))
         return LMAIL_SMTP_SAY_MAIL_SYNTAX;
     lmail_smtp_reply_id id = lmi_smtp_parse_path(path, &rules, 1, &ev->from, &used);
+    if (id)
+        *bad = whole_path(path);
     path = lmi_str_skip(path, used);
     *at = path.ptr;
     if (id)
@@ -121,6 +130,8 @@ static lmail_smtp_reply_id parse_rcpt(lmail_smtp_server *s, lmail_str args,
     if (!behind_keyword(s, args, LMAIL_STR("TO:"), &path))
         return LMAIL_SMTP_SAY_RCPT_SYNTAX;
     lmail_smtp_reply_id id = lmi_smtp_parse_path(path, &rules, 0, &ev->to, &used);
+    if (id)
+        *bad = whole_path(path);
     path = lmi_str_skip(path, used);
     *at = path.ptr;
     if (id)

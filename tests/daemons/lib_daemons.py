@@ -90,6 +90,8 @@ class Daemons:
         text = [f"hostname = localhost\ndomains = example.test\npostmaster = {users[0]}\n"
                 f"mail_directory = {self.data}\nrun_directory = {self.home}/run\n"
                 f"accounts = {self.home}/accounts\nauth.failure_delay = 100 ms\n"]
+        if "accept_unresolvable_domains" not in settings:
+            text.append("policy.accept_unresolvable_domains = yes\n") # senders of the tests have no domain
         if cleartext:
             text.append("auth.allow_cleartext = yes\n")
         text.append(settings + "\n")

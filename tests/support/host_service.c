@@ -52,7 +52,8 @@ lmail_config *config_from(const char *text)
     ck_assert_ptr_nonnull(all);
     snprintf(all, cap,
              "%s%s%smail_directory = %s/mail\nrun_directory = %s/run\n"
-             "accounts = %s/accounts\nauth.allow_cleartext = yes\nloops = 2\n%s%s",
+             "accounts = %s/accounts\nauth.allow_cleartext = yes\nloops = 2\n"
+             "policy.accept_unresolvable_domains = yes\n%s%s",
              strstr(text, "hostname =") ? "" : "hostname = mx.test\n",
              strstr(text, "domains =") ? "" : "domains = example.test\n",
              strstr(text, "failure_delay") ? "" : "auth.failure_delay = 20 ms\n", folder(),

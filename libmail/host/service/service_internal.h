@@ -46,6 +46,9 @@ struct lmi_rules {
     lmail_service *service;
     lmail_config *config;
     const lmail_settings *settings;
+    const lmail_policy *policy;
+    const lmail_policy_tables *tables; /* NULL: there are none */
+    unsigned asks_certificate;         /* clients are asked for one */
     char hostname[256];
     lmail_accounts *accounts;
     unsigned owns_accounts;

@@ -32,15 +32,28 @@ static void name_host(lmi_rules *r)
     snprintf(r->hostname, sizeof r->hostname, "%.*s", TEXT(name));
 }
 
+/* Do the tables change where mail goes? Without them a recipient is its one destination. */
+static int routes(const lmail_settings *v)
+{
+    return v->routing.aliases.count || v->routing.mailertable.len || v->routing.virtusertable.len ||
+           v->routing.domaintable.len || v->routing.smart_host.len || v->routing.redirect;
+}
+
 int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain)
 {
-    const lmail_str_list *list = &r->settings->domains;
-    if (list->count == 0)
-        return lmail_str_equal_nocase(domain, lmail_str_from(r->hostname));
-    for (size_t i = 0; i < list->count; i++)
-        if (lmail_str_equal_nocase(domain, list->items[i]))
-            return 1;
-    return 0;
+    lmail_policy_verdict v;
+    lmail_policy_peer peer;
+    lmail_policy_question q;
+    char address[300];
+    int n = snprintf(address, sizeof address, "postmaster@%.*s", TEXT(domain));
+    if (!domain.len || n != (int)(strlen("postmaster@") + domain.len) ||
+        (size_t)n >= sizeof address)
+        return 0;
+    lmail_policy_peer_init(&peer);
+    lmail_policy_question_init(&q);
+    q.peer = &peer;
+    q.recipient = (lmail_str){address, (size_t)n};
+    return lmail_policy_rcpt(r->policy, &q, &v) == LMAIL_OK && v.local;
 }
 
 static lmail_str first_domain(const lmi_rules *r)
@@ -133,6 +146,7 @@ static lmail_status make_tls(lmi_rules *r, char *error, size_t cap)
     c.tls13_only = r->settings->tls.min_version >= 13;
     c.verify = ca.len ? LMAIL_TLS_VERIFY_OPTIONAL : LMAIL_TLS_VERIFY_NONE;
     c.client_ca = ca;
+    r->asks_certificate = ca.len > 0;
     for (int i = 0; !st && i < LMI_AUTH_COUNT; i++) {
         c.alpn = i == LMI_AUTH_IMAP ? imap : i == LMI_AUTH_POP3 ? pop3 : NULL;
         c.alpn_n = c.alpn ? 1 : 0; /* "smtp" is not registered (RFC 7301 §6) */
@@ -252,6 +266,8 @@ lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config
     atomic_init(&r->refs, 1);
     r->service = service;
     r->settings = lmail_config_settings(config);
+    r->policy = lmail_config_policy(config);
+    r->tables = routes(r->settings) ? lmail_config_tables(config) : NULL;
     name_host(r);
     lmail_status st = make_tls(r, error, cap);
     if (!st)

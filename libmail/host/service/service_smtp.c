@@ -1,8 +1,7 @@
-/* service_smtp.c - SMTP, submission and LMTP sessions: who may send, to whom, and the message's
- * way.
+/* service_smtp.c - SMTP, submission and LMTP sessions: the message's way.
  *
- * Recipients are accounts of the local domains; all other mail is refused with 550 5.7.1. The 250
- * (in LMTP each one) is written when the message is safe in the mailbox. */
+ * Who may send, and to whom, is decided in service_smtp_policy.c and service_smtp_rcpt.c. The 250
+ * (in LMTP each one) is written when the message is safe in every mailbox and in the queue. */
 #include "host/service/service_smtp.h"
 
 #include <stdio.h>
@@ -113,22 +112,30 @@ static void drop_mail(smtp_peer *p)
     }
 }
 
-static lmail_status on_mail(lmail_smtp_server *s, void *user, lmail_ticket t,
-                            const lmail_smtp_mail_event *ev, lmail_smtp_reply *reply)
+lmail_status lmi_begin_mail(smtp_peer *p, const lmail_smtp_mail_event *ev)
 {
-    smtp_peer *p = user;
-    (void)s;
-    (void)t;
-    (void)reply;
+    const lmail_conn_facts *facts = lmail_conn_get_facts(p->base.conn);
+    const lmail_listener_settings *l = p->base.door->settings;
+    unsigned flags = (l->same_address ? LMAIL_QUEUE_SAME_ADDRESS : 0u) |
+                     (l->interface_name ? LMAIL_QUEUE_INTERFACE_NAME : 0u);
     drop_mail(p);
     p->mail = lmi_mail_new(p->base.door->service, ev->from.text);
     if (!p->mail)
         return LMAIL_ERR_NOMEM;
     p->mail->utf8 = ev->smtputf8;
-    if (lmi_mail_set_envelope(p->mail, ev))
-        return LMAIL_ERR_NOMEM;
     p->mail->atomic = kind_of(p) != LMAIL_LISTENER_LMTP;
+    if (lmi_mail_set_envelope(p->mail, ev) ||
+        lmi_mail_set_origin(p->mail, lmail_smtp_server_identity(p->server), facts->peer_address,
+                            facts->local_address, flags))
+        return LMAIL_ERR_NOMEM;
     return LMAIL_OK;
+}
+
+static void on_cancel(lmail_smtp_server *s, void *user, lmail_ticket t)
+{
+    (void)s;
+    lmi_auth_cancel(user);
+    lmi_facts_cancel(user, t);
 }
 
 static void on_abandon(lmail_smtp_server *s, void *user, lmail_smtp_abandon why)
@@ -325,6 +332,9 @@ static lmail_status on_body_end(lmail_smtp_server *s, void *user, lmail_ticket t
 
 static lmail_str mechanisms(const lmail_smtp_server *s, void *user)
 {
+    const smtp_peer *p = user;
+    if (p->features_off & LMAIL_POLICY_FEATURE_AUTH)
+        return (lmail_str){NULL, 0};
     return lmi_auth_mechanisms(user, lmail_smtp_server_tls(s));
 }
 
@@ -351,7 +361,8 @@ static uint32_t flags_of(const lmi_door *door)
 {
     /* HELP also because of clients that find STARTTLS in "250-" lines alone (gsasl 2.2): it stands
      * last. */
-    uint32_t flags = LMAIL_SMTP_HELP;
+    uint32_t flags = LMAIL_SMTP_HELP | LMAIL_SMTP_ALLOW_UNQUALIFIED |
+                     LMAIL_SMTP_ALLOW_TRAILING_DOT | LMAIL_SMTP_COUNT_LF;
     if (door->settings->protocol == LMAIL_LISTENER_LMTP)
         flags |= LMAIL_SMTP_LMTP;
     if (door->settings->protocol == LMAIL_LISTENER_SUBMISSION)
@@ -368,8 +379,12 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     lmail_smtp_server_config c = LMAIL_SMTP_SERVER_CONFIG_INIT;
     lmail_smtp_server_handler h = LMAIL_SMTP_SERVER_HANDLER_INIT;
     snprintf(greeting, sizeof greeting, "%%H %.*s", TEXT(v->smtp.greeting));
-    const lmail_smtp_reply_text hello = {
-        LMAIL_SMTP_SAY_GREETING, 220, {NULL, 0}, lmail_str_from(greeting)};
+    size_t count;
+    lmail_smtp_reply_text words[LMAIL_SMTP_SAY_COUNT];
+    const lmail_smtp_reply_text *classic = lmi_smtp_words(&count);
+    memcpy(words, classic, count * sizeof *words);
+    words[count++] =
+        (lmail_smtp_reply_text){LMAIL_SMTP_SAY_GREETING, 220, {NULL, 0}, lmail_str_from(greeting)};
     c.host_name = lmail_str_from(door->rules->hostname);
     c.flags_on = flags_of(door);
     c.max_line = v->smtp.max_line;
@@ -379,14 +394,19 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     c.max_bad_commands = (uint32_t)v->smtp.max_bad_commands;
     c.command_timeout = v->smtp.command_timeout;
     c.data_timeout = v->smtp.data_timeout;
-    c.replies = &hello;
-    c.reply_count = 1;
-    h.on_mail = on_mail;
+    c.replies = words;
+    c.reply_count = count;
+    if (door->settings->protocol != LMAIL_LISTENER_LMTP)
+        h.on_connect = lmi_connect_asked;
+    h.on_mail = lmi_mail_asked;
     h.on_rcpt = lmi_rcpt_asked;
+    h.on_vrfy = lmi_vrfy_asked;
+    h.on_expn = lmi_expn_asked;
     h.on_body_start = on_body_start;
     h.on_body = on_body;
     h.on_body_end = on_body_end;
     h.on_abandon = on_abandon;
+    h.on_cancel = on_cancel;
     if (door->settings->protocol != LMAIL_LISTENER_LMTP) {
         h.auth_mechanisms = mechanisms;
         h.on_auth = on_auth;
@@ -409,6 +429,18 @@ static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
     if (lmail_smtp_server_new(&p->server, peer->door->setup, p, now))
         return NULL;
     return lmail_smtp_server_session(p->server);
+}
+
+static void closed(lmi_peer *peer)
+{
+    lmi_facts_closed((smtp_peer *)peer);
+}
+
+static void destroy(lmi_peer *peer)
+{
+    smtp_peer *p = (smtp_peer *)peer;
+    lmi_facts_free(p);
+    free(p->hold);
 }
 
 static int holds(const lmi_peer *peer)
@@ -434,7 +466,9 @@ const lmi_protocol lmi_smtp_protocol = {
     .setup_new = setup_new,
     .setup_free = setup_free,
     .open = open_session,
+    .closed = closed,
     .holds = holds,
     .shut = shut,
+    .destroy = destroy,
     .answer_auth = answer_auth,
 };

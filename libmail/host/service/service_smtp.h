@@ -1,22 +1,35 @@
-/* service_smtp.h - what the two files of the SMTP service share.
+/* service_smtp.h - what the files of the SMTP service share.
  *
- *     service_smtp.c         the protocol's row, transactions, the message's way
- *     service_smtp_rcpt.c    recipients: is this domain ours, and is there such an account */
+ *     service_smtp.c          the protocol's row, transactions, the message's way
+ *     service_smtp_policy.c   may this client connect, may it send as that sender
+ *     service_smtp_rcpt.c     may it send to that recipient, and where does its mail go
+ *     service_smtp_vrfy.c     VRFY and EXPN
+ *     service_smtp_facts.c    what the DNS says about both
+ *     service_smtp_words.c    the classic program's words */
 #ifndef LMI_SERVICE_SMTP_H
 #define LMI_SERVICE_SMTP_H
 
 #include "host/service/service_internal.h"
 #include "host/service/service_mail.h"
+#include "host/service/service_smtp_facts.h"
 
 #include <libmail/smtp.h>
 
-typedef struct smtp_peer {
+struct smtp_peer {
     lmi_peer base;
     lmail_smtp_server *server;
     lmi_mail *mail;    /* the open transaction */
     lmi_mail *dropped; /* ended, and not yet freed */
     char text[64];     /* of a reply that is given at once */
-} smtp_peer;
+
+    smtp_facts *facts;                  /* NULL: nothing had to be looked up */
+    unsigned char name_state;           /* lmail_policy_name_state */
+    unsigned char sender_domain;        /* lmail_policy_answer, of this MAIL */
+    unsigned char recipient_mx;         /* the same, of this RCPT */
+    unsigned char discard;              /* whatever comes is thrown away */
+    unsigned features_on, features_off; /* LMAIL_POLICY_FEATURE_* */
+    char *hold;                         /* whatever comes is held for this reason */
+};
 
 /* Texts are borrowed until the reply is given. */
 void lmi_reply_fill(lmail_smtp_reply *reply, unsigned code, const char *enhanced, const char *text);
@@ -25,7 +38,46 @@ void lmi_reply_log(const smtp_peer *p, const char *stage, lmail_str to,
                    const lmail_smtp_reply *reply);
 void lmi_reply_give(smtp_peer *p, lmail_ticket t, const lmail_smtp_reply *reply);
 
-/* The handler's on_rcpt. */
+/* Give an answer that was decided late; an error as 451. */
+void lmi_reply_late(smtp_peer *p, lmail_ticket t, lmail_status st, lmail_smtp_reply *reply);
+/* "<address>... text", in scratch memory. */
+void lmi_reply_about(const smtp_peer *p, lmail_smtp_reply *reply, unsigned code, lmail_str enhanced,
+                     lmail_str address, lmail_str text);
+void lmi_reply_verdict(const smtp_peer *p, lmail_smtp_reply *reply, const lmail_policy_verdict *v,
+                       lmail_str address);
+const lmail_smtp_reply_text *lmi_smtp_words(size_t *count);
+
+/* DISCARD, QUARANTINE or DENY, and what decided. */
+void lmi_verdict_log(const smtp_peer *p, const char *stage, lmail_str to,
+                     const lmail_policy_verdict *v);
+/* What the block lists say: OK and *v (DENY, DISCARD, QUARANTINE), END: nothing, PENDING. */
+lmail_status lmi_lists_verdict(const smtp_peer *p, lmail_policy_verdict *v);
+/* With delay_checks: the same for a recipient that is accepted otherwise. A DENY takes the place of
+ * *v, the rest is done to the message. OK, PENDING or ERR_NOMEM. */
+lmail_status lmi_lists_recipient(const smtp_peer *p, lmail_policy_verdict *v);
+
+#define LMI_ACCOUNT_NAME (LMAIL_MAX_ACCOUNT_NAME + 2u)
+typedef lmail_status lmi_find_fn(lmail_accounts *, lmail_str, lmail_account *);
+/* The account of a user of this host, user+detail too; domain empty: none was said. With
+ * lmail_accounts_find on a worker; with lmail_accounts_find_now what is not OK is not known yet.
+ * OK, ERR_NOTFOUND, or what find returned. */
+lmail_status lmi_find_user(const lmi_rules *rules, lmi_find_fn *find, lmail_str local,
+                           lmail_str domain, char name[LMI_ACCOUNT_NAME]);
+/* Keep a reason, unless there is one. OK or ERR_NOMEM. */
+lmail_status lmi_hold(char **hold, lmail_str reason);
+/* MAIL was accepted: the transaction begins. OK or ERR_NOMEM. */
+lmail_status lmi_begin_mail(smtp_peer *p, const lmail_smtp_mail_event *ev);
+
+/* The handler's on_connect, on_mail and on_rcpt. */
+lmail_status lmi_connect_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
+                               const lmail_smtp_connect_event *ev, lmail_smtp_connect_answer *a);
+lmail_status lmi_mail_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
+                            const lmail_smtp_mail_event *ev, lmail_smtp_reply *reply);
+/* The handler's on_vrfy and on_expn. */
+lmail_status lmi_vrfy_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
+                            const lmail_smtp_argument_event *ev, lmail_smtp_reply *reply);
+lmail_status lmi_expn_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
+                            const lmail_smtp_argument_event *ev, lmail_smtp_reply *reply);
 lmail_status lmi_rcpt_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
                             const lmail_smtp_rcpt_event *ev, lmail_smtp_reply *reply);
 

@@ -1,6 +1,9 @@
-/* service_smtp_rcpt.c - recipients: is this domain ours, and is there such an account.
+/* service_smtp_rcpt.c - recipients: may the client send there, where does the mail go, and is there
+ * such a mailbox.
  *
- * An account in memory is found on the loop; any other name is looked for on a worker. */
+ * The policy decides first. Then the tables take the recipient to its destinations: mailboxes of
+ * this host, and addresses elsewhere, which the queue gets. A mailbox in memory is found on the
+ * loop; any other name is looked for on a worker. */
 #include "host/service/service_smtp.h"
 
 #include <stdio.h>
@@ -9,105 +12,369 @@
 
 #define TEXT(s) (int)(s).len, (s).ptr
 
-typedef struct rcpt_job {
-    lmi_job base;
-    char name[LMAIL_MAX_ACCOUNT_NAME + 2]; /* an account to be found; then the one found */
-    char address[400];                     /* as the client said it */
-} rcpt_job;
+/* ---- Mailboxes of this host ------------------------------------------------------------------ */
 
-typedef lmail_status find_fn(lmail_accounts *, lmail_str, lmail_account *);
+typedef struct finding {
+    const lmi_rules *rules;
+    lmi_find_fn *find;
+    char *name; /* LMI_ACCOUNT_NAME octets: what is looked for, then the one found */
+} finding;
 
-/* The name of an account of ours as it was addressed becomes the one it has here. */
-static lmail_status find_account(const lmi_rules *rules, find_fn *find, char *name, size_t cap)
+/* whole: only an account that is spelled without a domain. */
+static lmail_status try_name(const finding *f, lmail_str local, lmail_str domain, int whole)
 {
     lmail_account account;
     memset(&account, 0, sizeof account);
     account.size = sizeof account;
-    lmail_status st = find(rules->accounts, lmail_str_from(name), &account);
-    if (st == LMAIL_ERR_NOTFOUND && rules->settings->postmaster.len &&
-        lmail_str_equal_nocase((lmail_str){name, strcspn(name, "@")}, LMAIL_STR("postmaster")))
-        st = find(rules->accounts, rules->settings->postmaster, &account);
+    int len = snprintf(f->name, LMI_ACCOUNT_NAME, domain.len ? "%.*s@%.*s" : "%.*s", TEXT(local),
+                       TEXT(domain));
+    if (len <= 0 || len >= (int)LMI_ACCOUNT_NAME || memchr(local.ptr, '\0', local.len))
+        return LMAIL_ERR_NOTFOUND;
+    lmail_status st = f->find(f->rules->accounts, lmail_str_from(f->name), &account);
     if (st)
         return st;
-    snprintf(name, cap, "%.*s", TEXT(account.name));
-    lmail_accounts_release(rules->accounts, &account);
-    return LMAIL_OK;
+    if (whole && memchr(account.name.ptr, '@', account.name.len))
+        st = LMAIL_ERR_NOTFOUND;
+    else
+        snprintf(f->name, LMI_ACCOUNT_NAME, "%.*s", TEXT(account.name));
+    lmail_accounts_release(f->rules->accounts, &account);
+    return st;
 }
 
-/* What came of it, as a reply. text: 500 octets that live as long as the reply; unused for OK. */
-static void take_recipient(smtp_peer *p, lmail_status st, const char *name, const char *address,
-                           char *text, lmail_smtp_reply *reply)
+/* user+detail, then user (RFC 5233 §1). */
+static lmail_status try_user(const finding *f, lmail_str local, lmail_str domain, int whole)
 {
-    if (!st && p->mail)
-        st = lmi_mail_add_recipient(p->mail, lmail_str_from(name), lmail_str_from(address));
-    if (st == LMAIL_ERR_NOTFOUND) {
-        snprintf(text, 500, "<%s>: no such user here", address);
-        lmi_reply_fill(reply, 550, "5.1.1", text);
-    } else if (st) {
-        lmi_reply_fill(reply, 451, "4.3.0", "Accounts cannot be read now; try again later");
+    const char *plus = memchr(local.ptr, '+', local.len);
+    lmail_status st = try_name(f, local, domain, whole);
+    if (st != LMAIL_ERR_NOTFOUND || !plus || plus == local.ptr)
+        return st;
+    return try_name(f, (lmail_str){local.ptr, (size_t)(plus - local.ptr)}, domain, whole);
+}
+
+/* Somebody reads it (RFC 5321 §4.5.1): the account that is configured, or else root. */
+static lmail_status try_postmaster(const finding *f)
+{
+    const lmail_str none = {NULL, 0};
+    lmail_status st = LMAIL_ERR_NOTFOUND;
+    if (f->rules->settings->postmaster.len)
+        st = try_name(f, f->rules->settings->postmaster, none, 0);
+    return st == LMAIL_ERR_NOTFOUND ? try_name(f, LMAIL_STR("root"), none, 0) : st;
+}
+
+lmail_status lmi_find_user(const lmi_rules *rules, lmi_find_fn *find, lmail_str local,
+                           lmail_str domain, char name[LMI_ACCOUNT_NAME])
+{
+    const finding f = {rules, find, name};
+    const lmail_str none = {NULL, 0};
+    if (!local.len)
+        return LMAIL_ERR_NOTFOUND;
+    lmail_status st = try_user(&f, local, domain, 0);
+    /* Who has no domain has a mailbox in each of ours. */
+    if (st == LMAIL_ERR_NOTFOUND && domain.len)
+        st = try_user(&f, local, none, 1);
+    if (st == LMAIL_ERR_NOTFOUND && lmail_str_equal_nocase(local, LMAIL_STR("postmaster")))
+        st = try_postmaster(&f);
+    return st;
+}
+
+/* ---- Destinations ---------------------------------------------------------------------------- */
+
+typedef struct user {
+    lmail_status status;
+    char name[LMI_ACCOUNT_NAME];
+} user;
+
+typedef struct rcpt_job {
+    lmi_job base;
+    const lmail_smtp_rcpt_event *ev;
+    const lmail_policy_routes *routes; /* NULL: the recipient is its one destination */
+    int local;                         /* the recipient is of this host */
+    char local_part[LMAIL_POLICY_MAX_ADDRESS], domain[LMAIL_POLICY_MAX_ADDRESS];
+    size_t count;
+    user users[1]; /* one for each destination */
+} rcpt_job;
+
+static lmail_str user_of(const rcpt_job *job, size_t i)
+{
+    return job->routes ? job->routes->items[i].user : lmail_str_from(job->local_part);
+}
+
+static int is_user(const rcpt_job *job, size_t i)
+{
+    return job->routes ? job->routes->items[i].kind == LMAIL_POLICY_TO_USER : job->local;
+}
+
+/* 1: it is known of every one that is a mailbox here. */
+static int find_users(const lmi_rules *rules, rcpt_job *job, lmi_find_fn *find)
+{
+    int known = 1;
+    for (size_t i = 0; i < job->count; i++) {
+        user *u = &job->users[i];
+        if (!is_user(job, i))
+            continue;
+        u->status =
+            lmi_find_user(rules, find, user_of(job, i), lmail_str_from(job->domain), u->name);
+        known = known && u->status == LMAIL_OK;
     }
-    if (reply->code)
-        lmi_reply_log(p, "rcpt", lmail_str_from(address), reply);
+    return known;
+}
+
+/* "mailer:host:host" where a table decided; empty: where the address leads. */
+static void write_route(const lmail_policy_destination *d, char *out, size_t cap)
+{
+    size_t n = 0;
+    out[0] = '\0';
+    if (!d->rule.len)
+        return;
+    n = (size_t)snprintf(out, cap, "%.*s", TEXT(d->mailer));
+    for (size_t i = 0; i < d->host_count && n < cap; i++) {
+        lmail_str host = d->hosts[i].name;
+        int brackets = d->hosts[i].no_mx && host.len && host.ptr[0] != '[';
+        n += (size_t)snprintf(out + n, cap - n, brackets ? ":[%.*s]" : ":%.*s", TEXT(host));
+    }
+    if (n >= cap)
+        out[0] = '\0';
+}
+
+static lmail_status add_remote(smtp_peer *p, const rcpt_job *job, size_t i)
+{
+    char route[1024];
+    if (!job->routes)
+        return lmi_mail_add_remote(p->mail, job->ev->to.text, (lmail_str){NULL, 0});
+    write_route(&job->routes->items[i], route, sizeof route);
+    return lmi_mail_add_remote(p->mail, job->routes->items[i].address, lmail_str_from(route));
+}
+
+/* What of a list is left out is told to who reads the log. */
+static void log_left_out(const smtp_peer *p, const rcpt_job *job, size_t i)
+{
+    lmail_log_line l;
+    const lmail_policy_destination *d = job->routes ? &job->routes->items[i] : NULL;
+    lmi_peer_log(&p->base, &l, LMAIL_LOG_WARN, "destination_left_out");
+    lmail_log_text(&l, "to", job->ev->to.text);
+    lmail_log_text(&l, "destination", d && d->address.len ? d->address : user_of(job, i));
+    lmail_log_text(&l, "reason",
+                   d && d->kind == LMAIL_POLICY_TO_NOBODY ? d->text : LMAIL_STR("User unknown"));
+    if (d && d->file.len) {
+        lmail_log_text(&l, "file", d->file);
+        lmail_log_number(&l, "line", d->line);
+    }
+    lmail_log_end(&l);
+}
+
+static lmail_status take_one(smtp_peer *p, const rcpt_job *job, size_t i, int *taken)
+{
+    lmail_status st = LMAIL_ERR_NOTFOUND;
+    if (is_user(job, i)) {
+        st = job->users[i].status;
+        if (!st)
+            st = lmi_mail_add_recipient(p->mail, lmail_str_from(job->users[i].name),
+                                        job->ev->to.text);
+    } else if (!job->routes || job->routes->items[i].kind == LMAIL_POLICY_TO_HOST) {
+        st = add_remote(p, job, i);
+    }
+    if (!st)
+        st = lmi_mail_set_notify(p->mail, job->ev);
+    *taken += st == LMAIL_OK;
+    return st == LMAIL_ERR_NOTFOUND ? LMAIL_OK : st;
+}
+
+/* Why nobody gets it. */
+static void refuse(smtp_peer *p, const rcpt_job *job, lmail_smtp_reply *reply)
+{
+    const lmail_policy_destination *d = job->routes ? job->routes->items : NULL;
+    if (d && d->kind == LMAIL_POLICY_TO_NOBODY)
+        lmi_reply_about(p, reply, d->code, d->enhanced, job->ev->to.text, d->text);
+    else
+        lmi_reply_about(p, reply, 550, LMAIL_STR("5.1.1"), job->ev->to.text,
+                        LMAIL_STR("User unknown"));
+}
+
+/* What came of it, as a reply. */
+static void take(smtp_peer *p, const rcpt_job *job, lmail_smtp_reply *reply)
+{
+    int taken = 0;
+    lmail_status st = LMAIL_OK;
+    for (size_t i = 0; !st && i < job->count && p->mail; i++)
+        st = take_one(p, job, i, &taken);
+    if (st)
+        lmi_reply_about(p, reply, 451, LMAIL_STR("4.3.0"), job->ev->to.text,
+                        LMAIL_STR("Accounts cannot be read now; try again later"));
+    else if (!taken)
+        refuse(p, job, reply);
+    if (reply->code >= 400) {
+        lmi_reply_log(p, "rcpt", job->ev->to.text, reply);
+        return;
+    }
+    for (size_t i = 0; i < job->count; i++)
+        if ((is_user(job, i) && job->users[i].status) ||
+            (job->routes && job->routes->items[i].kind == LMAIL_POLICY_TO_NOBODY))
+            log_left_out(p, job, i);
+    lmi_reply_about(p, reply, 250, LMAIL_STR("2.1.5"), job->ev->to.text, LMAIL_STR("Recipient ok"));
 }
 
 static void work_find(lmi_job *base)
 {
-    rcpt_job *job = (rcpt_job *)base;
-    job->base.status =
-        find_account(base->peer->door->rules, lmail_accounts_find, job->name, sizeof job->name);
+    find_users(base->peer->door->rules, (rcpt_job *)base, lmail_accounts_find);
+    base->status = LMAIL_OK;
 }
 
-static void account_found(lmi_job *base)
+static void users_found(lmi_job *base)
 {
     rcpt_job *job = (rcpt_job *)base;
     smtp_peer *p = (smtp_peer *)base->peer;
     lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
-    char text[500];
-    take_recipient(p, job->base.status, job->name, job->address, text, &reply);
+    for (size_t i = 0; base->status && i < job->count; i++)
+        job->users[i].status = base->status; /* no worker was to be had */
+    take(p, job, &reply);
     lmi_reply_give(p, base->ticket, &reply);
+    lmail_policy_routes_free(job->routes);
 }
 
-/* What to look for. 0: no account can have such an address. */
-static int fill_names(rcpt_job *job, const lmail_smtp_address *to)
+/* ---- From the policy's verdict to destinations ----------------------------------------------- */
+
+/* The tables' answer for what the policy made of the recipient; NULL in *routes: they have none. */
+static lmail_status route(const lmi_rules *rules, const lmail_policy_verdict *v,
+                          const lmail_policy_routes **routes)
 {
-    char local[512];
-    if (to->local.len > sizeof local || to->text.len >= sizeof job->address)
-        return 0;
-    size_t n = lmail_smtp_local_unquote(to->local, local);
-    int len = snprintf(job->name, sizeof job->name, to->domain.len ? "%.*s@%.*s" : "%.*s", (int)n,
-                       local, TEXT(to->domain));
-    snprintf(job->address, sizeof job->address, "%.*s", TEXT(to->text));
-    return len >= 0 && (size_t)len < sizeof job->name && !memchr(local, '\0', n);
+    lmail_policy_route_question q;
+    *routes = NULL;
+    if (!rules->tables)
+        return LMAIL_OK;
+    lmail_policy_route_question_init(&q);
+    q.local_part = v->local_part;
+    q.domain = v->domain;
+    return lmail_policy_tables_route(rules->tables, &q, routes);
 }
 
-lmail_status lmi_rcpt_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
+static void fill_job(rcpt_job *job, const lmail_smtp_rcpt_event *ev, const lmail_policy_verdict *v,
+                     const lmail_policy_routes *routes)
+{
+    job->ev = ev;
+    job->routes = routes;
+    job->local = v->local != 0;
+    job->count = routes ? routes->count : 1;
+    snprintf(job->local_part, sizeof job->local_part, "%.*s", TEXT(v->local_part));
+    if (strlen(job->local_part) != v->local_part.len)
+        job->local_part[0] = '\0'; /* a NUL is in it: no mailbox */
+    snprintf(job->domain, sizeof job->domain, "%.*s", TEXT(v->domain));
+}
+
+static lmail_status find_destinations(smtp_peer *p, lmail_ticket t, const lmail_smtp_rcpt_event *ev,
+                                      const lmail_policy_verdict *v, lmail_smtp_reply *reply)
+{
+    const lmi_rules *rules = p->base.door->rules;
+    const lmail_policy_routes *routes;
+    rcpt_job now;
+    lmail_status st = route(rules, v, &routes);
+    if (st)
+        return st;
+    fill_job(&now, ev, v, routes);
+    /* Mailboxes in memory cost no worker. One that is not there may be new: it is looked for. */
+    if (now.count == 1 && find_users(rules, &now, lmail_accounts_find_now)) {
+        take(p, &now, reply);
+        lmail_policy_routes_free(routes);
+        return LMAIL_OK;
+    }
+    rcpt_job *job = lmi_job_new(sizeof *job + (now.count - 1) * sizeof job->users[0], &p->base, t,
+                                work_find, users_found);
+    if (!job) {
+        lmail_policy_routes_free(routes);
+        return LMAIL_ERR_NOMEM;
+    }
+    fill_job(job, ev, v, routes);
+    return lmi_peer_submit(&p->base, &job->base);
+}
+
+/* ---- The decision ---------------------------------------------------------------------------- */
+
+static void rcpt_known(smtp_peer *p, lmail_ticket t, const void *event);
+
+/* The domain of the transaction's sender. */
+static lmail_str sender_domain(const smtp_peer *p)
+{
+    const char *at = p->mail ? strrchr(p->mail->from, '@') : NULL;
+    return lmail_str_from(at ? at + 1 : "");
+}
+
+/* Ask until nothing is missing. OK, PENDING, or an error. */
+static lmail_status ask_policy(smtp_peer *p, lmail_ticket t, const lmail_smtp_rcpt_event *ev,
+                               lmail_policy_verdict *v)
+{
+    lmail_policy_peer peer;
+    lmail_policy_question q;
+    const lmi_waiting w = {t, rcpt_known, ev, 0};
+    int lmtp = p->base.door->settings->protocol == LMAIL_LISTENER_LMTP;
+    for (;;) {
+        lmi_facts_peer(p, &peer);
+        if (lmtp) /* the client is a server of ours */
+            peer.address = (lmail_str){NULL, 0};
+        lmail_policy_question_init(&q);
+        q.peer = &peer;
+        q.sender = lmail_str_from(p->mail ? p->mail->from : "");
+        q.sender_domain = (lmail_policy_answer)p->sender_domain;
+        q.unqualified_sender = p->base.door->settings->unqualified_senders;
+        q.recipient = ev->to.text;
+        q.recipient_mx = (lmail_policy_answer)p->recipient_mx;
+        lmail_status st = lmail_policy_rcpt(p->base.door->rules->policy, &q, v);
+        if (st)
+            return st;
+        unsigned need = v->kind == LMAIL_POLICY_NEED ? v->need : 0;
+        if (!need && v->kind < LMAIL_POLICY_DENY && v->connection && !v->listed) {
+            st = lmi_lists_recipient(p, v);
+            if (st && st != LMAIL_PENDING)
+                return st;
+            need = st ? LMI_NEED_LISTS : 0;
+        }
+        if (!need)
+            return LMAIL_OK;
+        st = lmi_facts_look_up(
+            p, need, need & LMAIL_POLICY_NEED_RECIPIENT_MX ? v->domain : sender_domain(p), &w);
+        if (st)
+            return st;
+    }
+}
+
+static lmail_status decide_rcpt(smtp_peer *p, lmail_ticket t, const lmail_smtp_rcpt_event *ev,
+                                lmail_smtp_reply *reply)
+{
+    lmail_policy_verdict v;
+    lmail_status st = ask_policy(p, t, ev, &v);
+    if (st)
+        return st;
+    int refused = v.kind == LMAIL_POLICY_DENY;
+    if (!refused && !v.local && p->base.door->settings->protocol == LMAIL_LISTENER_LMTP) {
+        lmi_reply_about(p, reply, 550, LMAIL_STR("5.7.1"), ev->to.text,
+                        LMAIL_STR("Relaying denied"));
+        lmi_reply_log(p, "rcpt", ev->to.text, reply);
+        return LMAIL_OK;
+    }
+    if (refused || v.kind == LMAIL_POLICY_DISCARD || v.kind == LMAIL_POLICY_QUARANTINE)
+        lmi_verdict_log(p, "rcpt", ev->to.text, &v);
+    if (refused) {
+        lmi_reply_verdict(p, reply, &v, ev->to.text);
+        return LMAIL_OK;
+    }
+    if (v.kind == LMAIL_POLICY_DISCARD && p->mail)
+        lmi_mail_discard(p->mail);
+    if (v.kind == LMAIL_POLICY_QUARANTINE && p->mail)
+        st = lmi_mail_hold(p->mail, v.reason);
+    return st ? st : find_destinations(p, t, ev, &v, reply);
+}
+
+static void rcpt_known(smtp_peer *p, lmail_ticket t, const void *event)
+{
+    lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
+    lmail_status st = decide_rcpt(p, t, event, &reply);
+    if (st != LMAIL_PENDING)
+        lmi_reply_late(p, t, st, &reply);
+}
+
+lmail_status lmi_rcpt_asked(lmail_smtp_server *s, void *user_, lmail_ticket t,
                             const lmail_smtp_rcpt_event *ev, lmail_smtp_reply *reply)
 {
-    smtp_peer *p = user;
-    const lmi_rules *rules = p->base.door->rules;
-    rcpt_job now;
+    smtp_peer *p = user_;
     (void)s;
-    /* <postmaster> alone is ours too (RFC 5321 §4.5.1). */
-    if (ev->to.domain.len && !lmi_rules_local_domain(rules, ev->to.domain)) {
-        lmi_reply_fill(reply, 550, "5.7.1", "Relaying denied");
-        lmi_reply_log(p, "rcpt", ev->to.text, reply);
-        return LMAIL_OK;
-    }
-    if (!fill_names(&now, &ev->to)) {
-        lmi_reply_fill(reply, 550, "5.1.1", "No such user here");
-        lmi_reply_log(p, "rcpt", ev->to.text, reply);
-        return LMAIL_OK;
-    }
-    /* An account in memory costs no worker. One that is not there may be new: it is looked for. */
-    now.base.status = find_account(rules, lmail_accounts_find_now, now.name, sizeof now.name);
-    if (now.base.status == LMAIL_OK) {
-        take_recipient(p, now.base.status, now.name, now.address, NULL, reply);
-        return LMAIL_OK;
-    }
-    rcpt_job *job = lmi_job_new(sizeof *job, &p->base, t, work_find, account_found);
-    if (!job)
-        return LMAIL_ERR_NOMEM;
-    memcpy(job->name, now.name, sizeof job->name);
-    memcpy(job->address, now.address, sizeof job->address);
-    return lmi_peer_submit(&p->base, &job->base);
+    p->recipient_mx = LMAIL_POLICY_UNKNOWN;
+    return decide_rcpt(p, t, ev, reply);
 }
