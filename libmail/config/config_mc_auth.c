@@ -68,8 +68,24 @@ void lmi_mc_auth_options(lmi_mc *m, lmail_str value, lmi_origin at)
     lmi_mc_set(m, "smtp.auth_options", (lmail_str){out.ptr, out.len}, at);
 }
 
+/* Unset, the realm of sendmail is the host's name; one that libmail.conf gives to all protocols
+ * counts. Every name of the host is known by now: libmail.conf was read first. */
+static void realm_standard(lmi_mc *m)
+{
+    const lmail_config *c = m->r->config;
+    const lmail_config_io *io = m->r->io;
+    lmail_str name = c->values.hostname;
+    if (lmi_config_origin(c, "auth.realm").rank == LMI_RANK_NATIVE)
+        return;
+    if (!name.len && io->machine_name)
+        name = io->machine_name(io->ctx);
+    lmi_config_assign(m->r, NULL, LMAIL_STR("smtp.realm"), name,
+                      (lmi_origin){m->file, 0, LMI_RANK_STANDARD});
+}
+
 void lmi_mc_auth_standards(lmi_mc *m)
 {
+    realm_standard(m);
     lmi_mc_standard(m, "smtp.auth_mechanisms", "EXTERNAL, DIGEST-MD5, CRAM-MD5");
     lmi_mc_standard(m, "smtp.auth_options", "scram");
     lmi_mc_standard(m, "smtp.allow_cleartext", "yes");

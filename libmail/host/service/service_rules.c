@@ -242,7 +242,7 @@ static lmail_status make_auth(lmi_rules *r, char *error, size_t cap)
         c.allow_cleartext = s->auth.allow_cleartext;
         c.service = lmail_str_from(names[i]);
         c.hostname = lmail_str_from(r->hostname);
-        c.realm = first_domain(r);
+        c.realm = i == LMI_AUTH_SMTP && s->smtp.realm.len ? s->smtp.realm : first_domain(r);
         c.failure_delay = (uint32_t)s->auth.failure_delay;
         c.on_token = r->service->on_token;
         c.user = r->service->user;

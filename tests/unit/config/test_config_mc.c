@@ -513,6 +513,39 @@ START_TEST(libmail_conf_wins_wherever_it_stands)
 }
 END_TEST
 
+static lmail_str name_of_machine(void *ctx)
+{
+    (void)ctx;
+    return LMAIL_STR("machine.example");
+}
+
+START_TEST(the_realm_is_the_host_name_when_nobody_says_another)
+{
+    static const struct {
+        const char *main, *mc, *realm;
+    } rows[] = {
+        {MAIN "domains = a.example\n", "MAILER(smtp)\n", "machine.example"},
+        {MAIN "hostname = mx.a.example\n", "MAILER(smtp)\n", "mx.a.example"},
+        {MAIN, "define(`confDOMAIN_NAME', `mx.b.example')\n", "mx.b.example"},
+        {MAIN, "define(`confAUTH_REALM', `r.example')\n", "r.example"},
+        {MAIN "smtp.realm = c.example\n", "MAILER(smtp)\n", "c.example"},
+        {MAIN "auth.realm = d.example\n", "MAILER(smtp)\n", ""},
+    };
+    world w = {rows[_i].main, rows[_i].mc, {NULL}, 0, "", "", 0};
+    lmail_config_io io = LMAIL_CONFIG_IO_INIT;
+    lmail_config *c;
+    io.ctx = &w;
+    io.open = open_file;
+    io.diagnostic = note;
+    io.machine_name = name_of_machine;
+    ck_assert_int_eq(lmail_config_load(&c, LMAIL_STR("main"), &io, NULL), LMAIL_OK);
+    lmail_str realm = lmail_config_settings(c)->smtp.realm;
+    ck_assert_msg(lmail_str_equal(realm, lmail_str_from(rows[_i].realm)), "%.*s", (int)realm.len,
+                  realm.ptr);
+    lmail_config_free(c);
+}
+END_TEST
+
 START_TEST(listeners_of_libmail_conf_are_the_only_ones)
 {
     world w = {MAIN "listener a {\n}\n",
@@ -586,6 +619,7 @@ Suite *config_mc_suite(void)
     tcase_add_loop_test(t, what_is_odd_is_a_warning, 0, sizeof warnings / sizeof *warnings);
     tcase_add_loop_test(t, a_directive_is_its_setting, 0, sizeof directives / sizeof *directives);
     tcase_add_test(t, libmail_conf_wins_wherever_it_stands);
+    tcase_add_loop_test(t, the_realm_is_the_host_name_when_nobody_says_another, 0, 6);
     tcase_add_test(t, listeners_of_libmail_conf_are_the_only_ones);
     tcase_add_test(t, files_are_included_beside_the_file_that_names_them);
     tcase_add_test(t, a_class_file_that_nobody_reads_is_named);
