@@ -50,10 +50,11 @@ int mailctl_help(const mailctl_call *call);
 int mailctl_read_password(const char *user, int from_pipe, int twice, char *out, size_t cap,
                           size_t *len);
 
-/* mailctl_settings.c. libmail.conf, every mistake said on the standard error; NULL: it has some. */
+/* mailctl_settings.c. libmail.conf, every error said on the standard error; NULL: it has some. */
 lmail_config *mailctl_load_config(const mailctl_call *call);
-/* strict: a warning is a mistake. */
-lmail_config *mailctl_load_config_as(const mailctl_call *call, int strict);
+/* strict: a warning is an error. quiet: the least that is said, or nothing. */
+enum { MAILCTL_NOTICES, MAILCTL_WARNINGS, MAILCTL_ERRORS, MAILCTL_NOTHING };
+lmail_config *mailctl_load_config_as(const mailctl_call *call, int strict, int quiet);
 /* The account file of libmail.conf, or its default; to be freed. NULL: said. */
 char *mailctl_account_file(const mailctl_call *call);
 /* Run as root, a file that was just made becomes that of the configured user, who must read it.

@@ -17,7 +17,7 @@ static int config_check(const mailctl_call *call)
     int strict = call->argc == 2 && !strcmp(call->argv[1], "--strict");
     if (call->argc > 1 + strict)
         return mailctl_bad_usage(call);
-    lmail_config *config = mailctl_load_config_as(call, strict);
+    lmail_config *config = mailctl_load_config_as(call, strict, MAILCTL_NOTICES);
     if (!config)
         return MAILCTL_REFUSED;
     lmail_config_free(config);

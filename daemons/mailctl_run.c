@@ -69,7 +69,7 @@ static void close_paths(void *ctx, lmail_str octets)
 int service_open(service_call *c)
 {
     c->absent = c->call->config_given && access(c->call->config, F_OK) != 0;
-    c->config = mailctl_load_config(c->call);
+    c->config = mailctl_load_config_as(c->call, 0, c->quiet);
     if (!c->config) {
         lmail_config_io io = LMAIL_CONFIG_IO_INIT;
         io.open = open_paths;
@@ -109,8 +109,9 @@ static int program_of(const char *daemon, char *out, size_t cap)
 static void run_child(const service_call *c, const char *program, const char *daemon,
                       const char *option, int error)
 {
-    const char *argv[6] = {daemon, option};
-    size_t n = 2;
+    /* Warnings are mailctl's to say, once. */
+    const char *argv[7] = {daemon, option, "-qq"};
+    size_t n = 3;
     if (c->call->config_given || access(c->call->config, F_OK) == 0) {
         argv[n++] = "-c";
         argv[n++] = c->call->config;

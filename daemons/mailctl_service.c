@@ -290,9 +290,17 @@ static const struct {
     {"status", verb_status},
 };
 
+/* Verbs after which the configuration that was read is in force: its warnings are worth reading. */
+static int reads_anew(verb_fn *run)
+{
+    return run == verb_start || run == verb_restart || run == verb_reload ||
+           run == verb_force_reload;
+}
+
 static int run_service(const mailctl_call *call, verb_fn *run, const service *s)
 {
     service_call c = {.call = call, .name = s->name, .daemons = s->daemons};
+    c.quiet = reads_anew(run) ? MAILCTL_WARNINGS : MAILCTL_ERRORS;
     if (service_open(&c))
         return run == verb_status ? STATUS_UNKNOWN : SERVICE_FAILED;
     pid_t pid;
@@ -310,6 +318,7 @@ static int run_all(const mailctl_call *call, verb_fn *run)
     for (size_t i = 0; i < CLASSIC; i++) {
         const service *s = &services[run == verb_stop ? CLASSIC - 1 - i : i];
         service_call c = {.call = call, .name = s->name, .daemons = s->daemons};
+        c.quiet = MAILCTL_NOTHING; /* run_service says it */
         if (service_open(&c))
             return run == verb_status ? STATUS_UNKNOWN : SERVICE_FAILED;
         c.store = i == 0 && run != verb_stop && !service_uses_authd(&c);

@@ -27,6 +27,7 @@ typedef struct service_call {
     const char *name;           /* of the service */
     const char *const *daemons; /* ends in NULL */
     int store;                  /* the service is the account file, no daemon */
+    int quiet;                  /* as for mailctl_load_config_as */
     lmail_config *config;
     const lmail_settings *settings;
     int faulty; /* said; the settings are then those that say where things are, no more */

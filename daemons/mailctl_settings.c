@@ -9,9 +9,9 @@
 #include "common/diagnostic.h"
 #include "mailctl.h"
 
-lmail_config *mailctl_load_config_as(const mailctl_call *call, int strict)
+lmail_config *mailctl_load_config_as(const mailctl_call *call, int strict, int quiet)
 {
-    strictness how = {strict, 0};
+    strictness how = {strict, 0, quiet};
     /* The default file may be missing; one that was named may not. */
     int none = !call->config_given && access(call->config, F_OK) != 0;
     lmail_config *config;
@@ -30,7 +30,7 @@ lmail_config *mailctl_load_config_as(const mailctl_call *call, int strict)
 
 lmail_config *mailctl_load_config(const mailctl_call *call)
 {
-    return mailctl_load_config_as(call, 0);
+    return mailctl_load_config_as(call, 0, MAILCTL_ERRORS);
 }
 
 char *mailctl_account_file(const mailctl_call *call)

@@ -327,10 +327,11 @@ static int test_body(const daemon_facts *f, const lmail_config *config)
 
 static void print_help(const daemon_facts *f)
 {
-    printf("usage: %s [-c FILE] [-b] [-t] [--strict]\n%s\n\n"
+    printf("usage: %s [-c FILE] [-b] [-t] [-q] [--strict]\n%s\n\n"
            "  -c, --config FILE  read FILE; without it %s, if it exists\n"
            "  -b, --background   return when listening; logs then go to syslog\n"
            "  -t, --test         check the configuration and exit: 0 good, 1 faulty\n"
+           "  -q, --quiet        do not print notices; twice: nor warnings\n"
            "      --strict       take a warning for an error\n"
            "  -h, --help         this text\n"
            "      --version\n\n"
@@ -341,14 +342,12 @@ static void print_help(const daemon_facts *f)
 /* Returns -1 to go on, or an exit code. */
 static int read_options(const daemon_facts *f, int argc, char **argv, options *o)
 {
-    static const struct option known[] = {{"config", required_argument, NULL, 'c'},
-                                          {"background", no_argument, NULL, 'b'},
-                                          {"test", no_argument, NULL, 't'},
-                                          {"strict", no_argument, NULL, 'S'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {NULL, 0, NULL, 0}};
-    for (int c; (c = getopt_long(argc, argv, "c:bth", known, NULL)) != -1;) {
+    static const struct option known[] = {
+        {"config", required_argument, NULL, 'c'}, {"background", no_argument, NULL, 'b'},
+        {"test", no_argument, NULL, 't'},         {"quiet", no_argument, NULL, 'q'},
+        {"strict", no_argument, NULL, 'S'},       {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
+    for (int c; (c = getopt_long(argc, argv, "c:btqh", known, NULL)) != -1;) {
         switch (c) {
         case 'c':
             o->config = optarg;
@@ -358,6 +357,9 @@ static int read_options(const daemon_facts *f, int argc, char **argv, options *o
             break;
         case 't':
             o->test = 1;
+            break;
+        case 'q':
+            o->strictness.quiet++;
             break;
         case 'S':
             o->strictness.strict = 1;
@@ -381,7 +383,7 @@ static int read_options(const daemon_facts *f, int argc, char **argv, options *o
 
 int daemon_main(const daemon_facts *f, int argc, char **argv)
 {
-    options o = {NULL, 0, 0, {0, 0}};
+    options o = {NULL, 0, 0, {0, 0, 0}};
     lmail_config *config;
     int code = read_options(f, argc, argv, &o);
     if (code >= 0)

@@ -14,6 +14,8 @@ void print_diagnostic(void *ctx, const lmail_diagnostic *d)
         told.severity = LMAIL_ERROR;
         s->turned++;
     }
+    if (s && (int)told.severity < s->quiet)
+        return;
     lmail_diagnostic_write(&told, line, sizeof line);
     fprintf(stderr, "%s\n", line);
 }

@@ -4,10 +4,11 @@
 
 #include <libmail/base.h>
 
-/* With --strict a warning is an error. */
+/* With --strict a warning is an error; with -q notices are not told, with -qq nor are warnings. */
 typedef struct strictness {
     int strict;
     unsigned turned; /* warnings that became errors */
+    int quiet;
 } strictness;
 
 /* A lmail_diagnostic_fn: one line on the standard error. ctx is a strictness, or NULL. */
