@@ -115,7 +115,13 @@ static lmail_status open_db(lmail_queue *q)
 {
     char path[LMAIL_QUEUE_PATH];
     snprintf(path, sizeof path, "%s/queue.db", q->dir);
-    if (!q->keeper && access(path, R_OK | W_OK) < 0)
+    /* Made here, since SQLite would let others read it; what it makes beside it is alike. A file
+     * that is there is not opened: closing it would take SQLite's locks of this process away. */
+    int fd =
+        q->keeper ? openat(q->dir_fd, "queue.db", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0)
+        close(fd);
+    else if (q->keeper ? errno != EEXIST : access(path, R_OK | W_OK) < 0)
         return lmi_queue_errno();
     lmail_status st = lmi_queue_db_open(&q->write, path, q->keeper != 0, q->no_sync != 0);
     if (!st)
