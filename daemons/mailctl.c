@@ -15,6 +15,7 @@ static const mailctl_command *const groups[] = {
     mailctl_import_commands,
     mailctl_config_commands,
     mailctl_service_commands,
+    mailctl_queue_commands,
 };
 
 void mailctl_say(const char *format, ...)

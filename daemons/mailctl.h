@@ -35,6 +35,7 @@ extern const mailctl_command mailctl_user_commands[];
 extern const mailctl_command mailctl_import_commands[];
 extern const mailctl_command mailctl_config_commands[];
 extern const mailctl_command mailctl_service_commands[];
+extern const mailctl_command mailctl_queue_commands[];
 
 /* "mailctl: ..." on the standard error, with a line end. */
 void mailctl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
