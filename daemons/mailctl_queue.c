@@ -236,28 +236,46 @@ static int queue_list(const mailctl_call *call)
     return end(&q, q.id_count ? each_named(&q, print_one) : each(&q, print_one));
 }
 
+/* A line of a header, or a piece of a long one; its tabs stay. */
+static void print_header_line(lmail_str line)
+{
+    while (line.len) {
+        const char *tab = memchr(line.ptr, '\t', line.len);
+        size_t n = tab ? (size_t)(tab - line.ptr) : line.len;
+        queue_print_text(stdout, (lmail_str){line.ptr, n});
+        if (tab)
+            putchar('\t');
+        n += tab != NULL;
+        line.ptr += n;
+        line.len -= n;
+    }
+}
+
 /* The header section for people: up to the empty line, without carriage returns. */
 static lmail_status print_header(const queue_call *q, const lmail_queue_message *m)
 {
-    char piece[4096], last = '\n';
-    size_t got = sizeof piece;
+    char piece[4096], line[1024];
+    size_t got = sizeof piece, len = 0;
+    int empty = 1; /* the line so far */
     for (uint64_t at = m->header; got == sizeof piece; at += got) {
         lmail_status st = lmail_queue_read(q->queue, m->id, at, piece, sizeof piece, &got);
         if (st)
             return st;
         for (size_t i = 0; i < got; i++) {
-            char c = piece[i];
-            if (c == '\r')
-                continue;
-            if (c == '\n' && last == '\n')
+            if (piece[i] == '\n' && empty)
                 return LMAIL_OK;
-            if (c == '\n' || c == '\t')
-                putchar(c);
-            else
-                queue_print_text(stdout, (lmail_str){&c, 1});
-            last = c;
+            if (piece[i] != '\r' && piece[i] != '\n')
+                line[len++] = piece[i];
+            empty = piece[i] == '\n' || (empty && piece[i] == '\r');
+            if (piece[i] != '\n' && len < sizeof line)
+                continue;
+            print_header_line((lmail_str){line, len});
+            len = 0;
+            if (piece[i] == '\n')
+                putchar('\n');
         }
     }
+    print_header_line((lmail_str){line, len});
     return LMAIL_OK;
 }
 

@@ -12,7 +12,7 @@ void queue_print_line(FILE *to, const lmail_queue_message *m);
 void queue_print_json(FILE *to, const lmail_queue_message *m);
 /* For people: a line a fact, then the recipients. */
 void queue_print_long(FILE *to, const lmail_queue_message *m);
-/* Text of a peer's: control characters are written \xNN. */
+/* Text of a peer's: control characters and what is no UTF-8 are written \xNN. */
 void queue_print_text(FILE *to, lmail_str text);
 
 #endif

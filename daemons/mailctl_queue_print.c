@@ -18,14 +18,30 @@ static const char *named(const char *const *names, size_t count, unsigned n)
     return n < count ? names[n] : "";
 }
 
+/* The next code point of a text that may stop inside a sequence. */
+static size_t next_point(lmail_str s, uint32_t *point, int *good)
+{
+    size_t n = lmail_utf8_get(s, point, good);
+    if (n)
+        return n;
+    *point = LMAIL_UTF8_BAD;
+    *good = 0;
+    return s.len;
+}
+
 void queue_print_text(FILE *to, lmail_str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c < 0x20 || c == 0x7f)
-            fprintf(to, "\\x%02X", c);
+    while (s.len) {
+        uint32_t point;
+        int good;
+        size_t n = next_point(s, &point, &good);
+        if (good && point >= 0x20 && (point < 0x7f || point > 0x9f))
+            fwrite(s.ptr, 1, n, to);
         else
-            putc(c, to);
+            for (size_t i = 0; i < n; i++)
+                fprintf(to, "\\x%02X", (unsigned)(unsigned char)s.ptr[i]);
+        s.ptr += n;
+        s.len -= n;
     }
 }
 
@@ -78,7 +94,7 @@ static void json_text(FILE *to, const char *name, lmail_str s)
     while (s.len) {
         uint32_t point;
         int good;
-        size_t n = lmail_utf8_get(s, &point, &good);
+        size_t n = next_point(s, &point, &good);
         if (!good)
             fputs("\\ufffd", to);
         else if (point == '"' || point == '\\')

@@ -2,58 +2,19 @@
 Several rounds: connections send letters, each with a Message-ID and a check sum of its own, until
 smtpd gets SIGKILL at a random moment. Then the same for imapd with APPEND, COPY, MOVE, STORE, EXPUNGE.
 """
-import hashlib
 import random
-import re
 import socket
 import threading
 import time
 
 from lib_daemons import Daemons
-from lib_wire import Gone, Imap, Pop, Smtp, message_id, stored
+from lib_load import Sender, letter, whole
+from lib_wire import Gone, Imap, Pop, message_id, stored
 
 ROUNDS, CONNECTIONS, LETTERS = 3, 8, 200
 seed = random.SystemRandom().randrange(1 << 30)
 print("seed", seed)
 dice = random.Random(seed)
-
-
-def body(octets, name):
-    line = (hashlib.sha256(name.encode()).hexdigest() + "\r\n").encode()
-    return (line * (octets // len(line) + 1))
-
-
-def letter(name, octets):
-    text = body(octets, name)
-    return (f"Message-ID: <{name}>\r\nSubject: {name}\r\nX-Sum: {hashlib.sha256(text).hexdigest()}\r\n\r\n"
-            ).encode() + text
-
-
-def whole(octets):
-    """A letter of ours with no octet missing."""
-    head, _, text = octets.partition(b"\r\n\r\n")
-    told = re.search(rb"X-Sum: (\w+)", head)
-    return bool(told) and hashlib.sha256(text).hexdigest() == told.group(1).decode()
-
-
-class Sender(threading.Thread):
-    def __init__(self, port, names, to):
-        super().__init__(daemon=True)
-        self.port, self.names, self.to = port, names, to
-        self.answered, self.unanswered, self.refused = [], [], []
-
-    def run(self):
-        mine = random.Random(self.names[0])
-        try:
-            with Smtp(self.port) as c:
-                for name in self.names:
-                    self.unanswered.append(name)
-                    code, text = c.send("load@example.test", self.to,
-                                        letter(name, mine.choice((100, 1000, 5000, 150000))))
-                    self.unanswered.pop()
-                    (self.answered if code == 250 else self.refused).append((name, code, text))
-        except (Gone, socket.timeout):
-            pass
 
 
 def check_accounts(d, answered, unanswered, users):

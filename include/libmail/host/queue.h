@@ -220,7 +220,8 @@ LMAIL_API lmail_status lmail_queue_settle(lmail_queue *q, uint64_t id);
  * rows that cannot be removed now are dropped by the next keeper that is alone. */
 LMAIL_API lmail_status lmail_queue_cancel(lmail_queue *q, uint64_t id);
 
-/* Rows, then the data file. ERR_NOTFOUND. */
+/* Rows, then the data file; on a full disk the file first, to make room for the change. With
+ * ERR_FULL the file is gone, and the rows go when a keeper next starts alone. ERR_NOTFOUND. */
 LMAIL_API lmail_status lmail_queue_remove(lmail_queue *q, uint64_t id);
 
 /* Keep a message from going out, or let it go. Who holds one that is quarantined leaves it so.

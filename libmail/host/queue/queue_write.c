@@ -233,9 +233,13 @@ lmail_status lmail_queue_remove(lmail_queue *q, uint64_t id)
 {
     queue_op op = {.kind = OP_REMOVE, .id = id};
     lmail_status st = change(q, &op);
-    if (!st)
+    if (!st || st == LMAIL_ERR_FULL)
         lmi_queue_unlink(q, id);
-    return st;
+    if (st != LMAIL_ERR_FULL)
+        return st;
+    /* The log of the change needs room too: that of the file. */
+    op = (queue_op){.kind = OP_REMOVE, .id = id};
+    return change(q, &op);
 }
 
 lmail_status lmail_queue_cancel(lmail_queue *q, uint64_t id)
