@@ -5,6 +5,7 @@
 
 Everything lies in a fresh folder under the build directory, which is removed unless the test fails.
 """
+import base64
 import contextlib
 import os
 import pathlib
@@ -74,10 +75,12 @@ class Daemons:
     file system, say); cleartext: passwords without TLS; plain: accounts whose passwords are not hashed (a check
     of a hash takes 16 MiB and 14 ms, which hides what a test measures); server: a program that takes the
     configuration file as its argument and serves all of it in place of the daemons, by the name "server"; parent:
-    where our folder is made."""
+    where our folder is made; own: lines that stand in place of the usual host name, domains and postmaster; options:
+    further lines of a listener."""
 
     def __init__(self, settings="", listeners=LISTENERS, users=("alice", "bob"), folder=None, cleartext=False,
-                 wrapper=(), proxy=False, plain=False, server=None, parent=None):
+                 wrapper=(), proxy=False, plain=False, server=None, parent=None, own=None,
+                 options={}):
         (BUILD / "tests").mkdir(exist_ok=True)
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="daemons-", dir=parent or BUILD / "tests"))
         self.data = pathlib.Path(folder) if folder else self.home / "data"
@@ -87,11 +90,12 @@ class Daemons:
         self.wrapper = list(wrapper)
         self.server = server
         self.running = {}
-        text = [f"hostname = localhost\ndomains = example.test\npostmaster = {users[0]}\n"
-                f"mail_directory = {self.data}\nrun_directory = {self.home}/run\n"
-                f"accounts = {self.home}/accounts\nauth.failure_delay = 100 ms\n"]
-        if "accept_unresolvable_domains" not in settings:
-            text.append("policy.accept_unresolvable_domains = yes\n") # senders of the tests have no domain
+        if own is None:
+            own = f"hostname = localhost\ndomains = example.test\npostmaster = {users[0]}\nauth.failure_delay = 100 ms\n"
+            if "accept_unresolvable_domains" not in settings:
+                own += "policy.accept_unresolvable_domains = yes\n" # senders of the tests have no domain
+        text = [own, f"mail_directory = {self.data}\nrun_directory = {self.home}/run\n"
+                f"accounts = {self.home}/accounts\n"]
         if cleartext:
             text.append("auth.allow_cleartext = yes\n")
         text.append(settings + "\n")
@@ -99,12 +103,18 @@ class Daemons:
             protocol, tls, _ = LISTENERS[name]
             text.append(f"listener {name} {{\n protocol = {protocol}\n tls = {tls}\n"
                         f" address = 127.0.0.1\n port = {port}\n"
-                        + (" proxy = yes\n" if proxy else "") + "}\n")
+                        + (" proxy = yes\n proxy_trusted = 127.0.0.1\n" if proxy else "") + options.get(name, "") + "}\n")
         self.conf.write_text("".join(text))
         if plain:
             (self.home / "accounts").write_text("".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in users))
         for user in () if plain else users:
             self.mailctl("user", "create", "-p", user, input=PASSWORD + "\n")
+
+    def secrets(self, passwords):
+        """Accounts whose passwords every mechanism may use."""
+        lines = [f"{user}:{{PLAIN}}{word}::::::secret={base64.b64encode(word.encode()).decode()}\n"
+                 for user, word in passwords.items()]
+        (self.home / "accounts").write_text("".join(lines))
 
     def mailctl(self, *args, check=True, **how):
         return subprocess.run([PROGRAMS / "mailctl", "--config", self.conf, *args], check=check,
