@@ -34,6 +34,7 @@ struct mailctl_command {
 extern const mailctl_command mailctl_user_commands[];
 extern const mailctl_command mailctl_import_commands[];
 extern const mailctl_command mailctl_config_commands[];
+extern const mailctl_command mailctl_policy_commands[];
 extern const mailctl_command mailctl_service_commands[];
 extern const mailctl_command mailctl_queue_commands[];
 
