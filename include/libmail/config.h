@@ -147,7 +147,13 @@ enum {
     LMAIL_PRIVACY_AUTH_WARNINGS = 4096 /* X-Authentication-Warning fields */
 };
 
-/* smtp.allow_cleartext */
+/* auth.user_format: what of a name is looked up */
+typedef enum lmail_user_format {
+    LMAIL_USER_WHOLE = 0,
+    LMAIL_USER_LOCAL_PART /* the domain is dropped */
+} lmail_user_format;
+
+/* smtp.allow_cleartext, imap's, pop3's */
 typedef enum lmail_inherit { LMAIL_INHERIT = 0, LMAIL_INHERIT_NO, LMAIL_INHERIT_YES } lmail_inherit;
 
 /* policy.delay_checks */
@@ -217,6 +223,7 @@ typedef struct lmail_settings {
         lmail_str_list sources; /* "file", "system", "saslauthd": the first that knows a name */
         lmail_str saslauthd_socket; /* of a running saslauthd */
         uint64_t system_min_uid;    /* system users below get mail and do not log in */
+        unsigned user_format;       /* lmail_user_format */
     } auth;
 
     struct {
@@ -237,6 +244,9 @@ typedef struct lmail_settings {
         uint64_t max_watches;       /* mailboxes, a process */
         uint64_t max_mailbox_name;  /* octets */
         uint64_t max_mailboxes;     /* an account */
+        lmail_str location; /* an account's Maildir: a path with %u %n %d %h in it, ~ being %h;
+                             * empty: below mail_directory */
+        lmail_str home;     /* %h: a path with %u %n %d in it; empty: what the account says */
     } store;
 
     struct {
@@ -344,6 +354,12 @@ typedef struct lmail_settings {
         lmail_msec idle_timeout, login_timeout;
         lmail_str separator; /* between the levels of a mailbox name */
         lmail_str pid_file;
+        lmail_str_list auth_mechanisms; /* empty: auth.mechanisms */
+        unsigned allow_cleartext;       /* lmail_inherit: auth.allow_cleartext */
+        unsigned require_tls;           /* nobody logs in without it */
+        unsigned local_is_secure;       /* a client that has the address it connects to */
+        lmail_str_list secure_networks; /* and clients in these */
+        uint64_t max_user_connections;  /* of a user from one address; 0: any number */
     } imap;
 
     struct {
@@ -353,6 +369,12 @@ typedef struct lmail_settings {
         lmail_msec login_delay; /* least time between logins, told in CAPA; 0: none */
         unsigned apop;
         lmail_str pid_file;
+        lmail_str_list auth_mechanisms; /* empty: auth.mechanisms */
+        unsigned allow_cleartext;       /* lmail_inherit: auth.allow_cleartext */
+        unsigned require_tls;           /* nobody logs in without it */
+        unsigned local_is_secure;       /* a client that has the address it connects to */
+        lmail_str_list secure_networks; /* and clients in these */
+        uint64_t max_user_connections;  /* of a user from one address; 0: any number */
     } pop3;
 
     struct {
@@ -388,11 +410,16 @@ typedef struct lmail_config_io {
     lmail_str (*machine_name)(void *ctx);
     const lmail_str *machine_addresses; /* "192.0.2.1", "2001:db8::1": policy.address_literals */
     size_t machine_address_count;
+    /* The names of files that match a pattern (* ? [...] in it), each handed to `found` in rising
+     * order until that returns not 0. OK, ERR_NOTFOUND (none), ERR_IO, ERR_NOMEM. NULL: an imported
+     * file that includes by pattern is refused. */
+    lmail_status (*list)(void *ctx, lmail_str pattern, int (*found)(void *to, lmail_str name),
+                         void *to);
 } lmail_config_io;
 
 #define LMAIL_CONFIG_IO_INIT                                                                       \
     {                                                                                              \
-        sizeof(lmail_config_io), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0                       \
+        sizeof(lmail_config_io), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL                 \
     }
 LMAIL_API void lmail_config_io_init(lmail_config_io *io);
 

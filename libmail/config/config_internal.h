@@ -152,6 +152,7 @@ void lmi_config_make_policy(lmi_reader *r);
 void lmi_config_read_file(lmi_reader *r, lmail_str name, lmi_origin from);
 /* Files of the classic installation. from: the line of libmail.conf that names it. */
 void lmi_config_read_mc(lmi_reader *r, lmail_str name, lmi_origin from);
+void lmi_config_read_dovecot(lmi_reader *r, lmail_str name, lmi_origin from);
 
 /* Text into the typed member at `at`. Returns NULL or a complaint (static text). */
 const char *lmi_value_parse(const lmi_setting *row, lmail_str text, lmi_arena *arena, void *at,

@@ -166,7 +166,9 @@ static void read_imports(lmi_reader *r)
         const char *name;
         size_t offset;
         void (*read)(lmi_reader *r, lmail_str name, lmi_origin from);
-    } imports[] = {{"sendmail_mc", offsetof(lmail_settings, sendmail_mc), lmi_config_read_mc}};
+    } imports[] = {
+        {"sendmail_mc", offsetof(lmail_settings, sendmail_mc), lmi_config_read_mc},
+        {"dovecot_conf", offsetof(lmail_settings, dovecot_conf), lmi_config_read_dovecot}};
     for (size_t i = 0; !r->failed && i < sizeof imports / sizeof *imports; i++) {
         lmi_origin from = lmi_config_origin(r->config, imports[i].name);
         const char *at = (const char *)&r->config->values + imports[i].offset;

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <ifaddrs.h>
 #include <libmail/host/service.h>
 #include <net/if.h>
@@ -199,6 +200,27 @@ static int is_public(void *ctx, lmail_str name)
     return r->files.is_public(r->files.ctx, name);
 }
 
+static lmail_status list_named(void *ctx, lmail_str pattern, int (*found)(void *to, lmail_str name),
+                               void *to)
+{
+    glob_t names;
+    char *text = strndup(pattern.ptr, pattern.len);
+    (void)ctx;
+    if (!text)
+        return LMAIL_ERR_NOMEM;
+    int failed = glob(text, GLOB_ERR, NULL, &names);
+    free(text);
+    if (failed)
+        return failed == GLOB_NOSPACE   ? LMAIL_ERR_NOMEM
+               : failed == GLOB_NOMATCH ? LMAIL_ERR_NOTFOUND
+                                        : LMAIL_ERR_IO;
+    for (size_t i = 0; i < names.gl_pathc; i++)
+        if (found(to, lmail_str_from(names.gl_pathv[i])))
+            break;
+    globfree(&names);
+    return LMAIL_OK;
+}
+
 lmail_status lmi_config_load(lmail_config **out, const char *path, const lmail_files *files,
                              char name[256], lmail_diagnostic_fn *diagnostic, void *ctx)
 {
@@ -215,6 +237,7 @@ lmail_status lmi_config_load(lmail_config **out, const char *path, const lmail_f
     io.close = close_named;
     io.diagnostic = diagnostic ? pass_on : NULL;
     io.is_public = is_public;
+    io.list = list_named;
     io.machine_name = name_of_machine;
     io.machine_addresses = r->addresses;
     io.machine_address_count = own_addresses(r);
