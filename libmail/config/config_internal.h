@@ -154,6 +154,9 @@ void lmi_config_read_file(lmi_reader *r, lmail_str name, lmi_origin from);
 void lmi_config_read_mc(lmi_reader *r, lmail_str name, lmi_origin from);
 void lmi_config_read_dovecot(lmi_reader *r, lmail_str name, lmi_origin from);
 
+/* What only the whole shows of the mailbox protocols' settings. */
+void lmi_config_check_mail(lmi_reader *r);
+
 /* Text into the typed member at `at`. Returns NULL or a complaint (static text). */
 const char *lmi_value_parse(const lmi_setting *row, lmail_str text, lmi_arena *arena, void *at,
                             lmail_status *st);

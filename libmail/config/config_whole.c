@@ -177,6 +177,7 @@ static void check_whole(lmi_reader *r)
                 lmi_config_origin(c, "policy.relay_reply"));
     check_milter_names(r, &v->smtp.milters, lmi_config_origin(c, "smtp.milters"));
     check_sections(r);
+    lmi_config_check_mail(r);
     check_mode(r, v->authd.socket_mode, "authd.socket_mode");
     if (v->imap.separator.len != 1 || (unsigned char)v->imap.separator.ptr[0] <= ' ' ||
         strchr("%*\"\\&~", v->imap.separator.ptr[0]) || (v->imap.separator.ptr[0] & 0x80))

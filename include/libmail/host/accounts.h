@@ -129,19 +129,17 @@ typedef struct lmail_accounts_config {
     lmail_str default_domain;          /* of names without one; empty: none */
     lmail_accounts_fault_fn *on_fault; /* NULL: not told. Called in the thread that loads */
     void *user;
-    lmail_msec remember; /* how long the file's verify answers a right password again without the
+    lmail_msec remember;  /* how long the file's verify answers a right password again without the
                           * hash's work; 0: never. What is kept is a MAC under a key of this
                           * process; a changed record is seen at once. Call lmail_accounts_forget
                           * now and then */
-    lmail_str saslauthd; /* socket that passwords of {SASLAUTHD} lines are asked at; empty: none */
+    lmail_str saslauthd;  /* socket that passwords of {SASLAUTHD} lines are asked at; empty: none */
+    unsigned drop_domain; /* not 0: names are looked up without their domain */
 } lmail_accounts_config;
 
 #define LMAIL_ACCOUNTS_CONFIG_INIT                                                                 \
     {                                                                                              \
-        sizeof(lmail_accounts_config), {NULL, 0}, NULL, NULL, 0,                                   \
-        {                                                                                          \
-            NULL, 0                                                                                \
-        }                                                                                          \
+        sizeof(lmail_accounts_config), {NULL, 0}, NULL, NULL, 0, {NULL, 0}, 0                      \
     }
 
 LMAIL_API void lmail_accounts_config_init(lmail_accounts_config *cfg);

@@ -11,6 +11,7 @@ struct lmail_accounts {
     lmail_accounts_source source;
     char *domain; /* folded; empty: none */
     size_t domain_len;
+    unsigned drop_domain;
 };
 
 void lmail_accounts_config_init(lmail_accounts_config *cfg)
@@ -55,6 +56,8 @@ lmail_status lmail_accounts_new(lmail_accounts **out, const lmail_accounts_sourc
         return LMAIL_ERR_NOMEM;
     }
     a->source = table;
+    a->drop_domain =
+        cfg && cfg->size > offsetof(lmail_accounts_config, drop_domain) && cfg->drop_domain;
     /* A domain is folded as a name is: nobody can have an account under one that does not fold. */
     lmail_str domain = cfg ? cfg->default_domain : (lmail_str){NULL, 0};
     a->domain = calloc(1, LMAIL_MAX_ACCOUNT_NAME);
@@ -97,12 +100,16 @@ static lmail_status spell(const lmail_accounts *a, lmail_str name, spellings *s)
     if (status != LMAIL_OK) {
         return status;
     }
+    const char *at = memchr(s->text, '@', len);
+    if (a->drop_domain && at) {
+        len = (size_t)(at - s->text);
+        at = NULL;
+    }
     s->forms[0] = (lmail_str){s->text, len};
     s->count = 1;
-    if (a->domain_len == 0) {
+    if (a->domain_len == 0 || a->drop_domain) {
         return LMAIL_OK;
     }
-    const char *at = memchr(s->text, '@', len);
     if (!at) {
         s->text[len] = '@';
         memcpy(s->text + LMAIL_MAX_ACCOUNT_NAME, s->text, len + 1);

@@ -3,6 +3,7 @@
  * A step runs on the password pool, counted by client address so that one client cannot keep the
  * others waiting. A failure is answered when the delay that the auth room names has passed, counted
  * from the question, so that nothing is learnt from the time it took. */
+#include "host/service/service_crowd.h"
 #include "host/service/service_internal.h"
 
 #include <stdlib.h>
@@ -26,6 +27,11 @@ typedef struct auth_job {
 static lmail_auth *auth_of(const lmi_peer *peer)
 {
     return peer->door->rules->auth[peer->door->protocol->auth];
+}
+
+static lmi_login_settings login_of(const lmi_peer *peer)
+{
+    return lmi_login_of(peer->door->rules->settings, peer->door->protocol->auth);
 }
 
 static void fill_facts(const lmi_peer *peer, const lmail_tls_facts *tls, unsigned char exporter[32],
@@ -52,6 +58,8 @@ lmail_str lmi_auth_mechanisms(lmi_peer *peer, const lmail_tls_facts *tls)
     if (!list)
         return (lmail_str){NULL, 0};
     fill_facts(peer, tls, exporter, &f);
+    if (login_of(peer).require_tls && !f.secure)
+        return (lmail_str){NULL, 0};
     size_t count = lmail_auth_offer(auth_of(peer), &f, offer, sizeof offer / sizeof *offer);
     for (size_t i = 0; i < count; i++) {
         if (len + offer[i].len + 1 > cap)
@@ -140,6 +148,35 @@ static void refuse_anonymous(const lmi_peer *peer, lmail_auth_result *r)
     r->reason = LMAIL_AUTH_REASON_AUTHZID;
 }
 
+/* A user may have so many connections from one address. */
+static void refuse_crowd(lmi_peer *peer, lmail_auth_result *r)
+{
+    uint64_t most = login_of(peer).max_user_connections;
+    lmi_crowd *crowd = peer->door->service->crowd;
+    if (r->answer.kind != LMAIL_AUTH_OK || !most)
+        return;
+    lmi_crowd_give(crowd, peer->counted); /* of a login whose maildrop could not be had */
+    peer->counted = NULL;
+    lmail_status st =
+        lmi_crowd_take(crowd, peer->door->protocol->auth, r->answer.identity,
+                       lmail_conn_get_facts(peer->conn)->peer_address, most, &peer->counted);
+    if (!st)
+        return;
+    lmail_auth_answer_init(&r->answer);
+    r->answer.failure = LMAIL_AUTH_TEMPORARY;
+    r->reason = LMAIL_AUTH_REASON_TEMPORARY;
+    if (st == LMAIL_ERR_LIMIT)
+        r->answer.text = LMAIL_STR("Maximum number of connections from user+IP exceeded");
+}
+
+/* What the classic server says to a wrong password. */
+static void word_failure(const lmi_peer *peer, lmail_auth_result *r)
+{
+    if (r->answer.kind == LMAIL_AUTH_FAIL && r->answer.failure == LMAIL_AUTH_CREDENTIALS &&
+        !r->answer.text.len && peer->door->protocol->auth != LMI_AUTH_SMTP)
+        r->answer.text = LMAIL_STR("Authentication failed.");
+}
+
 static void checked(void *arg)
 {
     auth_job *job = arg;
@@ -147,6 +184,8 @@ static void checked(void *arg)
     lmail_auth_result *r = &job->login.result;
     peer->stepping = 0;
     refuse_anonymous(peer, r);
+    refuse_crowd(peer, r);
+    word_failure(peer, r);
     if (r->answer.kind != LMAIL_AUTH_CONTINUE)
         log_login(job, r);
     lmail_msec due = job->asked + r->delay;

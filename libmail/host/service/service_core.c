@@ -1,6 +1,7 @@
 /* service_core.c - the service: what exists once, and its life from new to free.
  *
  * Net, pools, store and change notice; signals; stop. */
+#include "host/service/service_crowd.h"
 #include "host/service/service_dns.h"
 #include "host/service/service_internal.h"
 #include "host/service/service_lock.h"
@@ -166,7 +167,10 @@ lmail_status lmail_service_new(lmail_service **out, const lmail_service_config *
     if (!s)
         return LMAIL_ERR_NOMEM;
     s->locks = lmi_locks_new();
-    if (!s->locks) {
+    s->crowd = lmi_crowd_new();
+    if (!s->locks || !s->crowd) {
+        lmi_locks_free(s->locks);
+        lmi_crowd_free(s->crowd);
         free(s);
         return LMAIL_ERR_NOMEM;
     }
@@ -222,6 +226,7 @@ void lmail_service_free(lmail_service *s)
         s->own_store->close(s->own_store);
     lmail_notice_close(s->notice);
     lmi_locks_free(s->locks);
+    lmi_crowd_free(s->crowd);
     free(s->listeners);
     free(s->listener_names);
     free(s->reload_path);

@@ -217,6 +217,19 @@ static lmail_status answer_auth(lmi_peer *peer, lmail_ticket t, const lmail_auth
 
 /* ---- The protocol's row ---------------------------------------------------------------------- */
 
+/* What sessions begin with, by whether their connection is as good as one with TLS. */
+typedef struct setups {
+    lmail_imap_server_setup *open, *secure;
+} setups;
+
+static void setup_free(void *setup)
+{
+    setups *s = setup;
+    lmail_imap_server_setup_free(s->open);
+    lmail_imap_server_setup_free(s->secure);
+    free(s);
+}
+
 static lmail_status setup_new(const lmi_door *door, void **setup)
 {
     static const lmail_imap_id_field id[] = {
@@ -228,8 +241,6 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     c.flags_on = LMAIL_IMAP_CREATE_SPECIAL_USE;
     if (door->settings->tls == LMAIL_LISTENER_STARTTLS)
         c.flags_on |= LMAIL_IMAP_STARTTLS;
-    if (v->auth.allow_cleartext)
-        c.flags_on |= LMAIL_IMAP_CLEARTEXT;
     c.greeting = v->imap.greeting;
     c.separator = v->imap.separator.ptr[0];
     c.id = id;
@@ -251,21 +262,26 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     lmi_imap_handle_fetch(&h);
     lmi_imap_handle_change(&h);
     lmi_imap_handle_append(&h);
-    lmail_imap_server_setup *made;
-    lmail_status st = lmail_imap_server_setup_new(&made, &c, &h);
+    setups *made = calloc(1, sizeof *made);
+    if (!made)
+        return LMAIL_ERR_NOMEM;
+    if (lmi_login_of(v, LMI_AUTH_IMAP).allow_cleartext)
+        c.flags_on |= LMAIL_IMAP_CLEARTEXT;
+    lmail_status st = lmail_imap_server_setup_new(&made->open, &c, &h);
+    c.flags_on |= LMAIL_IMAP_CLEARTEXT;
+    if (!st)
+        st = lmail_imap_server_setup_new(&made->secure, &c, &h);
+    if (st)
+        setup_free(made);
     *setup = st ? NULL : made;
     return st;
-}
-
-static void setup_free(void *setup)
-{
-    lmail_imap_server_setup_free(setup);
 }
 
 static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
 {
     lmi_imap_peer *p = (lmi_imap_peer *)peer;
-    if (lmail_imap_server_new(&p->server, peer->door->setup, p, now))
+    const setups *s = peer->door->setup;
+    if (lmail_imap_server_new(&p->server, peer->secure ? s->secure : s->open, p, now))
         return NULL;
     return lmail_imap_server_session(p->server);
 }

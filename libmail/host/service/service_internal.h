@@ -9,6 +9,9 @@
  *     service_dns.c       the resolver of each loop
  *     service_peer.c      what a connection has whatever it speaks: account, jobs on workers
  *     service_auth.c      logging in, once for the three protocols
+ *     service_secure.c    which connections need no TLS
+ *     service_crowd.c     how many connections a user has from one address
+ *     service_location.c  where an account's mail lies
  *     service_watch.c     who wants to hear of changes to which account
  *     service_keep.c      a message's octets that wait in memory
  *     service_lent.c      octets that a session was answered and has not released
@@ -53,6 +56,7 @@ struct lmi_rules {
     lmail_accounts *accounts;
     unsigned owns_accounts;
     lmail_auth *auth[LMI_AUTH_COUNT];
+    struct lmi_secure *secure;      /* service_secure.c */
     lmail_tls *tls[LMI_AUTH_COUNT]; /* one for each ALPN name */
 };
 
@@ -63,6 +67,14 @@ lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config
                            char *error, size_t cap);
 lmi_rules *lmi_rules_hold(lmi_rules *r);
 void lmi_rules_release(lmi_rules *r);
+/* How users of a protocol log in, its own settings before those of section auth. */
+typedef struct lmi_login_settings {
+    const lmail_str_list *mechanisms, *secure_networks;
+    unsigned allow_cleartext, require_tls, local_is_secure;
+    uint64_t max_user_connections;
+} lmi_login_settings;
+lmi_login_settings lmi_login_of(const lmail_settings *s, unsigned auth); /* LMI_AUTH_* */
+
 /* Is mail for this domain delivered here? Address literals are not. */
 int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain);
 
@@ -149,7 +161,8 @@ struct lmi_peer {
     unsigned secure;      /* TLS, or a path that is as good */
 
     /* After login. */
-    char *identity; /* terminated, malloc'ed */
+    char *identity;                  /* terminated, malloc'ed */
+    struct lmi_crowd_entry *counted; /* among its user's connections from this address */
     lmail_store_account *account;
 
     /* Watching (service_watch.c). */
@@ -254,6 +267,7 @@ struct lmail_service {
     lmail_env env;
     lmi_watch *watch;
     struct lmi_locks *locks; /* service_lock.h */
+    struct lmi_crowd *crowd; /* service_crowd.h */
     lmail_log *log;
     lmail_accounts *given_accounts;
     lmail_auth_token_fn *on_token;

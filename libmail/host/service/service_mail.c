@@ -5,6 +5,7 @@
  * larger one streams into the spool in pieces. Trace fields stand in front (RFC 5321 §4.4). Loops
  * are found by counting Received (RFC 5321 §6.3). */
 #include "host/service/service_mail.h"
+#include "host/service/service_location.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,8 +237,11 @@ static lmail_status open_accounts(lmi_mail *m, destination *d)
         if (!r->account[0] || r->target != next)
             continue;
         lmail_store_account_args args = LMAIL_STORE_ACCOUNT_ARGS_INIT;
+        char room[LMI_LOCATION_MAX];
         args.name = lmail_str_from(r->account);
-        d[next].status = m->store->account_open(m->store->ctx, &args, &d[next].account);
+        d[next].status = lmi_location(m->rules, args.name, room, &args.location);
+        if (!d[next].status)
+            d[next].status = m->store->account_open(m->store->ctx, &args, &d[next].account);
         if (d[next].status) {
             d[next].account = NULL;
             if (m->atomic && !m->remotes)

@@ -27,7 +27,9 @@ typedef struct lmi_recipient {
 typedef struct lmi_mail {
     struct lmi_mail *next; /* the holder's */
     const lmail_store *store;
-    lmail_queue *queue; /* NULL: there is none */
+    const struct lmi_rules *rules; /* where accounts lie; its holder's door keeps them. NULL: below
+                                    * the store's root */
+    lmail_queue *queue;            /* NULL: there is none */
     uint64_t number;
     char id[24];     /* its text, the queue id: in Received, in the reply and in the log */
     char *from;      /* reverse-path without brackets */

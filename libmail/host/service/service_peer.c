@@ -4,7 +4,10 @@
  * for as long as a job runs; then its mailboxes and its account are closed by a last job, since
  * closing may touch the disk. Nothing of this needs memory that might not be there: what cannot go
  * to a worker is done on the loop, from the list `later` when the caller must have returned. */
+#include "host/service/service_crowd.h"
 #include "host/service/service_internal.h"
+#include "host/service/service_location.h"
+#include "host/service/service_secure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,7 +125,11 @@ lmail_status lmi_peer_open_account(lmi_peer *peer)
         return LMAIL_OK;
     const lmail_store *store = lmi_peer_store(peer);
     lmail_store_account_args args = LMAIL_STORE_ACCOUNT_ARGS_INIT;
+    char room[LMI_LOCATION_MAX];
     args.name = lmail_str_from(peer->identity);
+    lmail_status st = lmi_location(peer->door->rules, args.name, room, &args.location);
+    if (st)
+        return st == LMAIL_ERR_NOTFOUND ? LMAIL_ERR_IO : st; /* an account without a home */
     return store->account_open(store->ctx, &args, &peer->account);
 }
 
@@ -253,7 +260,8 @@ lmail_session *lmi_peer_open(void *arg, lmail_conn *conn, const lmail_conn_facts
     peer->conn = conn;
     peer->loop = lmail_conn_loop(conn);
     peer->id = facts->id;
-    peer->secure = facts->unix_socket;
+    peer->secure = (unsigned)lmi_secure_is(door->rules->secure, door->rules->settings,
+                                           door->protocol->auth, facts);
     peer->session = door->protocol->open(peer, now);
     if (!peer->session) {
         free(peer);
@@ -287,6 +295,8 @@ void lmi_peer_closed(void *arg, lmail_conn *conn, lmail_session *session, lmail_
     lmail_log_end(&l);
 
     lmi_watch_remove(peer);
+    lmi_crowd_give(peer->door->service->crowd, peer->counted);
+    peer->counted = NULL;
     if (peer->door->protocol->closed)
         peer->door->protocol->closed(peer);
     peer->session = NULL;

@@ -212,7 +212,7 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     c.flags_on = LMAIL_POP3_UTF8_USER;
     if (door->settings->tls == LMAIL_LISTENER_STARTTLS)
         c.flags_on |= LMAIL_POP3_STLS;
-    if (v->auth.allow_cleartext)
+    if (lmi_login_of(v, LMI_AUTH_POP3).allow_cleartext)
         c.flags_on |= LMAIL_POP3_CLEARTEXT;
     c.expire = LMAIL_POP3_EXPIRE_NEVER;
     c.login_delay = (uint32_t)(v->pop3.login_delay / 1000);

@@ -6,7 +6,9 @@
 #include "host/service/service_accounts.h"
 #include "host/service/service_files.h"
 #include "host/service/service_internal.h"
+#include "host/service/service_location.h"
 #include "host/service/service_owner.h"
+#include "host/service/service_secure.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -181,10 +183,11 @@ static lmail_status make_accounts(lmi_rules *r, char *error, size_t cap)
     c.default_domain = first_domain(r);
     c.on_fault = account_fault;
     c.remember = r->settings->auth.cache_time;
+    c.drop_domain = r->settings->auth.user_format == LMAIL_USER_LOCAL_PART;
     c.user = r->service;
     lmail_status st = lmi_accounts_open(&r->accounts, r->settings, &c, error, cap);
     r->owns_accounts = !st;
-    return st;
+    return st ? st : lmi_location_check(r, error, cap);
 }
 
 /* Salts of names that do not exist come from the TLS key file's directory: one secret for all
@@ -221,25 +224,37 @@ static lmail_status salt_key(const lmi_rules *r, unsigned char out[32], char *er
     return st ? say(st, error, cap, "cannot use", path) : LMAIL_OK;
 }
 
+static lmail_status check_mechanisms(const lmail_str_list *list, const char *name, char *error,
+                                     size_t cap)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (!lmail_auth_knows(list->items[i])) {
+            snprintf(error, cap, "%s: unknown mechanism %.*s", name, TEXT(list->items[i]));
+            return LMAIL_ERR_ARG;
+        }
+    return LMAIL_OK;
+}
+
 static lmail_status make_auth(lmi_rules *r, char *error, size_t cap)
 {
     static const char *const names[LMI_AUTH_COUNT] = {"smtp", "imap", "pop"};
     const lmail_settings *s = r->settings;
     unsigned char salt[32];
-    for (size_t i = 0; i < s->auth.mechanisms.count; i++)
-        if (!lmail_auth_knows(s->auth.mechanisms.items[i])) {
-            snprintf(error, cap, "auth.mechanisms: unknown mechanism %.*s",
-                     TEXT(s->auth.mechanisms.items[i]));
-            return LMAIL_ERR_ARG;
-        }
-    lmail_status st = salt_key(r, salt, error, cap);
+    lmail_status st = check_mechanisms(&s->auth.mechanisms, "auth.mechanisms", error, cap);
+    if (!st)
+        st = check_mechanisms(&s->imap.auth_mechanisms, "imap.auth_mechanisms", error, cap);
+    if (!st)
+        st = check_mechanisms(&s->pop3.auth_mechanisms, "pop3.auth_mechanisms", error, cap);
+    if (!st)
+        st = salt_key(r, salt, error, cap);
     for (int i = 0; !st && i < LMI_AUTH_COUNT; i++) {
         lmail_auth_config c;
         lmail_auth_config_init(&c);
         c.accounts = r->accounts;
-        c.mechanisms = s->auth.mechanisms.items;
-        c.mechanism_count = s->auth.mechanisms.count;
-        c.allow_cleartext = s->auth.allow_cleartext;
+        lmi_login_settings login = lmi_login_of(s, (unsigned)i);
+        c.mechanisms = login.mechanisms->items;
+        c.mechanism_count = login.mechanisms->count;
+        c.allow_cleartext = login.allow_cleartext;
         c.service = lmail_str_from(names[i]);
         c.hostname = lmail_str_from(r->hostname);
         c.realm = i == LMI_AUTH_SMTP && s->smtp.realm.len ? s->smtp.realm : first_domain(r);
@@ -274,6 +289,8 @@ lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config
         st = make_accounts(r, error, cap);
     if (!st)
         st = make_auth(r, error, cap);
+    if (!st)
+        st = lmi_secure_new(&r->secure, r->settings, error, cap);
     if (st) {
         lmi_rules_release(r);
         return st;
@@ -297,6 +314,7 @@ void lmi_rules_release(lmi_rules *r)
         lmail_auth_free(r->auth[i]);
         lmail_tls_release(r->tls[i]);
     }
+    lmi_secure_free(r->secure);
     if (r->owns_accounts)
         lmail_accounts_free(r->accounts);
     lmail_config_free(r->config);

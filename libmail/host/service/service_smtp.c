@@ -122,6 +122,7 @@ lmail_status lmi_begin_mail(smtp_peer *p, const lmail_smtp_mail_event *ev)
     p->mail = lmi_mail_new(p->base.door->service, ev->from.text);
     if (!p->mail)
         return LMAIL_ERR_NOMEM;
+    p->mail->rules = p->base.door->rules;
     p->mail->utf8 = ev->smtputf8;
     p->mail->atomic = kind_of(p) != LMAIL_LISTENER_LMTP;
     if (lmi_mail_set_envelope(p->mail, ev) ||

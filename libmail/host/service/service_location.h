@@ -1,0 +1,19 @@
+/* Where an account's mail lies. */
+#ifndef LMI_HOST_SERVICE_LOCATION_H
+#define LMI_HOST_SERVICE_LOCATION_H
+
+#include "host/service/service_internal.h"
+
+#define LMI_LOCATION_MAX 1024u
+
+/* The location of an account for lmail_store_account_args: store.location with its letters replaced;
+ * empty where the settings name none. On a worker: the accounts may be asked for a home.
+ * Returns: OK, ERR_NOTFOUND (no home), ERR_ARG (the name cannot be part of a path), ERR_LIMIT, or
+ * what the accounts say. */
+lmail_status lmi_location(const lmi_rules *rules, lmail_str identity, char out[LMI_LOCATION_MAX],
+                          lmail_str *location);
+/* At load: homes of accounts that belong to many users cannot be served. OK, or ERR_ARG with error
+ * filled. */
+lmail_status lmi_location_check(const lmi_rules *rules, char *error, size_t cap);
+
+#endif

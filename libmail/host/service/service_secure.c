@@ -1,0 +1,116 @@
+/* service_secure.c - how users of a protocol log in, and which connections need no TLS for it.
+ *
+ * Such are: a unix socket; where the settings say so, a client with the very address that it connects
+ * to, and clients in named networks. Behind a proxy the first address is the proxy's business, so a
+ * client is never local there. */
+#include "host/service/service_secure.h"
+#include "host/net/net_address.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lmi_secure {
+    lmi_networks networks[LMI_AUTH_COUNT];
+};
+
+static unsigned inherited(unsigned own, unsigned common)
+{
+    return own == LMAIL_INHERIT ? common : own == LMAIL_INHERIT_YES;
+}
+
+lmi_login_settings lmi_login_of(const lmail_settings *s, unsigned auth)
+{
+    static const lmail_str_list none = {NULL, 0};
+    lmi_login_settings l = {&s->auth.mechanisms, &none, s->auth.allow_cleartext, 0, 0, 0};
+    const lmail_str_list *own = &none;
+    if (auth == LMI_AUTH_IMAP) {
+        own = &s->imap.auth_mechanisms;
+        l = (lmi_login_settings){
+            l.mechanisms,        &s->imap.secure_networks, s->imap.allow_cleartext,
+            s->imap.require_tls, s->imap.local_is_secure,  s->imap.max_user_connections};
+    } else if (auth == LMI_AUTH_POP3) {
+        own = &s->pop3.auth_mechanisms;
+        l = (lmi_login_settings){
+            l.mechanisms,        &s->pop3.secure_networks, s->pop3.allow_cleartext,
+            s->pop3.require_tls, s->pop3.local_is_secure,  s->pop3.max_user_connections};
+    }
+    if (auth != LMI_AUTH_SMTP)
+        l.allow_cleartext = inherited(l.allow_cleartext, s->auth.allow_cleartext) && !l.require_tls;
+    if (own->count)
+        l.mechanisms = own;
+    return l;
+}
+
+/* The list as lmi_networks_parse wants it, malloc'ed; NULL: no memory. */
+static char *one_text(const lmail_str_list *list)
+{
+    size_t len = 1, n = 0;
+    for (size_t i = 0; i < list->count; i++)
+        len += list->items[i].len + 1;
+    char *text = calloc(1, len);
+    for (size_t i = 0; text && i < list->count; i++)
+        n += (size_t)snprintf(text + n, len - n, "%.*s ", (int)list->items[i].len,
+                              list->items[i].ptr);
+    return text;
+}
+
+lmail_status lmi_secure_new(lmi_secure **out, const lmail_settings *settings, char *error,
+                            size_t cap)
+{
+    static const char *const names[LMI_AUTH_COUNT] = {"smtp", "imap", "pop3"};
+    lmi_secure *s = calloc(1, sizeof *s);
+    lmail_status st = s ? LMAIL_OK : LMAIL_ERR_NOMEM;
+    for (unsigned i = 0; !st && i < LMI_AUTH_COUNT; i++) {
+        char *text = one_text(lmi_login_of(settings, i).secure_networks);
+        st = text ? lmi_networks_parse(&s->networks[i], text) : LMAIL_ERR_NOMEM;
+        if (st == LMAIL_ERR_SYNTAX) {
+            snprintf(error, cap, "%s.secure_networks: %s: not a list of networks", names[i], text);
+            st = LMAIL_ERR_ARG;
+        }
+        free(text);
+    }
+    if (st)
+        lmi_secure_free(s);
+    else
+        *out = s;
+    return st;
+}
+
+void lmi_secure_free(lmi_secure *s)
+{
+    for (unsigned i = 0; s && i < LMI_AUTH_COUNT; i++)
+        lmi_networks_done(&s->networks[i]);
+    free(s);
+}
+
+/* family 0: it is none. */
+static lmi_address address_of(lmail_str text)
+{
+    char copy[LMI_ADDRESS_TEXT];
+    lmi_address a = {0, {0}, 0};
+    if (text.len >= sizeof copy)
+        return a;
+    if (text.len)
+        memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    if (inet_pton(AF_INET, copy, a.octets) == 1)
+        a.family = AF_INET;
+    else if (inet_pton(AF_INET6, copy, a.octets) == 1)
+        a.family = AF_INET6;
+    lmi_address_unmap(&a);
+    return a;
+}
+
+int lmi_secure_is(const lmi_secure *s, const lmail_settings *settings, unsigned auth,
+                  const lmail_conn_facts *facts)
+{
+    if (facts->unix_socket)
+        return 1;
+    if (lmi_login_of(settings, auth).local_is_secure && facts->peer_address.len &&
+        !facts->proxy_address.len && lmail_str_equal(facts->peer_address, facts->local_address))
+        return 1;
+    lmi_address a = address_of(facts->peer_address);
+    return a.family && lmi_networks_hold(&s->networks[auth], &a);
+}
