@@ -2,6 +2,7 @@
 #include <check.h>
 #include <libmail/config.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vectors.h"
@@ -408,7 +409,8 @@ END_TEST
 
 START_TEST(the_guides_file_gives_imap_and_pop3_in_clear_and_nothing_else)
 {
-    const row r = {OLD, vectors_read("guide/dovecot.conf", NULL), CLEAR, "", NULL};
+    char *text = vectors_read("guide/dovecot.conf", NULL);
+    const row r = {OLD, text, CLEAR, "", NULL};
     world w;
     lmail_config *c;
     ck_assert_int_eq(load(&w, &r, "", &c), LMAIL_OK);
@@ -418,6 +420,7 @@ START_TEST(the_guides_file_gives_imap_and_pop3_in_clear_and_nothing_else)
     ck_assert_ptr_nonnull(strstr(w.shown, "# /etc/dovecot.conf:3\n"));
     ck_assert_ptr_nonnull(strstr(w.shown, "# default of /etc/dovecot.conf\n"));
     lmail_config_free(c);
+    free(text);
 }
 END_TEST
 
