@@ -88,6 +88,7 @@ typedef struct lmail_listener_settings {
     uint64_t max_sessions;        /* of this listener; 0: no limit of its own */
     unsigned require_auth;        /* MAIL needs AUTH */
     unsigned offer_auth;
+    unsigned sender_check;         /* the sender is the one who is logged in */
     unsigned etrn;                 /* ETRN is obeyed */
     unsigned qualified_senders;    /* a sender needs a domain whatever the policy says */
     unsigned qualified_recipients; /* the same for recipients */
@@ -262,6 +263,7 @@ typedef struct lmail_settings {
         uint64_t max_noop_commands;       /* NOOP, HELP and the like before they are slowed */
         uint64_t min_free;                /* octets on the disk, else 452 to MAIL */
         uint64_t queue_load, refuse_load, delay_load;
+        lmail_str load_file;                /* begins with the load average */
         unsigned privacy;                   /* LMAIL_PRIVACY_* */
         lmail_str_list auth_mechanisms;     /* empty: auth.mechanisms */
         unsigned auth_options;              /* LMAIL_SASL_* */

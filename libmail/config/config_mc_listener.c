@@ -324,6 +324,7 @@ static void open_daemon(lmi_mc *m, const lmi_mc_call *call)
     put(m, s, "protocol", submission ? LMAIL_STR("submission") : LMAIL_STR("smtp"));
     put(m, s, "port", (lmail_str){port, lmi_write_u64(port, o.port)});
     put(m, s, "require_auth", LMAIL_STR("no"));
+    put(m, s, "sender_check", LMAIL_STR("no")); /* the classic program knows none */
     put(m, s, "backlog", LMAIL_STR("10"));
     if (o.family != FAMILY_LOCAL)
         put(m, s, "family", o.family == FAMILY_INET6 ? LMAIL_STR("inet6") : LMAIL_STR("inet"));

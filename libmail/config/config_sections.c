@@ -38,6 +38,9 @@ static const lmi_setting listener_rows[] = {
      "MAIL needs a login; a submission listener needs it unless this says no"},
     {"listener.offer_auth", LMI_KIND_BOOL, LISTENER(offer_auth), "yes", NULL, 0, 0,
      "clients can log in"},
+    {"listener.sender_check", LMI_KIND_BOOL, LISTENER(sender_check), "no", NULL, 0, 0,
+     "who is logged in sends as himself alone; a submission listener checks it unless this says "
+     "no"},
     {"listener.etrn", LMI_KIND_BOOL, LISTENER(etrn), "yes", NULL, 0, 0,
      "ETRN is obeyed, unless smtp.privacy forbids it"},
     {"listener.qualified_senders", LMI_KIND_BOOL, LISTENER(qualified_senders), "no", NULL, 0, 0,

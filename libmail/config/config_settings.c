@@ -163,6 +163,8 @@ const lmi_setting lmi_settings[] = {
      "load average above which the listeners are closed; 0: never"},
     {"smtp.delay_load", LMI_KIND_LOAD, AT(smtp.delay_load), "0", NULL, 0, 100000,
      "load average above which each connection waits a second; 0: never"},
+    {"smtp.load_file", LMI_KIND_TEXT, AT(smtp.load_file), "/proc/loadavg", NULL, 1, 0,
+     "file that begins with the load average"},
     {"smtp.privacy", LMI_KIND_FLAGS, AT(smtp.privacy),
      "need_mail_helo, no_vrfy, no_expn, no_etrn, restrict_mailq, restrict_qrun, restrict_expand",
      "need_mail_helo|need_vrfy_helo|need_expn_helo|no_vrfy|no_expn|no_etrn|no_receipts|"

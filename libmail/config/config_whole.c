@@ -191,11 +191,15 @@ static void check_whole(lmi_reader *r)
 static void complete_listener(lmi_section *s)
 {
     lmail_listener_settings *l = &s->values.listener;
-    size_t auth = 0;
-    while (s->kind->rows[auth].offset != offsetof(lmail_listener_settings, require_auth))
-        auth++;
-    if (s->origins[auth].rank == LMI_RANK_DEFAULT)
-        l->require_auth = l->protocol == LMAIL_LISTENER_SUBMISSION;
+    for (size_t i = 0; s->kind->rows[i].name; i++) {
+        size_t at = s->kind->rows[i].offset;
+        if (s->origins[i].rank != LMI_RANK_DEFAULT)
+            continue;
+        if (at == offsetof(lmail_listener_settings, require_auth))
+            l->require_auth = l->protocol == LMAIL_LISTENER_SUBMISSION;
+        if (at == offsetof(lmail_listener_settings, sender_check))
+            l->sender_check = l->protocol == LMAIL_LISTENER_SUBMISSION;
+    }
     if (l->port == 0)
         l->port = standard_port(l);
 }

@@ -89,7 +89,7 @@ def chunks(d):
         w.ask("EHLO client.example.net")
         for command in "MAIL FROM:<a@b.example> BODY=8BITMIME", f"RCPT TO:<{BOB}>":
             assert w.ask(command)[0].startswith("250"), command
-        first = b"Subject: chunks\r\n\r\n"
+        first = letter("chunks", body="").encode()
         w.send(b"BDAT %d\r\n%s" % (len(first), first))
         assert w.line().startswith("250")
         octets = (bytes(n for n in range(1, 256) if n not in b"\r\n") + b"\r\n") * 300  # dots at line starts are data here

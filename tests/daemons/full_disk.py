@@ -98,7 +98,7 @@ def one_round(d, accepted, ballast):
 
 
 with mounted("-t", "tmpfs", "-o", "size=24m", "tmpfs") as folder:
-    with Daemons("store.min_free = 2M\n", listeners=("smtp", "imap", "pop3"), cleartext=True, plain=True, folder=folder) as d:
+    with Daemons("store.min_free = 2M\nsmtp.min_free = 0\n", listeners=("smtp", "imap", "pop3"), cleartext=True, plain=True, folder=folder) as d:
         accepted = []
         for ballast in (False, True, False):
             one_round(d, accepted, ballast)

@@ -4,6 +4,7 @@
 #include "host/service/service_crowd.h"
 #include "host/service/service_dns.h"
 #include "host/service/service_internal.h"
+#include "host/service/service_limits.h"
 #include "host/service/service_lock.h"
 #include "host/service/service_owner.h"
 
@@ -137,6 +138,8 @@ static lmail_status build(lmail_service *s, char *error, size_t cap)
     if (!st)
         st = lmi_dns_open(s, v, error, cap);
     if (!st)
+        st = lmi_limits_new(s);
+    if (!st)
         st = lmi_rules_new(&s->rules, s, s->first_config, error, cap);
     if (!st) {
         /* Names of listeners lie in the first configuration: it stays as long as the service. */
@@ -147,6 +150,8 @@ static lmail_status build(lmail_service *s, char *error, size_t cap)
         st = lmail_timer_new(&s->tidy, lmail_net_loop(s->net, 0), tidy, s);
     if (!st)
         tidy(s);
+    if (!st)
+        lmi_limits_apply(s);
     if (!st && (s->protocols & LMAIL_SERVICE_IMAP))
         st = lmi_watch_foreign(s->watch, s->store, s->store_pool);
     return st ? st : lmi_watch_start(s->watch);
@@ -217,7 +222,9 @@ void lmail_service_free(lmail_service *s)
     lmi_loops_free(s);
     lmi_watch_end(s->watch);
     lmail_timer_free(s->tidy);
+    lmi_limits_end(s->limits);
     lmail_net_free(s->net);
+    lmi_limits_free(s->limits);
     lmi_watch_free(s->watch);
     lmi_rules_release(s->rules);
     lmi_rules_release(s->first_rules);

@@ -3,10 +3,14 @@
  * A door is counted: its listener holds it, and so does every peer that came through it. Protocols
  * are rows of lmi_protocol and known here by their table alone. */
 #include "host/service/service_internal.h"
+#include "host/service/service_limits.h"
 
+#include <arpa/inet.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define TEXT(s) (int)(s).len, (s).ptr
 #define REST_AFTER 250u /* milliseconds: a client that computes has answered by then */
@@ -84,6 +88,14 @@ lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, c
     if (l->tls != LMAIL_LISTENER_PLAIN)
         c->tls = door->rules->tls[door->protocol->auth];
     c->implicit_tls = l->tls == LMAIL_LISTENER_TLS;
+    c->backlog = (unsigned)l->backlog;
+    c->max_connections = (unsigned)l->max_sessions;
+    if (door->protocol->service_bit == LMAIL_SERVICE_SMTP) {
+        const lmail_settings *v = door->rules->settings;
+        c->group = LMI_GROUP_SMTP;
+        c->max_rate = (unsigned)v->smtp.connection_rate;
+        c->handshake_timeout = v->smtp.starttls_timeout;
+    }
     c->refusal = lmail_str_from(door->protocol->refusal);
     c->on_open = lmi_peer_open;
     c->on_closed = lmi_peer_closed;
@@ -94,12 +106,45 @@ lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, c
 
 /* ---- Sockets --------------------------------------------------------------------------------- */
 
+/* Every address of a family: an IPv6 socket of its own takes no IPv4. */
+static lmail_str every_address(const lmail_listener_settings *l)
+{
+    return l->family == LMAIL_FAMILY_INET    ? LMAIL_STR("0.0.0.0")
+           : l->family == LMAIL_FAMILY_INET6 ? LMAIL_STR("::")
+                                             : LMAIL_STR("*");
+}
+
+/* A host name becomes the first of its addresses that the listener's family has; what is an address
+ * stays. */
+static lmail_str resolve(const lmail_listener_settings *l, lmail_str name, char out[256])
+{
+    const struct addrinfo hints = {.ai_family = l->family == LMAIL_FAMILY_INET    ? AF_INET
+                                                : l->family == LMAIL_FAMILY_INET6 ? AF_INET6
+                                                                                  : AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    char text[256];
+    unsigned char octets[16];
+    int n = snprintf(text, sizeof text, "%.*s", TEXT(name));
+    if (n < 0 || (size_t)n >= sizeof text || strcmp(text, "*") == 0 ||
+        inet_pton(AF_INET, text, octets) == 1 || inet_pton(AF_INET6, text, octets) == 1 ||
+        getaddrinfo(text, NULL, &hints, &found))
+        return name;
+    int failed = getnameinfo(found->ai_addr, found->ai_addrlen, out, 256, NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(found);
+    return failed ? name : lmail_str_from(out);
+}
+
 static lmail_status write_where(lmail_service_socket *out, const lmail_listener_settings *l,
                                 lmail_str address)
 {
-    const char *form = address.len > 5 && memcmp(address.ptr, "unix:", 5) == 0 ? "%.*s"
-                       : memchr(address.ptr, ':', address.len)                 ? "[%.*s]:%llu"
-                                                                               : "%.*s:%llu";
+    char numeric[256];
+    int is_path = address.len > 5 && memcmp(address.ptr, "unix:", 5) == 0;
+    if (!is_path)
+        address = resolve(l, address, numeric);
+    const char *form = is_path                                 ? "%.*s"
+                       : memchr(address.ptr, ':', address.len) ? "[%.*s]:%llu"
+                                                               : "%.*s:%llu";
     int n =
         snprintf(out->where, sizeof out->where, form, TEXT(address), (unsigned long long)l->port);
     out->listener = l->name;
@@ -117,7 +162,7 @@ static lmail_status socket_at(const lmail_settings *v, unsigned protocols, size_
             continue;
         if (i < sockets) {
             *listener = l;
-            return write_where(out, l, l->address.count ? l->address.items[i] : LMAIL_STR("*"));
+            return write_where(out, l, l->address.count ? l->address.items[i] : every_address(l));
         }
         i -= sockets;
     }
@@ -158,6 +203,21 @@ static lmail_status bind_one(lmail_service *s, const lmail_listener_settings *l,
     return LMAIL_OK;
 }
 
+/* One socket, which may be missing when the listener is optional. */
+static lmail_status open_one(lmail_service *s, const lmail_listener_settings *l, const char *where,
+                             char *error, size_t cap)
+{
+    lmail_status st = bind_one(s, l, where, error, cap);
+    if (!st || !l->optional || st == LMAIL_ERR_NOMEM)
+        return st;
+    lmail_log_line line;
+    lmail_log_begin(&line, s->log, LMAIL_LOG_WARN, "listener_skipped");
+    lmail_log_text(&line, "reason", lmail_str_from(error));
+    lmail_log_end(&line);
+    error[0] = '\0';
+    return LMAIL_OK;
+}
+
 lmail_status lmi_doors_open(lmail_service *s, char *error, size_t cap)
 {
     const lmail_settings *v = s->rules->settings;
@@ -175,7 +235,7 @@ lmail_status lmi_doors_open(lmail_service *s, char *error, size_t cap)
         if (st)
             snprintf(error, cap, "listener %.*s: address too long", TEXT(l->name));
         else
-            st = bind_one(s, l, at.where, error, cap);
+            st = open_one(s, l, at.where, error, cap);
         if (st)
             return st;
     }

@@ -15,6 +15,7 @@
  *     service_watch.c     who wants to hear of changes to which account
  *     service_keep.c      a message's octets that wait in memory
  *     service_lent.c      octets that a session was answered and has not released
+ *     service_limits.c    load, space on the disk   service_rates.c    connections of each client
  *     service_smtp*.c service_imap*.c service_pop3*.c     the handlers of one protocol each
  *
  * A protocol is a row of functions, lmi_protocol. Its state of a connection begins with a lmi_peer.
@@ -58,6 +59,7 @@ struct lmi_rules {
     lmail_auth *auth[LMI_AUTH_COUNT];
     struct lmi_secure *secure;      /* service_secure.c */
     lmail_tls *tls[LMI_AUTH_COUNT]; /* one for each ALPN name */
+    lmail_str trusted_users;        /* the file's octets; empty: none */
 };
 
 #define LMI_MAX_PATH 480u /* octets of a path in the configuration */
@@ -77,6 +79,13 @@ lmi_login_settings lmi_login_of(const lmail_settings *s, unsigned auth); /* LMI_
 
 /* Is mail for this domain delivered here? Address literals are not. */
 int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain);
+
+/* A file of the administrator's, wherever such come from; given back with lmi_file_free. Returns OK,
+ * or fills error. */
+lmail_status lmi_rules_file(const lmi_rules *r, const char *what, lmail_str name, lmail_str *out,
+                            char *error, size_t cap);
+/* Read policy.trusted_users. Returns OK, or fills error. */
+lmail_status lmi_submit_rules(lmi_rules *r, char *error, size_t cap);
 
 /* ---- Doors: one listener under one set of rules ---------------------------------------------- */
 
@@ -266,8 +275,9 @@ struct lmail_service {
     lmail_queue *queue; /* of a service that speaks SMTP; else NULL */
     lmail_env env;
     lmi_watch *watch;
-    struct lmi_locks *locks; /* service_lock.h */
-    struct lmi_crowd *crowd; /* service_crowd.h */
+    struct lmi_locks *locks;   /* service_lock.h */
+    struct lmi_crowd *crowd;   /* service_crowd.h */
+    struct lmi_limits *limits; /* service_limits.h */
     lmail_log *log;
     lmail_accounts *given_accounts;
     lmail_auth_token_fn *on_token;

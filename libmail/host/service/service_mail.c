@@ -98,31 +98,23 @@ lmail_status lmi_mail_keep(lmi_mail *m, lmail_str octets)
     m->octets += octets.len;
     if (m->discard)
         return LMAIL_OK;
-    return m->delivery ? LMAIL_END : lmi_keep_add(&m->kept, octets);
+    if (m->delivery)
+        return LMAIL_END;
+    if (m->head.gap == SIZE_MAX)
+        return lmi_keep_add(&m->kept, octets);
+    if (m->kept.len + m->head.fill_len + octets.len > LMI_KEEP_MAX)
+        return LMAIL_END;
+    size_t gap = m->head.gap;
+    m->head.gap = SIZE_MAX;
+    lmail_status st = lmi_keep_add(&m->kept, (lmail_str){octets.ptr, gap});
+    if (!st)
+        st = lmi_keep_add(&m->kept, (lmail_str){m->head.fill, m->head.fill_len});
+    return st ? st : lmi_keep_add(&m->kept, (lmail_str){octets.ptr + gap, octets.len - gap});
 }
 
 void lmi_mail_look(lmi_mail *m, lmail_str octets)
 {
-    static const char name[] = "received:";
-    for (size_t i = 0; i < octets.len && m->in_header; i++) {
-        char c = octets.ptr[i];
-        if (c == '\n') {
-            if (m->line_empty)
-                m->in_header = 0;
-            m->column = m->matched = 0;
-            m->line_empty = 1;
-            continue;
-        }
-        if (c == '\r')
-            continue;
-        m->line_empty = 0;
-        if (m->matched == m->column && m->column < sizeof name - 1) {
-            char low = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-            if (low == name[m->column] && ++m->matched == sizeof name - 1)
-                m->hops++;
-        }
-        m->column++;
-    }
+    lmi_header_look(&m->head, octets);
 }
 
 /* ---- Trace fields ---------------------------------------------------------------------------- */
@@ -164,8 +156,10 @@ lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *t)
                      to, date);
     if (n < 0 || (size_t)n >= sizeof text)
         return LMAIL_ERR_LIMIT;
-    m->in_header = 1;
-    m->line_empty = 1;
+    if (t->complete)
+        lmi_header_begin(&m->head, date, m->id, t->host);
+    else
+        lmi_header_begin(&m->head, "", "", t->host);
     m->header = strlen("Return-Path: <>\r\n") + strlen(m->from);
     return lmi_keep_add(&m->kept, (lmail_str){text, (size_t)n});
 }
@@ -190,12 +184,20 @@ lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets)
     if (!st && m->kept.len)
         st = m->store->delivery_write(m->delivery, lmi_keep_all(&m->kept));
     lmi_keep_free(&m->kept); /* nothing is kept again: what comes goes to the delivery at once */
+    if (!st && m->head.gap < octets.len) {
+        size_t gap = m->head.gap;
+        st = m->store->delivery_write(m->delivery, (lmail_str){octets.ptr, gap});
+        if (!st)
+            st = m->store->delivery_write(m->delivery, (lmail_str){m->head.fill, m->head.fill_len});
+        octets = (lmail_str){octets.ptr + gap, octets.len - gap};
+        m->head.gap = SIZE_MAX;
+    }
     return st || !octets.len ? st : m->store->delivery_write(m->delivery, octets);
 }
 
 lmail_status lmi_mail_end(lmi_mail *m)
 {
-    lmail_status st = m->ended ? LMAIL_OK : lmi_mail_write(m, (lmail_str){NULL, 0});
+    lmail_status st = m->ended ? LMAIL_OK : lmi_mail_write(m, lmi_header_end(&m->head));
     if (!st && !m->ended) {
         st = m->store->delivery_end(m->delivery, &m->size);
         m->ended = !st;

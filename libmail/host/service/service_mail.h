@@ -1,6 +1,7 @@
 /* service_mail.h - one message on its way from an SMTP session into mailboxes and the queue.
  *
  *     service_mail.c          trace fields, octets, delivery into mailboxes
+ *     service_mail_header.c   the header as it goes by: hops, Date and Message-ID
  *     service_mail_queue.c    recipients elsewhere, what is held, what is thrown away */
 #ifndef LMI_SERVICE_MAIL_H
 #define LMI_SERVICE_MAIL_H
@@ -23,6 +24,20 @@ typedef struct lmi_recipient {
     unsigned notify; /* LMAIL_SMTP_NOTIFY_* */
     lmail_str orcpt; /* "rfc822;a@b.example"; NULL: none */
 } lmi_recipient;
+
+/* The header of a message that streams: RFC 5322 §3.6. */
+typedef struct lmi_mail_header {
+    unsigned hops;              /* Received fields */
+    unsigned in_header, broken; /* broken: a line that belongs to no field */
+    unsigned has_date, has_id;
+    unsigned column; /* of the line; its first octets, in lower case: */
+    char name[12];
+    unsigned named;         /* the line's field name is over, or it continues a field */
+    size_t gap;             /* SIZE_MAX: none in these octets */
+    char date[40], id[300]; /* to be added; empty: not */
+    char fill[400];
+    size_t fill_len;
+} lmi_mail_header;
 
 typedef struct lmi_mail {
     struct lmi_mail *next; /* the holder's */
@@ -54,9 +69,18 @@ typedef struct lmi_mail {
     unsigned held;    /* quarantined, for `reason` */
     unsigned discard; /* answered as if it were taken, and thrown away */
 
-    /* Counting Received fields while the header goes by. */
-    unsigned hops, in_header, column, matched, line_empty;
+    /* What the header has, while it goes by (service_mail_header.c). */
+    lmi_mail_header head;
 } lmi_mail;
+
+/* Watch the header in octets that go by. Where it ends, and fields are missing that it must have,
+ * head->gap is the offset in these octets where head->fill goes. */
+void lmi_header_look(lmi_mail_header *head, lmail_str octets);
+/* Begin; date and id: what is added when there is none, "" for a message that stays as it is. */
+void lmi_header_begin(lmi_mail_header *head, const char *date, const char *id, lmail_str host);
+/* The message is over in its header: what goes behind it. Empty: nothing. Afterwards nothing is
+ * missing any more. */
+lmail_str lmi_header_end(lmi_mail_header *head);
 
 /* A fresh transaction. NULL: no memory. Freed with lmi_mail_free, on a worker when it has a
  * delivery. */
@@ -99,9 +123,10 @@ typedef struct lmi_mail_trace {
     const lmail_tls_facts *tls;
     int64_t seconds;
     int zone;
+    unsigned complete; /* a message without Date or Message-ID gets them */
 } lmi_mail_trace;
 lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *trace);
-/* Octets go by: count the hops. */
+/* Octets go by: their header is watched. */
 void lmi_mail_look(lmi_mail *m, lmail_str octets);
 /* Keep octets in memory; OK, END when they do not fit there any more, ERR_NOMEM. */
 lmail_status lmi_mail_keep(lmi_mail *m, lmail_str octets);

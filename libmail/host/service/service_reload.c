@@ -5,6 +5,7 @@
 #include "host/service/service_dns.h"
 #include "host/service/service_files.h"
 #include "host/service/service_internal.h"
+#include "host/service/service_limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +117,7 @@ lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *
         lmail_accounts_forget(s->rules->accounts, 1); /* nobody tidies them from now on */
     lmi_rules_release(s->rules);
     s->rules = rules;
+    lmi_limits_apply(s);
     return LMAIL_OK;
 }
 

@@ -10,6 +10,7 @@
 #include "host/service/service_owner.h"
 #include "host/service/service_secure.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #define TEXT(s) (int)(s).len, (s).ptr
+#define LMI_MAX_MECHANISMS 32u
 
 /* ---- Host name and domains ------------------------------------------------------------------- */
 
@@ -58,9 +60,11 @@ int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain)
     return lmail_policy_rcpt(r->policy, &q, &v) == LMAIL_OK && v.local;
 }
 
-static lmail_str first_domain(const lmi_rules *r)
+static lmail_str first_domain(const lmi_rules *r, int i)
 {
     const lmail_settings *s = r->settings;
+    if (i == LMI_AUTH_SMTP && s->smtp.realm.len)
+        return s->smtp.realm;
     return s->auth.realm.len      ? s->auth.realm
            : s->domains.count > 0 ? s->domains.items[0]
                                   : lmail_str_from(r->hostname);
@@ -95,9 +99,8 @@ static lmail_status own_pair(const lmi_rules *r, char *cert, char *key, size_t p
     return st == LMAIL_ERR_EXISTS ? LMAIL_OK : st;
 }
 
-/* A file of the administrator's, wherever such come from; given back with lmi_file_free. */
-static lmail_status take_file(const lmi_rules *r, const char *what, lmail_str name, lmail_str *out,
-                              char *error, size_t cap)
+lmail_status lmi_rules_file(const lmi_rules *r, const char *what, lmail_str name, lmail_str *out,
+                            char *error, size_t cap)
 {
     const lmail_files *files = &r->service->files;
     lmail_str octets;
@@ -121,8 +124,8 @@ static lmail_status read_pair(const lmi_rules *r, lmail_tls_cert *out, char *err
     char cert[600], key[600];
     lmail_status st;
     if (s->tls.certificate.len) {
-        st = take_file(r, "tls.certificate", s->tls.certificate, &out->chain, error, cap);
-        return st ? st : take_file(r, "tls.key", s->tls.key, &out->key, error, cap);
+        st = lmi_rules_file(r, "tls.certificate", s->tls.certificate, &out->chain, error, cap);
+        return st ? st : lmi_rules_file(r, "tls.key", s->tls.key, &out->key, error, cap);
     }
     st = own_pair(r, cert, key, sizeof cert, error, cap);
     if (st)
@@ -134,28 +137,108 @@ static lmail_status read_pair(const lmi_rules *r, lmail_tls_cert *out, char *err
     return st ? say(st, error, cap, "tls.key", key) : LMAIL_OK;
 }
 
+/* Every file of a directory, behind what is in *ca; names that are none of a PEM file do no harm. */
+static lmail_status read_ca_directory(lmail_str name, lmail_str *ca, char *error, size_t cap)
+{
+    char path[LMI_MAX_PATH + 300];
+    snprintf(path, sizeof path, "%.*s", name.len > LMI_MAX_PATH ? 0 : (int)name.len, name.ptr);
+    DIR *dir = opendir(path);
+    if (!dir) {
+        snprintf(error, cap, "smtp.client_ca_directory %s: %s", path, strerror(errno));
+        return LMAIL_ERR_IO;
+    }
+    lmail_status st = LMAIL_OK;
+    for (struct dirent *e = readdir(dir); e && !st; e = readdir(dir)) {
+        lmail_str one = {NULL, 0};
+        snprintf(path, sizeof path, "%.*s/%s", TEXT(name), e->d_name);
+        if (e->d_name[0] == '.' || lmi_file_read(path, &one) || !one.len)
+            continue;
+        char *both = realloc((char *)ca->ptr, ca->len + one.len + 2);
+        if (both) {
+            memcpy(both + ca->len, one.ptr, one.len);
+            ca->ptr = both;
+            ca->len += one.len;
+            both[ca->len++] = '\n';
+            both[ca->len] = '\0';
+        } else {
+            st = LMAIL_ERR_NOMEM;
+        }
+        lmi_file_free(one);
+    }
+    closedir(dir);
+    return st;
+}
+
+/* What SMTP has of its own takes the place of what all have. */
+static lmail_status smtp_tls(const lmi_rules *r, lmail_tls_config *c, lmail_tls_cert *pair,
+                             lmail_str *ca, char *error, size_t cap)
+{
+    const lmail_settings *s = r->settings;
+    const lmail_files *files = &r->service->files;
+    struct stat key;
+    char path[LMI_MAX_PATH + 1];
+    lmail_status st = LMAIL_OK;
+    if (s->smtp.tls_certificate.len) {
+        st = lmi_rules_file(r, "smtp.tls_certificate", s->smtp.tls_certificate, &pair->chain, error,
+                            cap);
+        if (!st)
+            st = lmi_rules_file(r, "smtp.tls_key", s->smtp.tls_key, &pair->key, error, cap);
+        snprintf(path, sizeof path, "%.*s", TEXT(s->smtp.tls_key));
+        /* The classic program refuses a key that its group can read. */
+        if (!st && (files->is_public(files->ctx, s->smtp.tls_key) ||
+                    (!stat(path, &key) && key.st_mode & (S_IRWXG | S_IRWXO)))) {
+            snprintf(error, cap, "smtp.tls_key %s: others can read it; chmod 0600", path);
+            st = LMAIL_ERR_DENIED;
+        }
+        c->certs = pair;
+    }
+    if (s->smtp.ciphers.len) {
+        lmail_log_line l;
+        lmail_log_begin(&l, r->service->log, LMAIL_LOG_WARN, "no_effect");
+        lmail_log_text(&l, "setting", LMAIL_STR("smtp.ciphers"));
+        lmail_log_text(&l, "reason", LMAIL_STR("only suites without known weakness are spoken"));
+        lmail_log_end(&l);
+    }
+    if (!st && s->smtp.client_ca.len)
+        st = lmi_rules_file(r, "smtp.client_ca", s->smtp.client_ca, ca, error, cap);
+    if (!st && s->smtp.client_ca_directory.len)
+        st = read_ca_directory(s->smtp.client_ca_directory, ca, error, cap);
+    if (ca->len)
+        c->client_ca = *ca;
+    c->verify = c->client_ca.len && s->smtp.request_client_certificate ? LMAIL_TLS_VERIFY_OPTIONAL
+                                                                       : LMAIL_TLS_VERIFY_NONE;
+    return st;
+}
+
 static lmail_status make_tls(lmi_rules *r, char *error, size_t cap)
 {
     static const char *const imap[] = {"imap"}, *const pop3[] = {"pop3"};
-    lmail_tls_cert pair = {{NULL, 0}, {NULL, 0}};
-    lmail_str ca = {NULL, 0};
+    lmail_tls_cert pair = {{NULL, 0}, {NULL, 0}}, smtp_pair = {{NULL, 0}, {NULL, 0}};
+    lmail_str ca = {NULL, 0}, smtp_ca = {NULL, 0};
     lmail_status st = read_pair(r, &pair, error, cap);
     if (!st && r->settings->tls.client_ca.len)
-        st = take_file(r, "tls.client_ca", r->settings->tls.client_ca, &ca, error, cap);
-    lmail_tls_config c = LMAIL_TLS_CONFIG_INIT;
-    c.certs = &pair;
-    c.certs_n = 1;
-    c.tls13_only = r->settings->tls.min_version >= 13;
-    c.verify = ca.len ? LMAIL_TLS_VERIFY_OPTIONAL : LMAIL_TLS_VERIFY_NONE;
-    c.client_ca = ca;
-    r->asks_certificate = ca.len > 0;
+        st = lmi_rules_file(r, "tls.client_ca", r->settings->tls.client_ca, &ca, error, cap);
     for (int i = 0; !st && i < LMI_AUTH_COUNT; i++) {
+        lmail_tls_config c = LMAIL_TLS_CONFIG_INIT;
+        c.certs = &pair;
+        c.certs_n = 1;
+        c.tls13_only = r->settings->tls.min_version >= 13;
+        c.verify = ca.len ? LMAIL_TLS_VERIFY_OPTIONAL : LMAIL_TLS_VERIFY_NONE;
+        c.client_ca = ca;
         c.alpn = i == LMI_AUTH_IMAP ? imap : i == LMI_AUTH_POP3 ? pop3 : NULL;
         c.alpn_n = c.alpn ? 1 : 0; /* "smtp" is not registered (RFC 7301 §6) */
-        st = lmail_tls_new(&r->tls[i], &c, error, cap);
+        if (i == LMI_AUTH_SMTP)
+            st = smtp_tls(r, &c, &smtp_pair, &smtp_ca, error, cap);
+        if (i == LMI_AUTH_SMTP)
+            r->asks_certificate = c.verify != LMAIL_TLS_VERIFY_NONE;
+        if (!st)
+            st = lmail_tls_new(&r->tls[i], &c, error, cap);
     }
     lmi_file_free(pair.chain);
     lmi_file_free(pair.key);
+    lmi_file_free(smtp_pair.chain);
+    lmi_file_free(smtp_pair.key);
+    lmi_file_free(smtp_ca);
     lmi_file_free(ca);
     return st;
 }
@@ -180,7 +263,7 @@ static lmail_status make_accounts(lmi_rules *r, char *error, size_t cap)
         return LMAIL_OK;
     }
     lmail_accounts_config c = LMAIL_ACCOUNTS_CONFIG_INIT;
-    c.default_domain = first_domain(r);
+    c.default_domain = first_domain(r, LMI_AUTH_IMAP);
     c.on_fault = account_fault;
     c.remember = r->settings->auth.cache_time;
     c.drop_domain = r->settings->auth.user_format == LMAIL_USER_LOCAL_PART;
@@ -235,29 +318,56 @@ static lmail_status check_mechanisms(const lmail_str_list *list, const char *nam
     return LMAIL_OK;
 }
 
+/* The same list and options as all, or SMTP's own. SCRAM joins a list without it where passwords in
+ * clear are barred. */
+static void choose_mechanisms(const lmail_settings *s, int i, lmail_str room[LMI_MAX_MECHANISMS],
+                              lmail_auth_config *c)
+{
+    const lmi_login_settings login = lmi_login_of(s, (unsigned)i);
+    const lmail_str_list *list = login.mechanisms;
+    c->mechanisms = list->items;
+    c->mechanism_count = list->count;
+    c->allow_cleartext = login.allow_cleartext;
+    if (i != LMI_AUTH_SMTP)
+        return;
+    c->need = s->smtp.auth_options & (LMAIL_AUTH_NEED_NO_ANONYMOUS * 2 - 1);
+    if (!(s->smtp.auth_options & LMAIL_SASL_SCRAM) || c->allow_cleartext || !list->count ||
+        list->count + 2 > LMI_MAX_MECHANISMS)
+        return;
+    for (size_t k = 0; k < list->count; k++) {
+        room[k] = list->items[k];
+        if (room[k].len >= 5 && memcmp(room[k].ptr, "SCRAM", 5) == 0)
+            return;
+    }
+    room[list->count] = LMAIL_STR("SCRAM-SHA-256");
+    room[list->count + 1] = LMAIL_STR("SCRAM-SHA-1");
+    c->mechanisms = room;
+    c->mechanism_count = list->count + 2;
+}
+
 static lmail_status make_auth(lmi_rules *r, char *error, size_t cap)
 {
     static const char *const names[LMI_AUTH_COUNT] = {"smtp", "imap", "pop"};
     const lmail_settings *s = r->settings;
     unsigned char salt[32];
+    lmail_str room[LMI_MAX_MECHANISMS];
     lmail_status st = check_mechanisms(&s->auth.mechanisms, "auth.mechanisms", error, cap);
     if (!st)
         st = check_mechanisms(&s->imap.auth_mechanisms, "imap.auth_mechanisms", error, cap);
     if (!st)
         st = check_mechanisms(&s->pop3.auth_mechanisms, "pop3.auth_mechanisms", error, cap);
     if (!st)
+        st = check_mechanisms(&s->smtp.auth_mechanisms, "smtp.auth_mechanisms", error, cap);
+    if (!st)
         st = salt_key(r, salt, error, cap);
     for (int i = 0; !st && i < LMI_AUTH_COUNT; i++) {
         lmail_auth_config c;
         lmail_auth_config_init(&c);
         c.accounts = r->accounts;
-        lmi_login_settings login = lmi_login_of(s, (unsigned)i);
-        c.mechanisms = login.mechanisms->items;
-        c.mechanism_count = login.mechanisms->count;
-        c.allow_cleartext = login.allow_cleartext;
+        choose_mechanisms(s, i, room, &c);
         c.service = lmail_str_from(names[i]);
         c.hostname = lmail_str_from(r->hostname);
-        c.realm = i == LMI_AUTH_SMTP && s->smtp.realm.len ? s->smtp.realm : first_domain(r);
+        c.realm = first_domain(r, i);
         c.failure_delay = (uint32_t)s->auth.failure_delay;
         c.on_token = r->service->on_token;
         c.user = r->service->user;
@@ -291,6 +401,8 @@ lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config
         st = make_auth(r, error, cap);
     if (!st)
         st = lmi_secure_new(&r->secure, r->settings, error, cap);
+    if (!st)
+        st = lmi_submit_rules(r, error, cap);
     if (st) {
         lmi_rules_release(r);
         return st;
@@ -317,6 +429,7 @@ void lmi_rules_release(lmi_rules *r)
     lmi_secure_free(r->secure);
     if (r->owns_accounts)
         lmail_accounts_free(r->accounts);
+    lmi_file_free(r->trusted_users);
     lmail_config_free(r->config);
     free(r);
 }

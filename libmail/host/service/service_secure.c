@@ -36,8 +36,12 @@ lmi_login_settings lmi_login_of(const lmail_settings *s, unsigned auth)
             l.mechanisms,        &s->pop3.secure_networks, s->pop3.allow_cleartext,
             s->pop3.require_tls, s->pop3.local_is_secure,  s->pop3.max_user_connections};
     }
-    if (auth != LMI_AUTH_SMTP)
+    if (auth == LMI_AUTH_SMTP) {
+        own = &s->smtp.auth_mechanisms;
+        l.allow_cleartext = inherited(s->smtp.allow_cleartext, s->auth.allow_cleartext);
+    } else {
         l.allow_cleartext = inherited(l.allow_cleartext, s->auth.allow_cleartext) && !l.require_tls;
+    }
     if (own->count)
         l.mechanisms = own;
     return l;

@@ -3,6 +3,7 @@
  * Who may send, and to whom, is decided in service_smtp_policy.c and service_smtp_rcpt.c. The 250
  * (in LMTP each one) is written when the message is safe in every mailbox and in the queue. */
 #include "host/service/service_smtp.h"
+#include "host/service/service_smtp_limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,7 +177,8 @@ static lmail_status on_body_start(lmail_smtp_server *s, void *user, lmail_ticket
                             protocol_name(p, protocol),
                             lmail_smtp_server_tls(s),
                             0,
-                            0};
+                            0,
+                            kind_of(p) != LMAIL_LISTENER_LMTP};
     (void)t;
     (void)reply;
     p->mail->exact = !ev->chunked; /* DATA has CRLF alone; BDAT may bring a bare LF */
@@ -205,7 +207,7 @@ static lmail_status on_body(lmail_smtp_server *s, void *user, lmail_ticket t,
     smtp_peer *p = user;
     (void)s;
     lmi_mail_look(p->mail, ev->octets);
-    if (p->mail->hops > settings_of(p)->smtp.max_hops) {
+    if (p->mail->head.hops > settings_of(p)->smtp.max_hops) {
         lmi_reply_fill(reply, 554, "5.4.6", "Too many hops");
         lmi_reply_log(p, "data", (lmail_str){NULL, 0}, reply);
         return LMAIL_OK;
@@ -358,21 +360,6 @@ static lmail_status answer_auth(lmi_peer *peer, lmail_ticket t, const lmail_auth
 
 /* ---- The protocol's row ---------------------------------------------------------------------- */
 
-static uint32_t flags_of(const lmi_door *door)
-{
-    /* HELP also because of clients that find STARTTLS in "250-" lines alone (gsasl 2.2): it stands
-     * last. */
-    uint32_t flags = LMAIL_SMTP_HELP | LMAIL_SMTP_ALLOW_UNQUALIFIED |
-                     LMAIL_SMTP_ALLOW_TRAILING_DOT | LMAIL_SMTP_COUNT_LF;
-    if (door->settings->protocol == LMAIL_LISTENER_LMTP)
-        flags |= LMAIL_SMTP_LMTP;
-    if (door->settings->protocol == LMAIL_LISTENER_SUBMISSION)
-        flags |= LMAIL_SMTP_NEED_AUTH_FIRST; /* RFC 6409 §4.3 */
-    if (door->settings->tls == LMAIL_LISTENER_STARTTLS)
-        flags |= LMAIL_SMTP_STARTTLS;
-    return flags;
-}
-
 static lmail_status setup_new(const lmi_door *door, void **setup)
 {
     const lmail_settings *v = door->rules->settings;
@@ -387,28 +374,21 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     words[count++] =
         (lmail_smtp_reply_text){LMAIL_SMTP_SAY_GREETING, 220, {NULL, 0}, lmail_str_from(greeting)};
     c.host_name = lmail_str_from(door->rules->hostname);
-    c.flags_on = flags_of(door);
-    c.max_line = v->smtp.max_line;
-    c.max_recipients = (uint32_t)v->smtp.max_recipients;
-    c.max_message = v->smtp.max_message_size;
-    c.max_header = v->smtp.max_header_size;
-    c.max_bad_commands = (uint32_t)v->smtp.max_bad_commands;
-    c.command_timeout = v->smtp.command_timeout;
-    c.data_timeout = v->smtp.data_timeout;
     c.replies = words;
     c.reply_count = count;
+    lmi_limits_setup(door, &c);
     if (door->settings->protocol != LMAIL_LISTENER_LMTP)
         h.on_connect = lmi_connect_asked;
     h.on_mail = lmi_mail_asked;
     h.on_rcpt = lmi_rcpt_asked;
-    h.on_vrfy = lmi_vrfy_asked;
-    h.on_expn = lmi_expn_asked;
+    h.on_vrfy = v->smtp.privacy & LMAIL_PRIVACY_NO_VRFY ? NULL : lmi_vrfy_asked;
+    h.on_expn = v->smtp.privacy & LMAIL_PRIVACY_NO_EXPN ? NULL : lmi_expn_asked;
     h.on_body_start = on_body_start;
     h.on_body = on_body;
     h.on_body_end = on_body_end;
     h.on_abandon = on_abandon;
     h.on_cancel = on_cancel;
-    if (door->settings->protocol != LMAIL_LISTENER_LMTP) {
+    if (door->settings->protocol != LMAIL_LISTENER_LMTP && door->settings->offer_auth) {
         h.auth_mechanisms = mechanisms;
         h.on_auth = on_auth;
         h.on_auth_end = on_auth_end;
@@ -429,12 +409,14 @@ static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
     smtp_peer *p = (smtp_peer *)peer;
     if (lmail_smtp_server_new(&p->server, peer->door->setup, p, now))
         return NULL;
+    lmi_limits_began(p, now);
     return lmail_smtp_server_session(p->server);
 }
 
 static void closed(lmi_peer *peer)
 {
     lmi_facts_closed((smtp_peer *)peer);
+    lmi_limits_ended((smtp_peer *)peer);
 }
 
 static void destroy(lmi_peer *peer)

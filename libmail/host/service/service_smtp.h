@@ -5,6 +5,8 @@
  *     service_smtp_rcpt.c     may it send to that recipient, and where does its mail go
  *     service_smtp_vrfy.c     VRFY and EXPN
  *     service_smtp_facts.c    what the DNS says about both
+ *     service_smtp_limits.c   limits and throttles (service_smtp_limits.h)
+ *     service_smtp_submit.c   who is logged in sends as himself
  *     service_smtp_words.c    the classic program's words */
 #ifndef LMI_SERVICE_SMTP_H
 #define LMI_SERVICE_SMTP_H
@@ -21,6 +23,9 @@ struct smtp_peer {
     lmi_mail *mail;    /* the open transaction */
     lmi_mail *dropped; /* ended, and not yet freed */
     char text[64];     /* of a reply that is given at once */
+
+    uint64_t key;          /* of the client, as it is counted (service_smtp_limits.c) */
+    uint64_t recent, open; /* its connections when this one began, itself included */
 
     smtp_facts *facts;                  /* NULL: nothing had to be looked up */
     unsigned char name_state;           /* lmail_policy_name_state */

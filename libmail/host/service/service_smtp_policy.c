@@ -4,6 +4,7 @@
  * A verdict that needs no DNS is there at once and allocates nothing. One that does is asked again
  * when the fact has come (service_smtp_facts.c). Recipients are service_smtp_rcpt.c's. */
 #include "host/service/service_smtp.h"
+#include "host/service/service_smtp_limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +212,8 @@ static lmail_status decide_connect(smtp_peer *p, lmail_ticket t, lmail_smtp_conn
             need = LMI_NEED_LISTS;
         if (!need && v.kind != LMAIL_POLICY_DENY)
             st = offers(p, &q, &need, a);
+        if (!st && !need)
+            need = lmi_limits_connect(p, &peer, a);
         if (!st && need)
             st = lmi_facts_look_up(p, need, none, &w);
         if (st)
@@ -309,6 +312,8 @@ lmail_status lmi_mail_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
     smtp_peer *p = user;
     (void)s;
     p->sender_domain = LMAIL_POLICY_UNKNOWN;
+    if (lmi_limits_mail(p, ev, reply) || lmi_submit_mail(p, ev, reply))
+        return LMAIL_OK;
     if (p->base.door->settings->protocol != LMAIL_LISTENER_LMTP)
         return decide_mail(p, t, ev, reply);
     return lmi_begin_mail(p, ev); /* who speaks LMTP has made its own decisions */

@@ -5,6 +5,7 @@
  * this host, and addresses elsewhere, which the queue gets. A mailbox in memory is found on the
  * loop; any other name is looked for on a worker. */
 #include "host/service/service_smtp.h"
+#include "host/service/service_smtp_limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -376,5 +377,7 @@ lmail_status lmi_rcpt_asked(lmail_smtp_server *s, void *user_, lmail_ticket t,
     smtp_peer *p = user_;
     (void)s;
     p->recipient_mx = LMAIL_POLICY_UNKNOWN;
+    if (lmi_limits_rcpt(p, ev, reply))
+        return LMAIL_OK;
     return decide_rcpt(p, t, ev, reply);
 }

@@ -41,7 +41,8 @@ static lmi_mail_trace trace(const char *helo, const char *address, const char *p
                             lmail_str_from(protocol),
                             NULL,
                             1700000000,
-                            -330};
+                            -330,
+                            0};
 }
 
 static void to(const char *account, const char *address)
@@ -159,6 +160,101 @@ START_TEST(test_dates)
 }
 END_TEST
 
+/* ---- Date and Message-ID --------------------------------------------------------------------- */
+
+#define A_DATE "Date: Tue, 14 Nov 2023 16:43:20 -0530\r\n"
+#define AN_ID "Message-ID: <X@mx.test>\r\n"
+
+/* The octets behind `from`, the queue id in them an X. */
+static const char *behind(size_t from)
+{
+    static char text[4096];
+    size_t n = mail->kept.len - from;
+    ck_assert_uint_lt(n, sizeof text);
+    memcpy(text, mail->kept.ptr + from, n);
+    text[n] = '\0';
+    char *id = strstr(text, mail->id);
+    if (id) {
+        *id = 'X';
+        memmove(id + 1, id + strlen(mail->id), strlen(id + strlen(mail->id)) + 1);
+    }
+    return text;
+}
+
+START_TEST(test_missing_fields_are_added_at_every_split)
+{
+    static const struct row {
+        const char *text;
+        const char *added;
+        const char *rest; /* of the text, from where they are added */
+    } rows[] = {
+        {"From: a\r\n\r\nDate: body\r\n", A_DATE AN_ID, "\r\nDate: body\r\n"},
+        {"\r\nhello\r\n", A_DATE AN_ID, "\r\nhello\r\n"},
+        {"DATE: x\r\nSubject: y\r\n z\r\n\r\n", AN_ID, "\r\n"},
+        {"message-id : <1@x>\r\n\r\n.\r\n", A_DATE, "\r\n.\r\n"},
+        {"Date: x\r\nMessage-Id: y\r\n\r\nz\r\n", "", ""},
+        {"Resent-Date: x\r\nX-Message-ID: y\r\n\r\n", A_DATE AN_ID, "\r\n"},
+        {"X: Date: no\r\n Message-ID: no\r\n\r\n", A_DATE AN_ID, "\r\n"},
+        {"From: a\nTo: b\n\nbare\n", A_DATE AN_ID, "\nbare\n"},
+        {"no header at all\r\n\r\nbody\r\n", "", ""},
+        {": no name\r\n\r\n", "", ""},
+        {"From: a\r\n", A_DATE AN_ID, ""},
+        {"From: a\r\nTo: b", "", ""}, /* not even a line end */
+        {"", A_DATE AN_ID, ""},
+    };
+    lmi_mail_trace t = trace("c.test", "192.0.2.1", "SMTP");
+    t.complete = 1;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t len = strlen(rows[i].text), rest = strlen(rows[i].rest);
+        for (size_t cut = 0; cut <= len; cut++) {
+            lmail_str pieces[] = {{rows[i].text, cut}, {rows[i].text + cut, len - cut}};
+            char want[600];
+            begin_with("", &t);
+            size_t from = mail->kept.len;
+            for (int k = 0; k < 2; k++) {
+                lmi_mail_look(mail, pieces[k]);
+                ck_assert_int_eq(lmi_mail_keep(mail, pieces[k]), LMAIL_OK);
+            }
+            lmail_str end = lmi_header_end(&mail->head);
+            ck_assert_int_eq(lmi_keep_add(&mail->kept, end), LMAIL_OK);
+            ck_assert_uint_eq(mail->octets, len);
+            snprintf(want, sizeof want, "%.*s%s%s", (int)(len - rest), rows[i].text, rows[i].added,
+                     rows[i].rest);
+            ck_assert_msg(strcmp(behind(from), want) == 0, "row %zu cut %zu: %s", i, cut,
+                          behind(from));
+            lmi_mail_free(mail);
+        }
+    }
+    mail = NULL;
+}
+END_TEST
+
+START_TEST(test_missing_fields_are_added_to_a_message_in_the_spool)
+{
+    lmi_mail_trace t = trace("c.test", "192.0.2.1", "SMTP");
+    lmail_str first = LMAIL_STR("From: a\r\n"), second = LMAIL_STR("To: b\r\n\r\nbody\r\n");
+    t.complete = 1;
+    begin_with("", &t);
+    to("u", "u@x.test");
+    lmi_mail_look(mail, first);
+    ck_assert_int_eq(lmi_mail_write(mail, first), LMAIL_OK);
+    lmi_mail_look(mail, second);
+    ck_assert_int_eq(lmi_mail_keep(mail, second), LMAIL_END);
+    ck_assert_int_eq(lmi_mail_write(mail, second), LMAIL_OK);
+    ck_assert_int_eq(lmi_mail_end(mail), LMAIL_OK);
+    uint64_t with = mail->size;
+    lmi_mail_free(mail);
+    t.complete = 0;
+    begin_with("", &t);
+    lmi_mail_look(mail, first);
+    ck_assert_int_eq(lmi_mail_write(mail, first), LMAIL_OK);
+    lmi_mail_look(mail, second);
+    ck_assert_int_eq(lmi_mail_write(mail, second), LMAIL_OK);
+    ck_assert_int_eq(lmi_mail_end(mail), LMAIL_OK);
+    ck_assert_uint_eq(with, mail->size + strlen(A_DATE) + strlen(AN_ID) - 1 + strlen(mail->id));
+}
+END_TEST
+
 /* ---- Hops ------------------------------------------------------------------------------------ */
 
 START_TEST(test_hops_are_counted_at_every_split)
@@ -180,7 +276,8 @@ START_TEST(test_hops_are_counted_at_every_split)
             begin_with("", &t);
             lmi_mail_look(mail, (lmail_str){rows[i].text, cut});
             lmi_mail_look(mail, (lmail_str){rows[i].text + cut, len - cut});
-            ck_assert_msg(mail->hops == rows[i].hops, "row %zu cut %zu: %u", i, cut, mail->hops);
+            ck_assert_msg(mail->head.hops == rows[i].hops, "row %zu cut %zu: %u", i, cut,
+                          mail->head.hops);
             lmi_mail_free(mail);
         }
     }
@@ -311,6 +408,8 @@ Suite *service_mail_suite(void)
     TCase *c = tcase_create("mail");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, test_received_as_rfc_5321_wants_it);
+    tcase_add_test(c, test_missing_fields_are_added_at_every_split);
+    tcase_add_test(c, test_missing_fields_are_added_to_a_message_in_the_spool);
     tcase_add_test(c, test_the_longest_names_fit);
     tcase_add_test(c, test_queue_ids_never_repeat);
     tcase_add_test(c, test_dates);
