@@ -71,12 +71,12 @@ def records(name, zone):
 
 
 class Dns:
-    def __init__(self, zones, extra=""):
+    def __init__(self, zones, extra="", port=None):
         program = shutil.which("unbound", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
         assert program, "unbound is not installed: .ci/setup installs it"
         self.program = program
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="libmail-dns-"))
-        self.port = free_port()
+        self.port = port or free_port()
         self.server = f"127.0.0.1@{self.port}"
         self.process = None
         server = ["server:", f"interface: 127.0.0.1@{self.port}", "do-daemonize: no", 'chroot: ""', 'username: ""', 'pidfile: ""',
