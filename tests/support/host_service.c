@@ -5,9 +5,11 @@
 
 #include <check.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- Configuration --------------------------------------------------------------------------- */
@@ -69,21 +71,34 @@ lmail_config *config_from(const char *text)
 
 #define ACCOUNTS "alice:{PLAIN}secret\nbob:{PLAIN}secret\ncarol:{PLAIN}secret\n"
 
-static const char listeners[] = "listener smtp {\n address = 127.0.0.1\n port = 0\n}\n"
-                                "listener lmtp {\n protocol = lmtp\n tls = none\n"
-                                " address = 127.0.0.1\n port = 0\n}\n"
-                                "listener imap {\n protocol = imap\n address = 127.0.0.1\n"
-                                " port = 0\n}\n"
-                                "listener pop3 {\n protocol = pop3\n address = 127.0.0.1\n"
-                                " port = 0\n}\n";
+#define LISTENER(name, more) "listener " name " {\n" more " address = 127.0.0.1\n port = %u\n}\n"
+
+static const char listeners[] =
+    "%s" LISTENER("smtp", "") LISTENER("lmtp", " protocol = lmtp\n tls = none\n")
+        LISTENER("imap", " protocol = imap\n") LISTENER("pop3", " protocol = pop3\n");
+
+/* Ports that nobody has at this moment: in a configuration 0 is the protocol's own. */
+static void free_ports(unsigned ports[4])
+{
+    int fds[4];
+    for (int i = 0; i < 4; i++) {
+        struct sockaddr_in in = {.sin_family = AF_INET};
+        socklen_t len = sizeof in;
+        in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_ge(fds[i], 0);
+        ck_assert_int_eq(bind(fds[i], (struct sockaddr *)&in, sizeof in), 0);
+        ck_assert_int_eq(getsockname(fds[i], (struct sockaddr *)&in, &len), 0);
+        ports[i] = ntohs(in.sin_port);
+    }
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+}
 
 void make_whole(whole *w, const char *text)
 {
     lmail_service_config c = LMAIL_SERVICE_CONFIG_INIT;
-    char error[512], all[4096];
-    snprintf(all, sizeof all, "%s%s", text, listeners);
-    c.config = config_from(all);
-    ck_assert_ptr_nonnull(c.config);
+    char error[512];
     if (!w->store) {
         ck_assert_int_eq(lmail_store_memory_new(NULL, &w->store), LMAIL_OK);
         w->table = *w->store;
@@ -96,7 +111,18 @@ void make_whole(whole *w, const char *text)
     c.store = &w->table;
     c.accounts = w->accounts;
     c.protocols = LMAIL_SERVICE_SMTP | LMAIL_SERVICE_IMAP | LMAIL_SERVICE_POP3;
-    lmail_status st = lmail_service_new(&w->service, &c, error, sizeof error);
+    lmail_status st = LMAIL_ERR_BUSY;
+    for (int tries = 0; st == LMAIL_ERR_BUSY && tries < 10; tries++) { /* another took a port */
+        char all[4096];
+        unsigned p[4];
+        free_ports(p);
+        snprintf(all, sizeof all, listeners, text, p[0], p[1], p[2], p[3]);
+        c.config = config_from(all);
+        ck_assert_ptr_nonnull(c.config);
+        st = lmail_service_new(&w->service, &c, error, sizeof error);
+        if (st)
+            lmail_config_free(c.config);
+    }
     ck_assert_msg(st == LMAIL_OK, "%s", error);
 }
 
