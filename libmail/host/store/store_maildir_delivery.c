@@ -62,7 +62,7 @@ static lmail_status find_box(md_job *j, lmail_str name, const char *dir)
 
 static lmail_status link_target(lmail_delivery *d, md_job *j, const char *dir)
 {
-    char file[192], temporary[MD_PATH];
+    char file[192], path[MD_PATH], temporary[MD_PATH];
     md_account *a = j->account;
     incoming *m = &d->messages[j->target->message];
     lmail_flags flags = j->target->flags & LMAIL_FLAGS_SYSTEM;
@@ -72,11 +72,14 @@ static lmail_status link_target(lmail_delivery *d, md_job *j, const char *dir)
     int n = snprintf(file, sizeof file, "%.*s%.*s", (int)j->base_len, j->base, (int)j->suffix_len,
                      j->suffix);
     lmail_str name = lmi_str(file, (size_t)n);
-    lmail_status st = lmi_md_path(a, j->path, dir, j->place ? "cur" : "new", name);
+    lmail_status st = lmi_md_path(a, path, dir, j->place ? "cur" : "new", name);
     if (!st)
         st = lmi_md_path(a, temporary, dir, "tmp", name);
     if (st)
         return st;
+    j->path = strdup(path);
+    if (!j->path)
+        return LMAIL_ERR_NOMEM;
     pthread_mutex_lock(&a->link_lock);
     lmi_md_times(a, dir, j->before);
     st = lmi_md_link(d->store, m->temporary[0] ? m->temporary : NULL, m->fd, j->path, temporary);
@@ -315,6 +318,7 @@ void lmi_md_forget_jobs(lmail_delivery *d)
 {
     for (size_t i = 0; i < d->job_count; i++) {
         md_job *j = &d->jobs[i];
+        free(j->path);
         if (!j->box)
             continue;
         pthread_mutex_lock(&j->account->lock);

@@ -21,7 +21,8 @@ typedef struct md_job {
     md_account *account;
     lmail_delivery_target *target;
     const incoming *message;
-    char base[128], suffix[16], path[MD_PATH];
+    char base[128], suffix[16];
+    char *path; /* of the link; malloc'ed, NULL: none was tried */
     size_t base_len, suffix_len;
     int place, linked, done;
     int64_t date;
