@@ -203,10 +203,12 @@ typedef struct lmail_settings {
     uint64_t password_queue;  /* waiting password checks of one client address */
     uint64_t max_connections; /* a daemon */
     uint64_t max_connections_per_address;
-    unsigned log;            /* lmail_log_target */
-    lmail_msec stop_timeout; /* sessions may finish for so long at a stop */
-    uint64_t log_level;      /* 0 to 99; above 9 more than is usual */
-    lmail_str sendmail_mc;   /* files of the classic installation; empty: none */
+    lmail_msec write_timeout; /* a client's time to take min_rate of what waits for it */
+    uint64_t min_rate;        /* octets a second */
+    unsigned log;             /* lmail_log_target */
+    lmail_msec stop_timeout;  /* sessions may finish for so long at a stop */
+    uint64_t log_level;       /* 0 to 99; above 9 more than is usual */
+    lmail_str sendmail_mc;    /* files of the classic installation; empty: none */
     lmail_str dovecot_conf;
 
     struct {

@@ -242,7 +242,7 @@ typedef struct lmail_listener_config {
                              * Not sent under implicit TLS */
     lmail_msec proxy_timeout;     /* 0: 5 s */
     lmail_msec handshake_timeout; /* 0: 30 s */
-    lmail_msec write_timeout;     /* without any octet taken by the peer; 0: 120 s */
+    lmail_msec write_timeout;     /* the peer's time to take min_rate of it; 0: 120 s */
     lmail_msec linger_timeout;    /* for the peer to take the last output and close; 0: 2 s */
     lmail_msec rest_after;        /* quiet time until buffers are given back; 0: 5 s */
     lmail_open_fn *on_open;
@@ -257,12 +257,15 @@ typedef struct lmail_listener_config {
                                * limit of its own */
     unsigned max_rate;          /* connections accepted in one second; those above it wait, and are
                                * never refused. 0: any number */
+    uint32_t min_rate; /* octets a second: while output waits, a peer that acknowledges less than
+                        * this, over write_timeout, is cut off. What the kernel has taken but the
+                        * peer has not does not count. 0: 64 */
 } lmail_listener_config;
 
 #define LMAIL_LISTENER_CONFIG_INIT                                                                 \
     {                                                                                              \
         sizeof(lmail_listener_config), NULL, 0, -1, 0, 0, NULL, 0, NULL, {NULL, 0}, 0, 0, 0, 0, 0, \
-            NULL, NULL, NULL, NULL, 0, 0, 0                                                        \
+            NULL, NULL, NULL, NULL, 0, 0, 0, 0                                                     \
     }
 
 LMAIL_API void lmail_listener_config_init(lmail_listener_config *config);

@@ -6,7 +6,9 @@
  * SHAKING and back. Any state may go to CLOSING. All writes to c->state are in this file. */
 #include "net_internal.h"
 
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -185,16 +187,32 @@ void lmi_conn_arm(lmail_conn *c)
         lmi_loop_timer_set(c->loop, &c->timer, due);
 }
 
-static int peer_takes_nothing(lmail_conn *c, lmail_msec now)
+/* Octets that the peer has not acknowledged: those that wait in libuv, and those in the kernel. The
+ * kernel takes more only when a third of its buffer is free, which an honest peer on a slow line
+ * may need minutes for; what it was asked to send and the peer has, it knows at any time (tcp(7)).
+ * A local socket counts its buffers otherwise, and has small ones. */
+static size_t untaken(lmail_conn *c)
+{
+    size_t left = uv_stream_get_write_queue_size(&c->uv.stream);
+    int fd, held = 0;
+    if (!c->is_unix && !uv_fileno(&c->uv.handle, &fd) && !ioctl(fd, SIOCOUTQ, &held) && held > 0)
+        left += (size_t)held;
+    return left;
+}
+
+void lmi_conn_watch_write(lmail_conn *c)
+{
+    c->write_left = untaken(c);
+    c->write_due = uv_now(c->loop->uv) + c->setup->write_timeout;
+}
+
+static int peer_takes_too_little(lmail_conn *c, lmail_msec now)
 {
     if (!c->writing || c->write_due > now)
         return 0;
-    size_t left = uv_stream_get_write_queue_size(&c->uv.stream);
-    if (left >= c->write_left)
-        return 1;
-    c->write_left = left;
-    c->write_due = now + c->setup->write_timeout;
-    return 0;
+    size_t before = c->write_left;
+    lmi_conn_watch_write(c);
+    return c->write_left + c->setup->write_least > before;
 }
 
 /* Quiet: what comes again by itself is given back. */
@@ -214,7 +232,7 @@ static void fire(lmi_timer *timer)
 {
     lmail_conn *c = (lmail_conn *)((char *)timer - offsetof(lmail_conn, timer));
     lmail_msec now = uv_now(c->loop->uv);
-    if (peer_takes_nothing(c, now)) {
+    if (peer_takes_too_little(c, now)) {
         lmi_conn_abort(c, LMAIL_CLOSE_TIMEOUT);
     } else if (c->phase_due <= now) {
         if (c->state == LMI_CONN_PROXY)

@@ -216,6 +216,7 @@ typedef struct lmi_setup {
     size_t refusal_len;
     lmail_msec proxy_timeout, handshake_timeout, write_timeout, linger_timeout, rest_after;
     unsigned max_connections, max_rate;
+    size_t write_least; /* octets to be taken in write_timeout */
     lmail_open_fn *on_open;
     lmail_closed_fn *on_closed;
     lmail_call_fn *on_released;
@@ -285,7 +286,7 @@ struct lmail_conn {
     lmail_msec write_due;    /* while writing */
     lmail_msec active;       /* last octet in or out */
     size_t writing;          /* octets of the write that is under way; 0: none */
-    size_t write_left;       /* of those, left when write_due was set */
+    size_t write_left;       /* octets that the peer had not taken when write_due was set */
     lmi_buf *cur, *extra;    /* plaintext not fed yet, in this order */
     struct lmi_shake *shake; /* the TLS filter's handshake on a worker */
     char *text;              /* the facts' strings */
@@ -310,11 +311,12 @@ void lmi_conn_send_off(lmail_conn *c, lmail_loop *loop); /* from loop 0 to the l
 void lmi_conn_drop(lmail_conn *c);                       /* never sent off */
 void lmi_conn_state_set(lmail_conn *c, lmi_conn_state state);
 void lmi_conn_abort(lmail_conn *c, lmail_close_reason reason);
-void lmi_conn_finish(lmail_conn *c); /* free it if nothing holds it any more */
-void lmi_conn_linger(lmail_conn *c); /* all is sent: half-close and await the peer's end */
-void lmi_conn_stop(lmail_conn *c);   /* the net stops */
-void lmi_conn_arm(lmail_conn *c);    /* the timer, by what is due */
-void lmi_conn_begin(lmail_conn *c);  /* its addresses are known: make the session */
+void lmi_conn_finish(lmail_conn *c);      /* free it if nothing holds it any more */
+void lmi_conn_linger(lmail_conn *c);      /* all is sent: half-close and await the peer's end */
+void lmi_conn_stop(lmail_conn *c);        /* the net stops */
+void lmi_conn_arm(lmail_conn *c);         /* the timer, by what is due */
+void lmi_conn_watch_write(lmail_conn *c); /* a write waits for the peer from now on */
+void lmi_conn_begin(lmail_conn *c);       /* its addresses are known: make the session */
 /* net_facts.c */
 lmail_status lmi_conn_addresses(lmail_conn *c);                       /* OK, ERR_NOMEM */
 lmail_status lmi_conn_proxied(lmail_conn *c, const lmi_proxy *proxy); /* OK, ERR_NOMEM */

@@ -11,9 +11,12 @@
  * privileges. A unix socket cannot be reopened that way; there clients wait in the queue. */
 #include "net_internal.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define MIN_RATE 64u /* octets a second; a line of 1,200 baud brings more */
 
 static void apply_asked(lmi_task *task);
 static void wait_over(lmi_timer *timer);
@@ -30,11 +33,21 @@ static lmail_msec or_default(lmail_msec given, lmail_msec standard)
     return given ? given : standard;
 }
 
-lmail_status lmi_setup_new(lmi_setup **out, const lmail_listener_config *config, char *error,
+/* Octets in that time at that rate; at least one. */
+static size_t least_of(lmail_msec time, uint32_t rate)
+{
+    uint64_t least = time < UINT32_MAX ? time * rate / 1000 : (uint64_t)rate * (UINT32_MAX / 1000);
+    return least ? (size_t)least : 1;
+}
+
+lmail_status lmi_setup_new(lmi_setup **out, const lmail_listener_config *given, char *error,
                            size_t cap)
 {
-    if (config->size > sizeof(*config))
-        return lmi_net_fail(LMAIL_ERR_SIZE, error, cap, "configuration of a newer library");
+    lmail_listener_config full = {0}; /* an older host's is shorter */
+    if (given->size > sizeof(full) || given->size < offsetof(lmail_listener_config, group))
+        return lmi_net_fail(LMAIL_ERR_SIZE, error, cap, "configuration of another library");
+    memcpy(&full, given, given->size);
+    const lmail_listener_config *config = &full;
     if (!config->on_open || (config->implicit_tls && !config->tls))
         return lmi_net_fail(LMAIL_ERR_ARG, error, cap,
                             config->on_open ? "TLS without a certificate" : "no on_open");
@@ -46,6 +59,7 @@ lmail_status lmi_setup_new(lmi_setup **out, const lmail_listener_config *config,
     s->proxy_timeout = or_default(config->proxy_timeout, 5000);
     s->handshake_timeout = or_default(config->handshake_timeout, 30000);
     s->write_timeout = or_default(config->write_timeout, 120000);
+    s->write_least = least_of(s->write_timeout, config->min_rate ? config->min_rate : MIN_RATE);
     s->linger_timeout = or_default(config->linger_timeout, 2000);
     s->rest_after = or_default(config->rest_after, 5000);
     s->max_connections = config->max_connections;

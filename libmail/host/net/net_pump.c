@@ -180,8 +180,8 @@ static int write_out(lmail_conn *c, uv_buf_t *bufs, unsigned n, size_t *done)
         lmi_conn_abort(c, LMAIL_CLOSE_MEMORY);
         return 0;
     }
-    c->writing = c->write_left = total - *done;
-    c->write_due = c->active + c->setup->write_timeout;
+    c->writing = total - *done;
+    lmi_conn_watch_write(c);
     return 1;
 }
 

@@ -85,6 +85,8 @@ lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, c
         return LMAIL_ERR_NOMEM;
     c->proxy_from = *networks;
     c->rest_after = REST_AFTER;
+    c->write_timeout = door->rules->settings->write_timeout;
+    c->min_rate = (uint32_t)door->rules->settings->min_rate;
     if (l->tls != LMAIL_LISTENER_PLAIN)
         c->tls = door->rules->tls[door->protocol->auth];
     c->implicit_tls = l->tls == LMAIL_LISTENER_TLS;

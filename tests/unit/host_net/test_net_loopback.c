@@ -141,6 +141,53 @@ START_TEST(test_a_slow_reader_is_cut_off_and_hurts_nobody)
 }
 END_TEST
 
+/* A client with a small receive buffer takes `piece` octets each 10 ms while the server has `ms`
+ * milliseconds' patience. 1: it was served for 20 times that, 0: it was cut off. */
+static int served(lmail_msec ms, uint32_t min_rate, size_t piece)
+{
+    server sv = {0};
+    lmail_net_config net = LMAIL_NET_CONFIG_INIT;
+    lmail_listener_config listen = listener_config(&sv);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), small = 32768;
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    char octets[4096];
+    net.loops = 1;
+    listen.write_timeout = ms;
+    listen.min_rate = min_rate;
+    start_with(&sv, &net, &listen);
+    to.sin_port = htons((uint16_t)sv.port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    say(fd, "big 500000000\r\n");
+    for (lmail_msec t = 0; t < 20 * ms && !atomic_load(&sv.closed); t += 10) {
+        nap(10);
+        if (recv(fd, octets, piece, MSG_DONTWAIT) == 0)
+            break;
+    }
+    int cut = atomic_load(&sv.closed) != 0;
+    if (cut)
+        ck_assert_uint_eq(sv.last_reason, LMAIL_CLOSE_TIMEOUT);
+    close(fd);
+    stop_server(&sv, LMAIL_NET_GRACE);
+    return !cut;
+}
+
+/* The kernel takes nothing new for longer than the time-out, since a third of its buffer is more
+ * than such a client takes meanwhile. */
+START_TEST(test_a_slow_reader_that_goes_on_is_served)
+{
+    ck_assert(served(300, 0, 4096));
+}
+END_TEST
+
+START_TEST(test_who_takes_less_than_the_least_rate_is_cut_off)
+{
+    ck_assert(!served(300, 0, 1));
+    ck_assert(!served(300, 10000000, 4096));
+}
+END_TEST
+
 START_TEST(test_timers_end_idle_sessions)
 {
     server sv = {0};
@@ -557,6 +604,8 @@ Suite *net_loopback_suite(void)
     tcase_add_test(t, test_a_thousand_connections);
     tcase_add_test(t, test_held_octets_do_not_move);
     tcase_add_test(t, test_a_slow_reader_is_cut_off_and_hurts_nobody);
+    tcase_add_test(t, test_a_slow_reader_that_goes_on_is_served);
+    tcase_add_test(t, test_who_takes_less_than_the_least_rate_is_cut_off);
     tcase_add_test(t, test_timers_end_idle_sessions);
     tcase_add_test(t, test_a_peer_that_ended_its_side_gets_its_answer);
     tcase_add_test(t, test_a_reset_is_noticed_while_a_question_waits);
