@@ -534,6 +534,11 @@ typedef struct lmail_store {
      * Returns OK: nothing is left; MORE: some mailboxes are, call again; PENDING: some are changing
      * at this moment, call again in a tenth of a second. */
     lmail_status (*watch_look)(void *ctx, unsigned flags, lmail_watch_fn *fn, void *user);
+
+    /* One session alone has the account's maildrop, of all processes (RFC 1939 §4): held until the
+     * handle is closed or the process ends, however it ends. Other handles are not hindered in
+     * anything else. ERR_BUSY: another has it. NULL: no other process has this store. */
+    lmail_status (*account_lock)(lmail_store_account *a);
 } lmail_store;
 
 /* ---- Change notice --------------------------------------------------------------------------- */

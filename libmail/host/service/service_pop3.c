@@ -25,9 +25,7 @@ static lmail_status number_messages(pop3_peer *p, const lmail_snapshot *s)
     return LMAIL_OK;
 }
 
-/* On a worker, or where none can be had: nothing is left of a login. The next one may be another
- * user's. */
-static void leave_maildrop(pop3_peer *p)
+void lmi_pop3_leave(pop3_peer *p)
 {
     const lmail_store *store = lmi_peer_store(&p->base);
     if (p->mailbox)
@@ -42,7 +40,7 @@ static void leave_maildrop(pop3_peer *p)
     lmail_uid_list_free(&p->read);
 }
 
-static void unlock(pop3_peer *p)
+void lmi_pop3_unlock(pop3_peer *p)
 {
     if (p->locked)
         lmi_locks_give(p->base.door->service->locks, lmail_str_from(p->locked));
@@ -55,6 +53,9 @@ static lmail_status open_maildrop(pop3_peer *p)
     const lmail_store *store = lmi_peer_store(&p->base);
     lmail_mailbox_view view;
     lmail_status st = lmi_peer_open_account(&p->base);
+    /* In this process lmi_locks knows; this is for the others (RFC 1939 §4). */
+    if (!st && store->account_lock)
+        st = store->account_lock(p->base.account);
     if (!st)
         st = store->mailbox_open(p->base.account, LMAIL_STR("INBOX"), LMAIL_OPEN_NO_RECENT,
                                  &p->mailbox);
@@ -72,10 +73,10 @@ static void read_maildrop(lmi_job *base)
     pop3_job *job = (pop3_job *)base;
     pop3_peer *p = (pop3_peer *)base->peer;
     if (job->first == 1)
-        leave_maildrop(p); /* of a login before, whose maildrop the session did not want */
+        lmi_pop3_leave(p); /* of a login before, whose maildrop the session did not want */
     job->base.status = p->mailbox ? LMAIL_OK : open_maildrop(p);
     if (job->base.status) {
-        leave_maildrop(p);
+        lmi_pop3_leave(p);
         return;
     }
     uint32_t left = job->first <= p->count ? p->count - (job->first - 1) : 0;
@@ -88,7 +89,7 @@ static void read_maildrop(lmi_job *base)
     else
         lmi_pop3_rows(job, LMAIL_ROW_SIZE);
     if (job->base.status)
-        leave_maildrop(p);
+        lmi_pop3_leave(p);
 }
 
 static void maildrop_read(lmi_job *base)
@@ -101,8 +102,8 @@ static void maildrop_read(lmi_job *base)
     a.count = job->base.status ? 0 : job->count;
     a.more = !job->base.status && job->first - 1 + job->count < p->count;
     if (job->base.status) { /* the client is back where it logs in (RFC 1939 §4) */
-        leave_maildrop(p);
-        unlock(p);
+        lmi_pop3_leave(p);
+        lmi_pop3_unlock(p);
     }
     lmail_pop3_server_answer_maildrop(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     free(job->sizes);
@@ -111,7 +112,7 @@ static void maildrop_read(lmi_job *base)
 static lmail_status lock(pop3_peer *p)
 {
     const lmi_door *door = p->base.door;
-    unlock(p); /* of a login before */
+    lmi_pop3_unlock(p); /* of a login before */
     char *name = strdup(p->base.identity);
     if (!name)
         return LMAIL_ERR_NOMEM;
@@ -248,7 +249,7 @@ static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
 
 static void closed(lmi_peer *peer)
 {
-    unlock((pop3_peer *)peer);
+    lmi_pop3_unlock((pop3_peer *)peer);
 }
 
 static int holds(const lmi_peer *peer)
@@ -258,7 +259,7 @@ static int holds(const lmi_peer *peer)
 
 static void shut(lmi_peer *peer)
 {
-    leave_maildrop((pop3_peer *)peer);
+    lmi_pop3_leave((pop3_peer *)peer);
 }
 
 static void destroy(lmi_peer *peer)

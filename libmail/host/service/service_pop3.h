@@ -43,6 +43,12 @@ lmail_pop3_failure lmi_pop3_failure_of(lmail_status st);
 /* On a worker: rows (LMAIL_ROW_*) of messages first .. first + count - 1 into sizes or ids. */
 void lmi_pop3_rows(pop3_job *job, unsigned items);
 
+/* On a worker, or where none can be had: nothing is left of a login. The next one may be another
+ * user's. Other processes may have the maildrop from now on. */
+void lmi_pop3_leave(pop3_peer *p);
+/* On the loop: other sessions of this process may have it. */
+void lmi_pop3_unlock(pop3_peer *p);
+
 /* Fills its callbacks. */
 void lmi_pop3_handle_read(lmail_pop3_server_handler *h);
 

@@ -223,6 +223,7 @@ static void update(lmi_job *base)
         job->base.status = store->expunge(p->mailbox, &set, LMAIL_EXPUNGE_ALL, &vanished, NULL);
         lmail_uid_list_free(&vanished);
     }
+    lmi_pop3_leave(p); /* a client that reads the reply may log in again at once (RFC 1939 §6) */
 }
 
 static void updated(lmi_job *base)
@@ -241,6 +242,7 @@ static void updated(lmi_job *base)
     lmail_log_number(&l, "deleted", totals.deleted);
     lmail_log_end(&l);
     lmi_watch_tell(p->base.door->service->watch, p->base.slot);
+    lmi_pop3_unlock(p);
     lmail_pop3_server_answer_update(p->server, base->ticket, &a, lmi_peer_now(&p->base));
     lmail_uid_list_free(&job->deleted);
 }

@@ -15,6 +15,7 @@
 #define MAX_RESTING 16u /* open indexes whose accounts are left alone */
 #define RESERVE ((uint64_t)32 << 20)
 #define SCAN_SECONDS 600u
+#define LOCK_FILE "libmail-maildrop.lock"
 
 /* ---- Indexes that are open ------------------------------------------------------------------- */
 
@@ -263,6 +264,7 @@ static lmail_status account_open(void *ctx, const lmail_store_account_args *args
     pthread_mutex_unlock(&s->lock);
     if (!st) {
         h->account = a;
+        h->lock = -1;
         st = have_dirs(s, a, args->create != 0);
         if (st) {
             s->table.account_close(h);
@@ -284,7 +286,34 @@ static void account_close(lmail_store_account *h)
     if (--a->refs == 0 && !a->db)
         forget(s, a);
     pthread_mutex_unlock(&s->lock);
+    if (h->lock >= 0)
+        close(h->lock);
     free(h);
+}
+
+/* The lock is the descriptor's: it ends with the process, and a program that closes the file
+ * elsewhere does not end it (fcntl(2), open file description locks). The file stays: who removed it
+ * would let a third lock a new one beside a second that waits at the old. */
+static lmail_status account_lock(lmail_store_account *h)
+{
+    md_account *a = h->account;
+    char path[MD_PATH];
+    if (h->lock >= 0)
+        return LMAIL_OK;
+    lmail_status st = lmi_md_path(a, path, "", LOCK_FILE, lmi_str(NULL, 0));
+    if (st)
+        return st;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, a->store->file_mode);
+    if (fd < 0)
+        return LMAIL_ERR_IO;
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_OFD_SETLK, &whole) < 0) {
+        int why = errno;
+        close(fd);
+        return why == EAGAIN || why == EACCES ? LMAIL_ERR_BUSY : LMAIL_ERR_IO;
+    }
+    h->lock = fd;
+    return LMAIL_OK;
 }
 
 static lmail_status tidy(lmail_store_account *h, size_t max)
@@ -378,6 +407,7 @@ lmail_status lmail_store_maildir_new(const lmail_store_maildir_config *config, l
     s->table.account_open = account_open;
     s->table.account_close = account_close;
     s->table.tidy = tidy;
+    s->table.account_lock = account_lock;
     s->table.close = close_store;
     lmi_md_fill_folder(&s->table);
     lmi_md_fill_list(&s->table);

@@ -198,6 +198,7 @@ typedef struct md_store {
 
 struct lmail_store_account {
     md_account *account;
+    int lock; /* -1: none is held */
 };
 
 struct lmail_store_mailbox {
