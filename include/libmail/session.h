@@ -75,7 +75,10 @@ typedef enum lmail_trace_kind {
     LMAIL_TRACE_LIMIT,     /* a limit was reached: text is its configuration name */
     LMAIL_TRACE_VIOLATION, /* the peer broke the protocol: text says how, offset where */
     LMAIL_TRACE_QUESTION,  /* a question was asked: ticket, and text is its name */
-    LMAIL_TRACE_ANSWER     /* it was answered */
+    LMAIL_TRACE_ANSWER,    /* it was answered */
+    LMAIL_TRACE_COMMAND,   /* IMAP: a command begins: text is its name in capitals, as "FETCH", or
+                            * "unknown"; never the peer's own octets */
+    LMAIL_TRACE_DONE       /* IMAP: it has been answered: text is "OK", "NO", "BAD" or "BYE" */
 } lmail_trace_kind;
 
 typedef struct lmail_trace {

@@ -176,7 +176,7 @@ static lmail_status take_tag_of(lmi_imap *s, lmail_str early, lmail_str late)
 }
 
 /* Which command is it, and may it be given now? */
-static void recognise(lmi_imap *s, lmail_str line, size_t tag_len)
+static void find_row(lmi_imap *s, lmail_str line, size_t tag_len)
 {
     if (!s->cmd.tag_len) {
         refuse_bad(s, tag_len ? LMAIL_STR("A command is missing") : LMAIL_STR("A tag is missing"));
@@ -206,6 +206,13 @@ static void recognise(lmi_imap *s, lmail_str line, size_t tag_len)
     else if (row->flags & LMI_ROW_WRITES && s->mbox.read_only)
         lmi_imap_refuse(s, LMI_NO, LMAIL_IMAP_CODE_READ_ONLY,
                         LMAIL_STR("Mailbox is open read-only"));
+}
+
+static void recognise(lmi_imap *s, lmail_str line, size_t tag_len)
+{
+    find_row(s, line, tag_len);
+    lmi_trace(&s->base, LMAIL_TRACE_COMMAND, 0, 0,
+              s->cmd.row ? s->cmd.row->name : LMAIL_STR("unknown"));
 }
 
 static void trace_line(lmi_imap *s, lmail_str line, int first)

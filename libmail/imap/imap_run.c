@@ -84,7 +84,9 @@ static lmail_status finish_step(lmi_imap *s)
         c->put_code = NULL;
         c->text = LMAIL_STR("Some of the messages are gone");
     }
+    static const lmail_str kinds[] = {{"OK", 2}, {"NO", 2}, {"BAD", 3}, {"BYE", 3}};
     put_tagged(s);
+    lmi_trace(&s->base, LMAIL_TRACE_DONE, 0, 0, kinds[c->kind]);
     if (c->then_tls && c->kind == LMI_OK)
         lmi_want_tls(&s->base);
     lmi_imap_kind kind = c->kind;

@@ -320,8 +320,8 @@ void script_note(script *h, const char *format, ...)
 
 void script_trace(void *user, const lmail_trace *ev)
 {
-    static const char *const names[] = {"",      "in",        "out",      "state",
-                                        "limit", "violation", "question", "answer"};
+    static const char *const names[] = {"",          "in",       "out",    "state",   "limit",
+                                        "violation", "question", "answer", "command", "done"};
     script *h = user;
     if (ev->kind == LMAIL_TRACE_QUESTION || ev->kind == LMAIL_TRACE_ANSWER)
         return;
