@@ -13,6 +13,7 @@
 static const mailctl_command *const groups[] = {
     mailctl_user_commands,   mailctl_import_commands,  mailctl_config_commands,
     mailctl_policy_commands, mailctl_service_commands, mailctl_queue_commands,
+    mailctl_stats_commands,
 };
 
 void mailctl_say(const char *format, ...)

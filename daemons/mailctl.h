@@ -37,6 +37,7 @@ extern const mailctl_command mailctl_config_commands[];
 extern const mailctl_command mailctl_policy_commands[];
 extern const mailctl_command mailctl_service_commands[];
 extern const mailctl_command mailctl_queue_commands[];
+extern const mailctl_command mailctl_stats_commands[];
 
 /* "mailctl: ..." on the standard error, with a line end. */
 void mailctl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

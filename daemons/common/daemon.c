@@ -267,6 +267,7 @@ static int make_service(const daemon_facts *f, lmail_service **out, lmail_config
     sc.config = config;
     sc.protocols = f->protocols;
     sc.log = log;
+    sc.name = f->name;
     sc.on_reload = service_reloaded;
     sc.host = report;
     lmail_status st = lmail_service_new(out, &sc, error, cap);

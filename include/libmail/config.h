@@ -258,6 +258,7 @@ typedef struct lmail_settings {
         uint64_t max_bad_commands;
         lmail_msec command_timeout, data_timeout;
         lmail_str pid_file;
+        lmail_str metrics_listen; /* "ADDRESS:PORT", "unix:/PATH"; empty: none */
         lmail_msec starttls_timeout;
         uint64_t max_sessions;            /* all listeners; at it they are closed; 0: none */
         uint64_t connection_rate;         /* a second and listener; more wait; 0: none */
@@ -364,6 +365,7 @@ typedef struct lmail_settings {
         unsigned local_is_secure;       /* a client that has the address it connects to */
         lmail_str_list secure_networks; /* and clients in these */
         uint64_t max_user_connections;  /* of a user from one address; 0: any number */
+        lmail_str metrics_listen;       /* "ADDRESS:PORT", "unix:/PATH"; empty: none */
     } imap;
 
     struct {
@@ -379,7 +381,13 @@ typedef struct lmail_settings {
         unsigned local_is_secure;       /* a client that has the address it connects to */
         lmail_str_list secure_networks; /* and clients in these */
         uint64_t max_user_connections;  /* of a user from one address; 0: any number */
+        lmail_str metrics_listen;       /* "ADDRESS:PORT", "unix:/PATH"; empty: none */
     } pop3;
+
+    struct {
+        unsigned sockets;      /* run_directory/NAME.metrics */
+        unsigned allow_remote; /* metrics_listen may be an address that is not loopback */
+    } metrics;
 
     struct {
         lmail_str_list servers; /* ADDRESS or ADDRESS@PORT; empty: those of /etc/resolv.conf */

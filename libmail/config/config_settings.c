@@ -202,6 +202,9 @@ const lmi_setting lmi_settings[] = {
     {"smtp.milters", LMI_KIND_LIST, AT(smtp.milters), "", NULL, 0, 0,
      "milter sections that every message passes, in this order"},
 
+    {"smtp.metrics_listen", LMI_KIND_TEXT, AT(smtp.metrics_listen), "", NULL, 0, 0,
+     "where smtpd shows its metrics over HTTP too, ADDRESS:PORT or unix:/PATH; empty: nowhere"},
+
     {"imap.greeting", LMI_KIND_TEXT, AT(imap.greeting), "libmail ready", NULL, 0, 0,
      "text of the greeting behind its CAPABILITY code"},
     {"imap.max_line", LMI_KIND_SIZE, AT(imap.max_line), "64K", NULL, 1024, 16777216,
@@ -232,6 +235,8 @@ const lmi_setting lmi_settings[] = {
      "networks whose clients need no TLS"},
     {"imap.max_user_connections", LMI_KIND_NUMBER, AT(imap.max_user_connections), "0", NULL, 0,
      10000000, "connections of one user from one address; 0: any number"},
+    {"imap.metrics_listen", LMI_KIND_TEXT, AT(imap.metrics_listen), "", NULL, 0, 0,
+     "where imapd shows its metrics over HTTP too; empty: nowhere"},
 
     {"pop3.greeting", LMI_KIND_TEXT, AT(pop3.greeting), "libmail ready", NULL, 0, 0,
      "text of the greeting"},
@@ -257,6 +262,13 @@ const lmi_setting lmi_settings[] = {
      "networks whose clients need no TLS"},
     {"pop3.max_user_connections", LMI_KIND_NUMBER, AT(pop3.max_user_connections), "0", NULL, 0,
      10000000, "connections of one user from one address; 0: any number"},
+    {"pop3.metrics_listen", LMI_KIND_TEXT, AT(pop3.metrics_listen), "", NULL, 0, 0,
+     "where pop3d shows its metrics over HTTP too; empty: nowhere"},
+
+    {"metrics.sockets", LMI_KIND_BOOL, AT(metrics.sockets), "yes", NULL, 0, 0,
+     "each daemon shows its metrics on RUN_DIRECTORY/NAME.metrics, for mailctl stats"},
+    {"metrics.allow_remote", LMI_KIND_BOOL, AT(metrics.allow_remote), "no", NULL, 0, 0,
+     "metrics may be shown on addresses that other machines reach"},
 
     {"dns.servers", LMI_KIND_LIST, AT(dns.servers), "", NULL, 0, 0,
      "name servers to ask, ADDRESS or ADDRESS@PORT; empty: those of /etc/resolv.conf"},

@@ -163,10 +163,46 @@ static void check_mode(lmi_reader *r, lmail_str mode, const char *name)
                 LMAIL_STR(" is three octal digits, as 0660"));
 }
 
+static int is_loopback(lmail_str host)
+{
+    size_t dots = 0;
+    if (lmail_str_equal(host, LMAIL_STR("[::1]")))
+        return 1;
+    for (size_t i = 0; i < host.len; i++) {
+        if (host.ptr[i] != '.' && (host.ptr[i] < '0' || host.ptr[i] > '9'))
+            return 0;
+        dots += host.ptr[i] == '.';
+    }
+    return dots == 3 && host.len > 4 && memcmp(host.ptr, "127.", 4) == 0;
+}
+
+/* What is shown is nobody's business outside: only this machine gets at it, unless told so. */
+static void check_metrics(lmi_reader *r, lmail_str where, const char *name)
+{
+    const lmi_origin at = lmi_config_origin(r->config, name);
+    uint32_t port = 0;
+    size_t colon = where.len;
+    if (!where.len || (where.len > 6 && memcmp(where.ptr, "unix:/", 6) == 0))
+        return;
+    while (colon > 0 && where.ptr[colon - 1] != ':')
+        colon--;
+    if (colon < 2 || lmi_parse_u32(lmi_str_skip(where, colon), &port) || port == 0 || port > 65535)
+        LMI_SAY(r, LMAIL_ERROR, at, lmail_str_from(name),
+                LMAIL_STR(" is ADDRESS:PORT, as 127.0.0.1:9025 or [::1]:9025, or unix:/PATH"));
+    else if (!is_loopback(lmi_str_sub(where, 0, colon - 1)) &&
+             !r->config->values.metrics.allow_remote)
+        LMI_SAY(r, LMAIL_ERROR, at, lmail_str_from(name),
+                LMAIL_STR(" is no address of 127.0.0.0/8 or [::1]: other machines could read it; "
+                          "metrics.allow_remote = yes permits that"));
+}
+
 static void check_whole(lmi_reader *r)
 {
     const lmail_config *c = r->config;
     const lmail_settings *v = &c->values;
+    check_metrics(r, v->smtp.metrics_listen, "smtp.metrics_listen");
+    check_metrics(r, v->imap.metrics_listen, "imap.metrics_listen");
+    check_metrics(r, v->pop3.metrics_listen, "pop3.metrics_listen");
     check_pair(r, &v->tls.certificate, "tls.certificate", &v->tls.key, "tls.key");
     check_pair(r, &v->smtp.tls_certificate, "smtp.tls_certificate", &v->smtp.tls_key,
                "smtp.tls_key");

@@ -14,6 +14,11 @@ while IFS= read -r line; do
     block=$(grep -A 1 -F ".BR $name \"" <<<"$page") || { echo "libmail.conf.5: lacks $name"; failed=1; continue; }
     grep -qF "Default: ${standard:-empty}." <<<"$block" || { echo "libmail.conf.5: $name: default is not \"$standard\""; failed=1; }
 done < <("$mailctl" config keys)
+# Every family of numbers has its row in metrics.md, with the words of the page; tests/daemons/metrics.py compares the rest.
+while IFS=$'\t' read -r name help; do
+    grep -E "^\| \`$name\` \| [a-z]+ \| [^|]* \| " "$root/docs/metrics.md" | grep -qF "| $help |" ||
+        { echo "metrics.md: lacks $name: $help"; failed=1; }
+done < <(sed -nE 's/^ +X\([A-Z_0-9]+, "([a-z_]+)", .*, "([^"]+)"\).*/\1\t\2/p' "$root/libmail/host/service/service_metrics_table.h")
 for program in smtpd imapd pop3d authd mailctl; do
     [[ -f $root/docs/man/$program.8 ]] || { echo "docs/man/$program.8 is missing"; failed=1; }
 done

@@ -122,6 +122,7 @@ typedef struct lmail_net_stats {
     uint64_t handshake_errors;
     uint64_t handshakes_lent; /* steps of handshakes that ran on a worker */
     uint64_t connections;     /* open now */
+    uint64_t tls13;           /* of the handshakes, with TLS 1.3; the others with 1.2 */
 } lmail_net_stats;
 
 /* Fill *stats (its size set by the caller). Any thread. Returns: OK, ERR_SIZE. */

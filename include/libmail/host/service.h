@@ -25,6 +25,7 @@
 #include <libmail/host/accounts.h>
 #include <libmail/host/auth.h>
 #include <libmail/host/log.h>
+#include <libmail/host/metrics.h>
 #include <libmail/host/store.h>
 
 #ifdef __cplusplus
@@ -74,12 +75,14 @@ typedef struct lmail_service_config {
     /* A listening socket for that address ("192.0.2.1:25", as lmail_service_socket_at has it), the
      * service's from then on; -1: it binds one itself. On the thread that runs. NULL: -1. */
     int (*on_socket)(void *host, const char *where);
+    const char *name; /* of the program: its numbers are shown on RUN_DIRECTORY/name.metrics too, as
+                       * settings.metrics.sockets has it; NULL: not there */
 } lmail_service_config;
 
 #define LMAIL_SERVICE_CONFIG_INIT                                                                  \
     {                                                                                              \
         sizeof(lmail_service_config), NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,     \
-            NULL                                                                                   \
+            NULL, NULL                                                                             \
     }
 LMAIL_API void lmail_service_config_init(lmail_service_config *config);
 
@@ -137,6 +140,11 @@ LMAIL_API lmail_status lmail_service_reload(lmail_service *service, lmail_config
 
 /* The port that a listener has bound, by its name in the configuration; 0: there is none. */
 LMAIL_API unsigned lmail_service_port(const lmail_service *service, lmail_str listener);
+
+/* What it has counted; docs/metrics.md names all of it. Numbers that the system and the queue keep
+ * are brought up to date by this call, which may read the disk. Valid until the service is freed.
+ * Any thread. */
+LMAIL_API const lmail_metrics *lmail_service_metrics(lmail_service *service);
 
 /* Free a service that never ran or has stopped. NULL is allowed. */
 LMAIL_API void lmail_service_free(lmail_service *service);

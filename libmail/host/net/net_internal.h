@@ -188,7 +188,7 @@ struct lmail_net {
     lmail_msec grace;               /* under lock */
     atomic_uint_fast64_t last_id;
     atomic_uint_fast64_t accepted, refused_address, refused_files, times_full, proxy_errors,
-        handshook, resumed, handshake_errors, handshakes_lent;
+        handshook, tls13, resumed, handshake_errors, handshakes_lent;
 };
 
 /* A place for one more connection: OK, or ERR_BUSY when there is none now. */

@@ -469,6 +469,7 @@ lmail_status lmail_net_get_stats(lmail_net *net, lmail_net_stats *stats)
     s.times_full = atomic_load(&net->times_full);
     s.proxy_errors = atomic_load(&net->proxy_errors);
     s.handshakes = atomic_load(&net->handshook);
+    s.tls13 = atomic_load(&net->tls13);
     s.resumed = atomic_load(&net->resumed);
     s.handshake_errors = atomic_load(&net->handshake_errors);
     s.handshakes_lent = atomic_load(&net->handshakes_lent);

@@ -33,6 +33,8 @@ static void shaken(lmail_conn *c, lmi_buf *rest)
     lmail_tls_facts facts = LMAIL_TLS_FACTS_INIT;
     lmi_tls_facts(c->tls, &facts);
     atomic_fetch_add(&net->handshook, 1);
+    if (lmail_str_equal(facts.version, LMAIL_STR("TLSv1.3")))
+        atomic_fetch_add(&net->tls13, 1);
     if (c->tls->resumed)
         atomic_fetch_add(&net->resumed, 1);
     free(c->shake);

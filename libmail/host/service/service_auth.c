@@ -5,6 +5,7 @@
  * from the question, so that nothing is learnt from the time it took. */
 #include "host/service/service_crowd.h"
 #include "host/service/service_internal.h"
+#include "host/service/service_metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@ typedef struct auth_job {
     lmi_peer *peer;
     lmail_ticket ticket;
     lmail_msec asked;
+    uint64_t began, work_from, work_to; /* lmi_clock */
     lmail_timer *delay;
     lmail_auth_facts facts;
     unsigned char exporter[32];
@@ -186,8 +188,11 @@ static void checked(void *arg)
     refuse_anonymous(peer, r);
     refuse_crowd(peer, r);
     word_failure(peer, r);
-    if (r->answer.kind != LMAIL_AUTH_CONTINUE)
+    lmi_count_check(peer, job->work_from, job->work_to);
+    if (r->answer.kind != LMAIL_AUTH_CONTINUE) {
+        lmi_count_login(peer, job->mechanism, r, job->began);
         log_login(job, r);
+    }
     lmail_msec due = job->asked + r->delay;
     if (r->answer.kind == LMAIL_AUTH_FAIL && r->delay && due > lmi_peer_now(peer) &&
         !peer->auth_cancelled &&
@@ -215,6 +220,7 @@ static lmail_status submit(auth_job *job, void (*work)(void *), lmail_auth_answe
     if (!st)
         return LMAIL_PENDING;
     peer->stepping = 0;
+    lmi_count_login(peer, job->mechanism, &job->login.result, job->began);
     free(job);
     answer_now->failure = LMAIL_AUTH_TEMPORARY;
     return LMAIL_OK;
@@ -229,6 +235,7 @@ static auth_job *job_new(lmi_peer *peer, lmail_ticket t, const lmail_tls_facts *
     job->peer = peer;
     job->ticket = t;
     job->mechanism = mechanism;
+    job->began = lmi_clock();
     fill_facts(peer, tls, job->exporter, &job->facts);
     return job;
 }
@@ -237,8 +244,10 @@ static void step(void *arg)
 {
     auth_job *job = arg;
     const lmail_auth_event *ev = job->event;
+    job->work_from = lmi_clock();
     lmail_auth_exchange_step(job->peer->exchange, ev->has_response ? &ev->response : NULL,
                              job->asked, &job->login.result);
+    job->work_to = lmi_clock();
 }
 
 /* The name of the mechanism as a constant of ours, for the log. */
@@ -305,8 +314,10 @@ void lmi_auth_cancel(lmi_peer *peer)
 static void check_password(void *arg)
 {
     auth_job *job = arg;
+    job->work_from = lmi_clock();
     lmail_auth_password(auth_of(job->peer), &job->facts, job->user, job->secret, job->asked,
                         &job->login);
+    job->work_to = lmi_clock();
 }
 
 lmail_status lmi_auth_password(lmi_peer *peer, lmail_ticket t, lmail_str user, lmail_str password,
@@ -323,8 +334,10 @@ lmail_status lmi_auth_password(lmi_peer *peer, lmail_ticket t, lmail_str user, l
 static void check_apop(void *arg)
 {
     auth_job *job = arg;
+    job->work_from = lmi_clock();
     lmail_auth_apop(auth_of(job->peer), &job->facts, job->user, job->timestamp, job->secret,
                     job->asked, &job->login);
+    job->work_to = lmi_clock();
 }
 
 lmail_status lmi_auth_apop(lmi_peer *peer, lmail_ticket t, lmail_str user, lmail_str timestamp,

@@ -6,6 +6,7 @@
 #include "host/service/service_internal.h"
 #include "host/service/service_limits.h"
 #include "host/service/service_lock.h"
+#include "host/service/service_metrics.h"
 #include "host/service/service_owner.h"
 
 #include <errno.h>
@@ -121,7 +122,7 @@ static void tidy(void *arg)
     lmail_timer_set(s->tidy, lmail_loop_now(lmail_net_loop(s->net, 0)) + TIDY);
 }
 
-static lmail_status build(lmail_service *s, char *error, size_t cap)
+static lmail_status build(lmail_service *s, const char *name, char *error, size_t cap)
 {
     const lmail_settings *v = lmail_config_settings(s->first_config);
     lmail_status st = make_directories(s, error, cap);
@@ -134,6 +135,8 @@ static lmail_status build(lmail_service *s, char *error, size_t cap)
     if (!st)
         st = make_net(s, error, cap);
     if (!st)
+        st = lmi_metrics_new(s);
+    if (!st)
         st = lmi_loops_new(s);
     if (!st)
         st = lmi_dns_open(s, v, error, cap);
@@ -145,6 +148,11 @@ static lmail_status build(lmail_service *s, char *error, size_t cap)
         /* Names of listeners lie in the first configuration: it stays as long as the service. */
         s->first_rules = lmi_rules_hold(s->rules);
         st = lmi_doors_open(s, error, cap);
+    }
+    if (!st) {
+        lmi_owner_enter(v);
+        st = lmi_metrics_open(s, name, error, cap);
+        lmi_owner_leave(v);
     }
     if (!st)
         st = lmail_timer_new(&s->tidy, lmail_net_loop(s->net, 0), tidy, s);
@@ -198,7 +206,7 @@ lmail_status lmail_service_new(lmail_service **out, const lmail_service_config *
     if (!s->first_config)
         st = lmail_config_load_file(&s->first_config, NULL, NULL, NULL);
     if (!st)
-        st = build(s, error, cap);
+        st = build(s, config->name, error, cap);
     if (st) {
         if (!error[0])
             snprintf(error, cap, "%s", lmail_status_text(st));
@@ -221,11 +229,13 @@ void lmail_service_free(lmail_service *s)
     lmi_dns_end(s);
     lmi_loops_free(s);
     lmi_watch_end(s->watch);
+    lmi_metrics_end(s->metrics);
     lmail_timer_free(s->tidy);
     lmi_limits_end(s->limits);
     lmail_net_free(s->net);
     lmi_limits_free(s->limits);
     lmi_watch_free(s->watch);
+    lmi_metrics_free(s->metrics);
     lmi_rules_release(s->rules);
     lmi_rules_release(s->first_rules);
     lmail_queue_free(s->queue);
@@ -252,6 +262,7 @@ static void stop_here(void *arg)
     lmail_service *s = arg;
     lmi_watch_stop(s->watch);
     lmi_dns_stop(s);
+    lmi_metrics_stop(s->metrics);
     lmail_net_stop(s->net, s->stopping++ ? 0 : s->first_rules->settings->stop_timeout);
 }
 

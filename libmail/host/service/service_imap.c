@@ -1,5 +1,6 @@
 /* service_imap.c - IMAP sessions: the protocol's row, logging in, news from other sessions. */
 #include "host/service/service_imap.h"
+#include "host/service/service_metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,7 @@ static void tidied(lmi_job *base)
 
 void lmi_imap_changed(lmi_imap_peer *p)
 {
+    lmi_count_commit(&p->base, LMAIL_OK);
     lmi_watch_tell(p->base.door->service->watch, p->base.slot);
     if (!p->untidy) {
         p->untidy = 1;
@@ -257,6 +259,7 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     h.on_auth_end = on_auth_end;
     h.on_login = on_login;
     h.on_idle = on_idle;
+    h.on_trace = lmi_count_trace;
     lmi_imap_handle_names(&h);
     lmi_imap_handle_select(&h);
     lmi_imap_handle_fetch(&h);

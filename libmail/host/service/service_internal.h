@@ -12,6 +12,7 @@
  *     service_secure.c    which connections need no TLS
  *     service_crowd.c     how many connections a user has from one address
  *     service_location.c  where an account's mail lies
+ *     service_metrics.c   what is counted
  *     service_watch.c     who wants to hear of changes to which account
  *     service_keep.c      a message's octets that wait in memory
  *     service_lent.c      octets that a session was answered and has not released
@@ -27,6 +28,7 @@
 
 #include <libmail/host/dns.h>
 #include <libmail/host/env.h>
+#include <libmail/host/metrics.h>
 #include <libmail/host/net.h>
 #include <libmail/host/queue.h>
 #include <libmail/host/service.h>
@@ -143,6 +145,7 @@ struct lmi_job {
     lmail_ticket ticket;
     /* What work came to; ERR_NOMEM until it has run: no worker was to be had. */
     lmail_status status;
+    uint64_t began;               /* when it was submitted, lmi_clock */
     int (*now)(lmi_job *job);     /* NULL, or on the loop: 1 when that has done the work */
     void (*work)(lmi_job *job);   /* on a worker */
     void (*finish)(lmi_job *job); /* on the loop; answers, then frees what the job owns */
@@ -159,6 +162,11 @@ struct lmi_peer {
     lmi_peer *later_next;      /* among those of lmi_loop_state.later */
     unsigned in_later;
     uint64_t id; /* of the connection, for the log */
+
+    /* Counting (service_metrics.c). */
+    lmail_metrics_set *counts;        /* the loop's */
+    uint64_t asked;                   /* when the running command began; 0: none */
+    uint64_t counted_in, counted_out; /* octets that are counted */
 
     /* Logging in (service_auth.c). */
     lmail_auth_exchange *exchange;
@@ -275,9 +283,10 @@ struct lmail_service {
     lmail_queue *queue; /* of a service that speaks SMTP; else NULL */
     lmail_env env;
     lmi_watch *watch;
-    struct lmi_locks *locks;   /* service_lock.h */
-    struct lmi_crowd *crowd;   /* service_crowd.h */
-    struct lmi_limits *limits; /* service_limits.h */
+    struct lmi_locks *locks;     /* service_lock.h */
+    struct lmi_crowd *crowd;     /* service_crowd.h */
+    struct lmi_limits *limits;   /* service_limits.h */
+    struct lmi_metrics *metrics; /* service_metrics.h */
     lmail_log *log;
     lmail_accounts *given_accounts;
     lmail_auth_token_fn *on_token;

@@ -7,6 +7,7 @@
 #include "host/service/service_crowd.h"
 #include "host/service/service_internal.h"
 #include "host/service/service_location.h"
+#include "host/service/service_metrics.h"
 #include "host/service/service_secure.h"
 
 #include <stdio.h>
@@ -87,6 +88,7 @@ static void start_first(lmi_peer *peer)
 static void end_first(lmi_peer *peer)
 {
     lmi_job *job = peer->jobs;
+    lmi_count_job(job);
     job->finish(job);
     peer->jobs = job->next;
     free(job);
@@ -98,8 +100,10 @@ static void finished(void *arg)
     end_first(peer);
     while (peer->jobs && peer->jobs->now && peer->jobs->now(peer->jobs))
         end_first(peer);
-    if (peer->session)
+    if (peer->session) {
+        lmi_count_traffic(peer);
         lmail_conn_wake(peer->conn);
+    }
     if (peer->jobs)
         start_first(peer);
     else if (peer->over)
@@ -109,6 +113,7 @@ static void finished(void *arg)
 lmail_status lmi_peer_submit(lmi_peer *peer, lmi_job *job)
 {
     job->next = NULL;
+    job->began = lmi_clock();
     if (peer->jobs) {
         peer->jobs_tail->next = job;
         peer->jobs_tail = job;
@@ -269,6 +274,7 @@ lmail_session *lmi_peer_open(void *arg, lmail_conn *conn, const lmail_conn_facts
     }
     atomic_fetch_add_explicit(&door->refs, 1, memory_order_relaxed);
     lmail_conn_set_user(conn, peer);
+    lmi_count_opened(peer);
     lmail_log_line l;
     lmi_peer_log(peer, &l, LMAIL_LOG_INFO, "connect");
     lmail_log_text(&l, "listener", door->settings->name);
@@ -285,6 +291,7 @@ void lmi_peer_closed(void *arg, lmail_conn *conn, lmail_session *session, lmail_
     (void)arg;
     (void)session;
     lmail_conn_traffic(conn, &in, &out);
+    lmi_count_closed(peer, reason);
     lmail_log_line l;
     lmi_peer_log(peer, &l, LMAIL_LOG_INFO, "disconnect");
     lmail_log_text(&l, "reason", lmail_str_from(lmail_close_reason_name(reason)));

@@ -5,6 +5,7 @@
  * read. */
 #include "host/service/service_pop3.h"
 #include "host/service/service_lock.h"
+#include "host/service/service_metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -228,6 +229,7 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     h.on_maildrop = on_maildrop;
     lmi_pop3_handle_read(&h);
     h.on_cancel = on_cancel;
+    h.on_trace = lmi_count_trace;
     lmail_pop3_server_setup *made;
     lmail_status st = lmail_pop3_server_setup_new(&made, &c, &h);
     *setup = st ? NULL : made;
@@ -249,6 +251,9 @@ static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
 
 static void closed(lmi_peer *peer)
 {
+    lmail_pop3_counters totals;
+    lmail_pop3_server_counters(((pop3_peer *)peer)->server, &totals);
+    lmi_count_retrieved(peer, totals.retrieved);
     lmi_pop3_unlock((pop3_peer *)peer);
 }
 

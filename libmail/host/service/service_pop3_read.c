@@ -2,6 +2,7 @@
  *
  * What the page cache has of a message is read on the loop; everything else is a job. Octets stay
  * lent until the session has sent them. */
+#include "host/service/service_metrics.h"
 #include "host/service/service_pop3.h"
 
 #include <stdlib.h>
@@ -241,6 +242,8 @@ static void updated(lmi_job *base)
     lmail_log_number(&l, "retrieved", totals.retrieved);
     lmail_log_number(&l, "deleted", totals.deleted);
     lmail_log_end(&l);
+    lmi_count_commit(&p->base, job->base.status);
+    lmi_count_deleted(&p->base, job->base.status ? 0 : totals.deleted);
     lmi_watch_tell(p->base.door->service->watch, p->base.slot);
     lmi_pop3_unlock(p);
     lmail_pop3_server_answer_update(p->server, base->ticket, &a, lmi_peer_now(&p->base));

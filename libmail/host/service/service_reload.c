@@ -6,6 +6,7 @@
 #include "host/service/service_files.h"
 #include "host/service/service_internal.h"
 #include "host/service/service_limits.h"
+#include "host/service/service_metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +150,7 @@ void lmi_reload_asked(void *arg)
         snprintf(error, sizeof error, "%s", lmail_status_text(st));
     if (s->on_reload)
         s->on_reload(s->host, st, error);
+    lmi_count_reload(s, st == LMAIL_OK);
     if (st)
         log_event(s, LMAIL_LOG_ERR, "reload_failed", "reason", lmail_str_from(error));
     else

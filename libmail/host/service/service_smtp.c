@@ -3,6 +3,7 @@
  * Who may send, and to whom, is decided in service_smtp_policy.c and service_smtp_rcpt.c. The 250
  * (in LMTP each one) is written when the message is safe in every mailbox and in the queue. */
 #include "host/service/service_smtp.h"
+#include "host/service/service_metrics.h"
 #include "host/service/service_smtp_limits.h"
 
 #include <stdio.h>
@@ -55,6 +56,7 @@ void lmi_reply_log(const smtp_peer *p, const char *stage, lmail_str to,
                    const lmail_smtp_reply *reply)
 {
     lmail_log_line l;
+    lmi_count_refused(&p->base, stage);
     lmi_peer_log(&p->base, &l, LMAIL_LOG_INFO, "refused");
     lmail_log_text(&l, "stage", lmail_str_from(stage));
     if (p->mail)
@@ -223,6 +225,14 @@ static lmail_status on_body(lmail_smtp_server *s, void *user, lmail_ticket t,
     return lmi_peer_submit(&p->base, &job->base);
 }
 
+static lmi_verdict verdict_of(lmail_status st, int queued, int held)
+{
+    return st       ? LMI_VERDICT_FAILED
+           : held   ? LMI_VERDICT_QUARANTINED
+           : queued ? LMI_VERDICT_QUEUED
+                    : LMI_VERDICT_DELIVERED;
+}
+
 /* What one recipient got. */
 static void log_recipient(const smtp_peer *p, const lmi_mail *m, const lmi_recipient *r)
 {
@@ -231,6 +241,7 @@ static void log_recipient(const smtp_peer *p, const lmi_mail *m, const lmi_recip
                         : r->queued && m->held ? "quarantined"
                         : r->queued            ? "queued"
                                                : "delivered";
+    lmi_count_recipient(&p->base, verdict_of(r->status, r->queued != 0, r->queued && m->held));
     lmi_peer_log(&p->base, &l, r->status ? LMAIL_LOG_ERR : LMAIL_LOG_INFO, event);
     lmail_log_text(&l, "queue", lmail_str_from(m->id));
     lmail_log_text(&l, "to", lmail_str_from(r->address));
@@ -253,6 +264,10 @@ static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_
     for (size_t i = 0; i < m->count; i++)
         have += m->recipients[i].status == LMAIL_OK;
     if (have > 0 && (reply->code == 250 || kind_of(p) == LMAIL_LISTENER_LMTP)) {
+        lmi_count_message(&p->base,
+                          m->discard ? LMI_VERDICT_DISCARDED
+                                     : verdict_of(LMAIL_OK, m->remotes > 0, m->held > 0),
+                          m->octets);
         lmi_peer_log(&p->base, &l, LMAIL_LOG_INFO, m->discard ? "discarded" : "accepted");
         lmail_log_text(&l, "queue", lmail_str_from(m->id));
         lmail_log_text(&l, "from", lmail_str_from(m->from));
@@ -262,8 +277,11 @@ static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_
     } else {
         lmi_reply_log(p, "body", LMAIL_STR(""), reply);
     }
-    for (size_t i = 0; i < m->count && !m->discard; i++)
-        log_recipient(p, m, &m->recipients[i]);
+    for (size_t i = 0; i < m->count; i++)
+        if (m->discard)
+            lmi_count_recipient(&p->base, LMI_VERDICT_DISCARDED);
+        else
+            log_recipient(p, m, &m->recipients[i]);
 }
 
 static void commit(lmi_job *base)
@@ -298,6 +316,7 @@ static void committed(lmi_job *base)
         if (!m->recipients[i].status && !m->recipients[i].queued && !m->discard)
             lmi_watch_tell(service->watch,
                            lmail_notice_slot(lmail_str_from(m->recipients[i].account)));
+    lmi_count_delivery(base);
     fill_end(p, m, job->base.status, 0, text, &reply);
     log_outcome(p, m, &reply);
     lmi_reply_give(p, base->ticket, &reply);
@@ -388,6 +407,7 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     h.on_body_end = on_body_end;
     h.on_abandon = on_abandon;
     h.on_cancel = on_cancel;
+    h.on_trace = lmi_count_trace;
     if (door->settings->protocol != LMAIL_LISTENER_LMTP && door->settings->offer_auth) {
         h.auth_mechanisms = mechanisms;
         h.on_auth = on_auth;
