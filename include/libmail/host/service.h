@@ -101,6 +101,7 @@ LMAIL_API lmail_status lmail_config_load_from(lmail_config **out, const char *pa
 typedef struct lmail_service_socket {
     lmail_str listener; /* its name in the configuration */
     char where[512];    /* terminated: as lmail_listener_config.address */
+    unsigned optional;  /* the service goes on without it */
 } lmail_service_socket;
 
 /* Socket number i, from 0, of those that a service of these protocols opens.
@@ -130,11 +131,12 @@ LMAIL_API lmail_status lmail_service_signals(lmail_service *service, int stop_si
                                              int reload_signal, const char *reload_path);
 
 /* New rules for new connections and everything that is asked from now on; sessions keep theirs.
- * Listeners, directories, user and workers stay as they are until a restart.
+ * Sockets follow the configuration: new ones are opened, those no longer wanted closed. Directories,
+ * user and workers stay as they are until a restart.
  *   config   the service's from success on
  *   error    filled as by lmail_service_new; not NULL
- * Returns: OK, ERR_ARG, ERR_IO, ERR_NOMEM; after an error the old rules stay in force. From the
- * thread that runs, or before it runs. */
+ * Returns: OK, ERR_ARG, ERR_BUSY, ERR_DENIED, ERR_IO, ERR_NOMEM; after an error the old rules stay
+ * in force. From the thread that runs, or before it runs. */
 LMAIL_API lmail_status lmail_service_reload(lmail_service *service, lmail_config *config,
                                             char *error, size_t cap);
 

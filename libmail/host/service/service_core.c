@@ -145,9 +145,8 @@ static lmail_status build(lmail_service *s, const char *name, char *error, size_
     if (!st)
         st = lmi_rules_new(&s->rules, s, s->first_config, error, cap);
     if (!st) {
-        /* Names of listeners lie in the first configuration: it stays as long as the service. */
         s->first_rules = lmi_rules_hold(s->rules);
-        st = lmi_doors_open(s, error, cap);
+        st = lmi_doors_open(s, s->rules, error, cap);
     }
     if (!st) {
         lmi_owner_enter(v);
@@ -244,8 +243,7 @@ void lmail_service_free(lmail_service *s)
     lmail_notice_close(s->notice);
     lmi_locks_free(s->locks);
     lmi_crowd_free(s->crowd);
-    free(s->listeners);
-    free(s->listener_names);
+    lmi_doors_forget(s);
     free(s->reload_path);
     free(s);
 }

@@ -150,6 +150,7 @@ static lmail_status write_where(lmail_service_socket *out, const lmail_listener_
     int n =
         snprintf(out->where, sizeof out->where, form, TEXT(address), (unsigned long long)l->port);
     out->listener = l->name;
+    out->optional = l->optional;
     return n > 0 && (size_t)n < sizeof out->where ? LMAIL_OK : LMAIL_ERR_LIMIT;
 }
 
@@ -178,15 +179,79 @@ lmail_status lmail_service_socket_at(const lmail_settings *settings, unsigned pr
     return socket_at(settings, protocols, i, out, &listener);
 }
 
-/* One socket of a listener. */
-static lmail_status bind_one(lmail_service *s, const lmail_listener_settings *l, const char *where,
-                             char *error, size_t cap)
+const lmail_listener_settings *lmi_listener_at(const lmail_settings *v, unsigned protocols,
+                                               const char *where, lmail_str name)
 {
+    const lmail_listener_settings *l, *found = NULL;
+    lmail_service_socket at;
+    for (size_t i = 0; socket_at(v, protocols, i, &at, &l) != LMAIL_END; i++) {
+        if (strcmp(at.where, where) != 0)
+            continue;
+        if (lmail_str_equal(l->name, name))
+            return l;
+        found = found ? found : l;
+    }
+    return found;
+}
+
+/* Room for one more; *name and *where are made. */
+static lmail_status make_room(lmail_service *s, lmail_str listener, const char *at, char **name,
+                              char **where)
+{
+    size_t n = s->listener_count + 1;
+    lmail_listener **listeners = realloc(s->listeners, n * sizeof *listeners);
+    if (listeners)
+        s->listeners = listeners;
+    lmail_str *names = realloc(s->listener_names, n * sizeof *names);
+    if (names)
+        s->listener_names = names;
+    char **wheres = realloc(s->listener_wheres, n * sizeof *wheres);
+    if (wheres)
+        s->listener_wheres = wheres;
+    *name = strndup(listener.ptr, listener.len);
+    *where = strdup(at);
+    if (listeners && names && wheres && *name && *where)
+        return LMAIL_OK;
+    free(*name);
+    free(*where);
+    return LMAIL_ERR_NOMEM;
+}
+
+static void forget(lmail_service *s, size_t i)
+{
+    free((void *)(size_t)s->listener_names[i].ptr);
+    free(s->listener_wheres[i]);
+    size_t behind = --s->listener_count - i;
+    memmove(&s->listeners[i], &s->listeners[i + 1], behind * sizeof s->listeners[0]);
+    memmove(&s->listener_names[i], &s->listener_names[i + 1], behind * sizeof s->listener_names[0]);
+    memmove(&s->listener_wheres[i], &s->listener_wheres[i + 1],
+            behind * sizeof s->listener_wheres[0]);
+}
+
+void lmi_doors_forget(lmail_service *s)
+{
+    while (s->listener_count)
+        forget(s, s->listener_count - 1);
+    free(s->listeners);
+    free(s->listener_names);
+    free(s->listener_wheres);
+}
+
+/* One socket of a listener. l is one of the rules' own. */
+static lmail_status bind_one(lmail_service *s, lmi_rules *rules, const lmail_listener_settings *l,
+                             const char *where, char *error, size_t cap)
+{
+    char *name, *kept;
+    if (make_room(s, l->name, where, &name, &kept))
+        return LMAIL_ERR_NOMEM;
     char why[256] = "", *networks;
     lmi_door *door;
-    lmail_status st = lmi_door_new(&door, s->rules, l, error, cap);
-    if (st)
+    lmail_status st = lmi_door_new(&door, rules, l, error, cap);
+    if (st) {
+        free(name);
+        free(kept);
         return st;
+    }
     lmail_listener_config c;
     st = lmi_door_listener(&c, door, &networks);
     c.address = where;
@@ -199,17 +264,20 @@ static lmail_status bind_one(lmail_service *s, const lmail_listener_settings *l,
         snprintf(error, cap, "listener %.*s at %s: %s", TEXT(l->name), where,
                  why[0] ? why : lmail_status_text(st));
         lmi_door_release(door);
+        free(name);
+        free(kept);
         return st;
     }
-    s->listener_names[s->listener_count++] = l->name;
+    s->listener_names[s->listener_count] = lmail_str_from(name);
+    s->listener_wheres[s->listener_count++] = kept;
     return LMAIL_OK;
 }
 
 /* One socket, which may be missing when the listener is optional. */
-static lmail_status open_one(lmail_service *s, const lmail_listener_settings *l, const char *where,
-                             char *error, size_t cap)
+static lmail_status open_one(lmail_service *s, lmi_rules *rules, const lmail_listener_settings *l,
+                             const char *where, char *error, size_t cap)
 {
-    lmail_status st = bind_one(s, l, where, error, cap);
+    lmail_status st = bind_one(s, rules, l, where, error, cap);
     if (!st || !l->optional || st == LMAIL_ERR_NOMEM)
         return st;
     lmail_log_line line;
@@ -220,32 +288,47 @@ static lmail_status open_one(lmail_service *s, const lmail_listener_settings *l,
     return LMAIL_OK;
 }
 
-lmail_status lmi_doors_open(lmail_service *s, char *error, size_t cap)
+static int is_open(const lmail_service *s, const char *where)
 {
-    const lmail_settings *v = s->rules->settings;
+    for (size_t i = 0; i < s->listener_count; i++)
+        if (strcmp(s->listener_wheres[i], where) == 0)
+            return 1;
+    return 0;
+}
+
+lmail_status lmi_doors_open(lmail_service *s, lmi_rules *rules, char *error, size_t cap)
+{
     const lmail_listener_settings *l;
     lmail_service_socket at;
-    size_t sockets = 0;
-    lmail_status st;
-    while (socket_at(v, s->protocols, sockets, &at, &l) != LMAIL_END)
-        sockets++;
-    s->listeners = calloc(sockets + 1, sizeof *s->listeners);
-    s->listener_names = calloc(sockets + 1, sizeof *s->listener_names);
-    if (!s->listeners || !s->listener_names)
-        return LMAIL_ERR_NOMEM;
-    for (size_t i = 0; (st = socket_at(v, s->protocols, i, &at, &l)) != LMAIL_END; i++) {
+    size_t before = s->listener_count, sockets = 0;
+    lmail_status st = LMAIL_OK;
+    for (; !st && (st = socket_at(rules->settings, s->protocols, sockets, &at, &l)) != LMAIL_END;
+         sockets++) {
         if (st)
             snprintf(error, cap, "listener %.*s: address too long", TEXT(l->name));
-        else
-            st = open_one(s, l, at.where, error, cap);
-        if (st)
-            return st;
+        else if (!before || !is_open(s, at.where))
+            st = open_one(s, rules, l, at.where, error, cap);
     }
-    if (s->listener_count == 0) {
+    if (st == LMAIL_END && s->listener_count > 0)
+        return LMAIL_OK;
+    if (st == LMAIL_END) {
         snprintf(error, cap, "no listener is configured for this service");
-        return LMAIL_ERR_ARG;
+        st = LMAIL_ERR_ARG;
     }
-    return LMAIL_OK;
+    while (s->listener_count > before) {
+        lmail_listener_close(s->listeners[s->listener_count - 1]);
+        forget(s, s->listener_count - 1);
+    }
+    return st;
+}
+
+void lmi_doors_close_gone(lmail_service *s, const lmail_settings *v)
+{
+    for (size_t i = s->listener_count; i-- > 0;)
+        if (!lmi_listener_at(v, s->protocols, s->listener_wheres[i], s->listener_names[i])) {
+            lmail_listener_close(s->listeners[i]);
+            forget(s, i);
+        }
 }
 
 unsigned lmail_service_port(const lmail_service *s, lmail_str listener)

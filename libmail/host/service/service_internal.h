@@ -109,8 +109,16 @@ void lmi_door_release(lmi_door *door);
  * used. OK or ERR_NOMEM. */
 lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, char **networks);
 const lmi_protocol *lmi_protocol_of(const lmail_listener_settings *l);
-/* Open every listener that is this service's, at its start. */
-lmail_status lmi_doors_open(lmail_service *s, char *error, size_t cap);
+/* The listener that wants a socket there, that of this name if there are several (of port 0); or
+ * NULL. */
+const lmail_listener_settings *lmi_listener_at(const lmail_settings *v, unsigned protocols,
+                                               const char *where, lmail_str name);
+/* Open every socket of the rules that is this service's and is not open yet; all or none. On the
+ * thread that runs, or before it runs. */
+lmail_status lmi_doors_open(lmail_service *s, lmi_rules *rules, char *error, size_t cap);
+/* Close those that these settings do not want; their connections go on. The same thread. */
+void lmi_doors_close_gone(lmail_service *s, const lmail_settings *v);
+void lmi_doors_forget(lmail_service *s); /* at the end */
 
 struct lmi_protocol {
     const char *name;
@@ -297,10 +305,11 @@ struct lmail_service {
     int (*on_socket)(void *host, const char *where);
     unsigned protocols;
     lmi_rules *rules;       /* for new connections */
-    lmi_rules *first_rules; /* what a restart alone would change; listener_names lie there */
+    lmi_rules *first_rules; /* what a restart alone would change */
     lmail_config *first_config;
     lmail_listener **listeners;
-    lmail_str *listener_names;
+    lmail_str *listener_names; /* malloc'ed */
+    char **listener_wheres;    /* malloc'ed: lmail_service_socket.where */
     size_t listener_count;
     char *reload_path;
     unsigned stopping;

@@ -1,7 +1,7 @@
 /* service_reload.c - a new reading of the configuration while the service runs.
  *
- * Everything is made before anything is changed. Sessions keep the rules they began under; sockets,
- * directories, user and workers stay as they are until a restart. */
+ * Everything is made before anything is changed. Sessions keep the rules they began under; sockets
+ * follow the configuration; directories, user and workers stay as they are until a restart. */
 #include "host/service/service_dns.h"
 #include "host/service/service_files.h"
 #include "host/service/service_internal.h"
@@ -10,15 +10,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* The listener of that name in a new configuration, or NULL. */
-static const lmail_listener_settings *find_listener(const lmail_settings *v, lmail_str name)
-{
-    for (size_t i = 0; i < v->listener_count; i++)
-        if (lmail_str_equal(v->listeners[i].name, name))
-            return &v->listeners[i];
-    return NULL;
-}
 
 static void log_event(lmail_service *s, lmail_log_level level, const char *event, const char *key,
                       lmail_str text)
@@ -29,30 +20,15 @@ static void log_event(lmail_service *s, lmail_log_level level, const char *event
     lmail_log_end(&l);
 }
 
-/* Listeners of the new configuration that only a restart opens. */
-static void tell_new_listeners(lmail_service *s, const lmail_settings *v)
-{
-    for (size_t i = 0; i < v->listener_count; i++) {
-        int known = 0;
-        for (size_t k = 0; k < s->listener_count && !known; k++)
-            known = lmail_str_equal(s->listener_names[k], v->listeners[i].name);
-        if (!known && (lmi_protocol_of(&v->listeners[i])->service_bit & s->protocols))
-            log_event(s, LMAIL_LOG_WARN, "reload", "needs_restart", v->listeners[i].name);
-    }
-}
-
-/* All doors first, so that a failure changes nothing. A listener that is no longer configured, or
- * for another protocol, keeps its old rules until the restart that closes it. */
+/* All doors first, so that a failure changes nothing. A socket that is no longer configured gets
+ * none. */
 static lmail_status new_doors(lmail_service *s, lmi_rules *rules, lmi_door **doors, char *error,
                               size_t cap)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
-        const lmail_listener_settings *l = find_listener(rules->settings, s->listener_names[i]);
-        lmail_status st = LMAIL_OK;
-        if (l && (lmi_protocol_of(l)->service_bit & s->protocols))
-            st = lmi_door_new(&doors[i], rules, l, error, cap);
-        else
-            log_event(s, LMAIL_LOG_WARN, "reload", "needs_restart", s->listener_names[i]);
+        const lmail_listener_settings *l = lmi_listener_at(
+            rules->settings, s->protocols, s->listener_wheres[i], s->listener_names[i]);
+        lmail_status st = l ? lmi_door_new(&doors[i], rules, l, error, cap) : LMAIL_OK;
         if (st)
             return st;
     }
@@ -60,9 +36,9 @@ static lmail_status new_doors(lmail_service *s, lmi_rules *rules, lmi_door **doo
 }
 
 /* Put the new doors in. One that cannot be put in leaves the old one there. */
-static void change_doors(lmail_service *s, lmi_door **doors)
+static void change_doors(lmail_service *s, lmi_door **doors, size_t count)
 {
-    for (size_t i = 0; i < s->listener_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         char why[256] = "", *networks;
         lmail_listener_config c;
         if (!doors[i])
@@ -84,7 +60,8 @@ lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *
 {
     char nowhere[1];
     lmi_rules *rules = NULL;
-    lmi_door **doors = calloc(s->listener_count, sizeof *doors);
+    size_t count = s->listener_count; /* opening sockets makes it more */
+    lmi_door **doors = calloc(count, sizeof *doors);
     if (!doors)
         return LMAIL_ERR_NOMEM;
     if (!error || !cap) {
@@ -96,12 +73,17 @@ lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *
     if (!st)
         st = new_doors(s, rules, doors, error, cap);
     if (!st)
+        st = lmi_doors_open(s, rules, error, cap);
+    if (!st) {
         st = lmi_dns_reload(s, rules, error, cap);
+        if (st)
+            lmi_doors_close_gone(s, s->rules->settings);
+    }
     if (!st)
-        change_doors(s, doors);
+        change_doors(s, doors, count);
     else if (rules)
         rules->config = NULL; /* the caller's still */
-    for (size_t i = 0; i < s->listener_count; i++)
+    for (size_t i = 0; i < count; i++)
         lmi_door_release(doors[i]);
     free(doors);
     if (st) {
@@ -111,7 +93,7 @@ lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *
         return st;
     }
     const lmail_settings *v = rules->settings;
-    tell_new_listeners(s, v);
+    lmi_doors_close_gone(s, v);
     lmail_net_limits(s->net, (unsigned)v->max_connections,
                      (unsigned)v->max_connections_per_address);
     if (s->rules->owns_accounts)

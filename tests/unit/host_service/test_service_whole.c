@@ -326,8 +326,7 @@ END_TEST
 
 START_TEST(test_a_reload_is_for_new_connections)
 {
-    static const char smtp[] = "listener smtp {\n address = 127.0.0.1\n port = 0\n}\n"
-                               "listener imap {\n protocol = smtp\n port = 0\n}\n";
+    static const char smtp[] = "listener smtp {\n address = 127.0.0.1\n port = 0\n}\n";
     char text[600], error[512] = "";
     make_whole(&w, "smtp.greeting = old\n");
     snprintf(text, sizeof text, "smtp.greeting = new\n%s", smtp);
@@ -335,6 +334,7 @@ START_TEST(test_a_reload_is_for_new_connections)
                      LMAIL_OK);
     run_whole(&w);
     ck_assert_str_eq(greeting(), "220 mx.test new\r\n");
+    ck_assert_uint_ne(lmail_service_port(w.service, LMAIL_STR("smtp")), 0);
     stop_whole(&w);
 }
 END_TEST
