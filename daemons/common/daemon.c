@@ -1,28 +1,20 @@
 /* daemon.c - the start-up of smtpd, imapd, pop3d and authd, in one place.
  *
- * Options, configuration, listeners, pid file, privileges, then the service, or what a daemon has in
- * place of one, until a signal. Exit
- * codes as sysexits.h: 78 for a faulty configuration, 71 when the system refuses something. */
+ * Options and configuration; then the service, or what a daemon has in place of one, until a signal,
+ * in this process or, started as root with a user set, in two (parent.h). Exit codes as sysexits.h: 78 for a faulty configuration, 71 when the system refuses something. */
 #include "daemon.h"
 #include "diagnostic.h"
-#include "run_files.h"
+#include "life.h"
+#include "parent.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <grp.h>
 #include <libmail/host/service.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_CONFIG "/etc/libmail/libmail.conf"
@@ -43,134 +35,7 @@ static const char *config_path(const options *o)
     return access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG : NULL;
 }
 
-/* ---- The process ----------------------------------------------------------------------------- */
-
-/* Each connection is a descriptor: as many as we may have. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
-static char *text_of(lmail_str s)
-{
-    return strndup(s.len ? s.ptr : "", s.len);
-}
-
-/* Returns 0, or an exit code after having said why. */
-static int drop_privileges(const daemon_facts *f, const lmail_settings *s)
-{
-    if (s->user.len == 0 || geteuid() != 0)
-        return 0;
-    char *user = text_of(s->user), *group = text_of(s->group);
-    struct passwd *pw = user ? getpwnam(user) : NULL;
-    struct group *gr = group && *group ? getgrnam(group) : NULL;
-    int code = EX_OSERR;
-    if (!pw) {
-        fprintf(stderr, "%s: user = %s: no such user\n", f->name, user ? user : "");
-        code = EX_CONFIG;
-    } else if (group && *group && !gr) {
-        fprintf(stderr, "%s: group = %s: no such group\n", f->name, group);
-        code = EX_CONFIG;
-    } else {
-        gid_t gid = gr ? gr->gr_gid : pw->pw_gid;
-        if (initgroups(pw->pw_name, gid) || setgid(gid) || setuid(pw->pw_uid) || setuid(0) == 0)
-            fprintf(stderr, "%s: cannot become user %s: %s\n", f->name, user, strerror(errno));
-        else
-            code = 0;
-    }
-    free(user);
-    free(group);
-    return code;
-}
-
-/* RUN_DIRECTORY, when it is not there and nobody else has made it: for the pid file. */
-static void make_run_directory(const lmail_settings *s)
-{
-    char *path = text_of(s->run_directory);
-    mode_t before = umask(022);
-    if (path && *path)
-        mkdir(path, 0755); /* the pid file says what is wrong */
-    umask(before);
-    free(path);
-}
-
-/* The parent stays until the child serves, so that who started us knows. */
-static int go_background(const daemon_facts *f, int *ready)
-{
-    int pipes[2];
-    if (pipe2(pipes, O_CLOEXEC)) {
-        fprintf(stderr, "%s: %s\n", f->name, strerror(errno));
-        return EX_OSERR;
-    }
-    pid_t pid = fork();
-    if (pid < 0) {
-        fprintf(stderr, "%s: %s\n", f->name, strerror(errno));
-        return EX_OSERR;
-    }
-    if (pid == 0) {
-        setsid();
-        close(pipes[0]);
-        *ready = pipes[1];
-        return 0;
-    }
-    char code = EX_SOFTWARE;
-    close(pipes[1]);
-    if (read(pipes[0], &code, 1) != 1)
-        code = EX_SOFTWARE;
-    exit(code);
-}
-
-/* sd_notify(3): the service manager waits for it with Type=notify. */
-static void tell_manager(const char *state)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof to.sun_path)
-        return;
-    memcpy(to.sun_path, path, strlen(path));
-    if (to.sun_path[0] == '@')
-        to.sun_path[0] = '\0';
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to, len);
-    close(fd);
-}
-
-static void report_ready(int ready, char code)
-{
-    if (ready < 0)
-        return;
-    if (code == 0) {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        dup2(null, STDIN_FILENO);
-        dup2(null, STDOUT_FILENO);
-        struct stat st;
-        if (fstat(STDERR_FILENO, &st) == 0 && !S_ISREG(st.st_mode))
-            dup2(null, STDERR_FILENO); /* who started us waits for its end */
-        close(null);
-    }
-    ssize_t ignored = write(ready, &code, 1);
-    (void)ignored;
-    close(ready);
-}
-
 /* ---- Life ------------------------------------------------------------------------------------ */
-
-static void log_event(lmail_log *log, const char *event, const daemon_facts *f)
-{
-    lmail_log_line l;
-    lmail_log_begin(&l, log, LMAIL_LOG_INFO, event);
-    lmail_log_text(&l, "daemon", lmail_str_from(f->name));
-    lmail_log_text(&l, "version", lmail_str_from(lmail_version()));
-    lmail_log_number(&l, "pid", (uint64_t)getpid());
-    lmail_log_end(&l);
-}
 
 static lmail_status catch_signals(lmail_service *service, const char *path)
 {
@@ -184,70 +49,20 @@ typedef struct work {
     void *body;
 } work;
 
-/* ---- What mailctl is told --------------------------------------------------------------------- */
-
-struct daemon_report {
-    char pid_path[4096], path[4096];
-    run_state state;
-};
-
-static int report_begin(daemon_report *r, const daemon_facts *f, const lmail_settings *s)
-{
-    char error[4608] = "run_directory: too long a path";
-    int code = EX_CONFIG;
-    if (!run_pid_path(s, f->name, r->pid_path, sizeof r->pid_path) &&
-        !run_state_path(s, f->name, r->path, sizeof r->path)) {
-        make_run_directory(s);
-        code = run_pid_hold(r->pid_path, error, sizeof error);
-    }
-    if (code) {
-        fprintf(stderr, "%s: %s\n", f->name, error);
-        r->pid_path[0] = '\0';
-        return code;
-    }
-    r->state.pid = getpid();
-    r->state.started = time(NULL);
-    r->state.readings = 1;
-    return 0;
-}
-
-void daemon_reloaded(daemon_report *r, int failed, const char *error)
-{
-    r->state.readings++;
-    r->state.failed = failed;
-    snprintf(r->state.error, sizeof r->state.error, "%s", failed ? error : "");
-    for (char *at = r->state.error; *at; at++)
-        if (*at == '\n' || *at == '\r')
-            *at = ' ';
-    run_state_write(r->path, &r->state);
-}
-
 static void service_reloaded(void *host, lmail_status st, const char *error)
 {
     daemon_reloaded(host, st != LMAIL_OK, error);
 }
 
-static void report_end(const daemon_report *r)
-{
-    if (!r->pid_path[0])
-        return;
-    unlink(r->path);
-    unlink(r->pid_path);
-}
-
-/* It is there, privileges are not dropped yet. */
+/* It is there. */
 static int serve(const daemon_facts *f, const work *w, const lmail_settings *s, lmail_log *log,
                  const char *path, int ready, daemon_report *report)
 {
     int code = report_begin(report, f, s);
-    if (!code && !f->body)
-        code = drop_privileges(f, s);
     if (!code && !f->body && catch_signals(w->service, path))
         code = EX_OSERR;
-    if (!code && run_state_write(report->path, &report->state)) {
-        fprintf(stderr, "%s: %s: %s\n", f->name, report->path, strerror(errno));
-        code = EX_CANTCREAT;
-    }
+    if (!code)
+        code = report_write(report, f);
     report_ready(ready, (char)code);
     if (!code) {
         log_event(log, "start", f);
@@ -283,7 +98,9 @@ static unsigned wants_syslog(const options *o, const lmail_settings *s)
            (o->background && !(fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode)));
 }
 
-static int run(const daemon_facts *f, const options *o, lmail_config *config, const char *path)
+/* files: those of the configuration, when root read them to hand them on; else NULL. Freed. */
+static int run(const daemon_facts *f, const options *o, lmail_config *config, const char *path,
+               bundle *files)
 {
     const lmail_settings *s = lmail_config_settings(config);
     lmail_log_config lc = LMAIL_LOG_CONFIG_INIT;
@@ -296,6 +113,14 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
     lc.syslog = wants_syslog(o, s);
     if (!code && (!report || lmail_log_open(&log, &lc)))
         code = EX_OSERR;
+    if (!code && files && s->user.len) {
+        const parent_start start = {f, config, path, files, log, report, ready};
+        code = parent_run(&start);
+        lmail_log_close(log);
+        free(report);
+        return code;
+    }
+    bundle_free(files);
     if (!code) {
         code = f->body ? f->body->make(&w.body, config, log, path, report, error, sizeof error)
                        : make_service(f, &w.service, config, log, report, error, sizeof error);
@@ -390,7 +215,10 @@ int daemon_main(const daemon_facts *f, int argc, char **argv)
     if (code >= 0)
         return code;
     const char *path = config_path(&o);
-    lmail_status st = lmail_config_load_file(&config, path, print_diagnostic, &o.strictness);
+    lmail_files disk;
+    lmail_files_disk(&disk);
+    bundle *files = !f->body && !o.test && geteuid() == 0 ? bundle_new(&disk) : NULL;
+    lmail_status st = lmail_config_load_from(&config, path, &disk, print_diagnostic, &o.strictness);
     if (!st && o.strictness.turned) {
         lmail_config_free(config);
         st = LMAIL_ERR_SYNTAX;
@@ -401,10 +229,12 @@ int daemon_main(const daemon_facts *f, int argc, char **argv)
             lmail_config_free(config);
         return code;
     }
-    if (st)
+    if (st) {
+        bundle_free(files);
         return EX_CONFIG;
+    }
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     raise_descriptor_limit();
-    return run(f, &o, config, path);
+    return run(f, &o, config, path, files);
 }

@@ -214,9 +214,11 @@ def main():
             if as_root:
                 assert mux.stat().st_gid == USERS["correo"][0]
                 pid = d.pid("imapd")
-                family = [str(pid), *open(f"/proc/{pid}/task/{pid}/children").read().split()]
-                uids = [re.search(r"Uid:\s+(\d+)", open(f"/proc/{member}/status").read())[1] for member in family]
-                assert "23000" in uids, "imapd kept root"
+
+                def uids():
+                    family = [str(pid), *open(f"/proc/{pid}/task/{pid}/children").read().split()]
+                    return [re.search(r"Uid:\s+(\d+)", open(f"/proc/{member}/status").read())[1] for member in family]
+                wait_for(lambda: "23000" in uids(), what="imapd without root")
             system_users(d, mux, etc)
             other_programs(d, mux, etc)
             silence(d, mux)

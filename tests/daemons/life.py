@@ -1,7 +1,6 @@
-"""The life of a daemon: options, start, reload, stop, privileges, log lines."""
+"""The life of a daemon: options, start, reload, stop, log lines."""
 import os
 import pathlib
-import pwd
 import signal
 import socket
 import subprocess
@@ -160,43 +159,6 @@ def background(d):
     d.start("pop3d")
 
 
-def privileges():
-    """Started as root with user = nobody: bound, then nobody, and mail still arrives."""
-    if os.geteuid() != 0:
-        print("not root: user = is not tried")
-        return
-    nobody = pwd.getpwnam("nobody")
-    with tempfile.TemporaryDirectory(prefix="libmail-") as parent:
-        os.chmod(parent, 0o711)
-        d = Daemons("user = nobody\ngroup = nogroup\n", ["smtp", "imaps"], parent=parent)
-        for path in d.home, d.conf:  # mailctl has given the account file to the user itself
-            os.chown(path, nobody.pw_uid, nobody.pw_gid)
-        with d:
-            for name in "smtpd", "imapd":
-                wait_for(lambda n=name: "event=start" in d.log(n), what="the start")
-                status = open(f"/proc/{d.pid(name)}/status").read()
-                for line in status.splitlines():
-                    if line.startswith(("Uid:", "Gid:")):
-                        ids = set(line.split()[1:])
-                        assert ids == {str(nobody.pw_uid if line.startswith("Uid:") else nobody.pw_gid)}, line
-                    assert not line.startswith("CapEff:") or int(line.split()[1], 16) == 0, line
-            with d.wire("smtp") as w:
-                w.line()
-                w.ask("HELO c.example.net")
-                w.ask("MAIL FROM:<a@b.example>")
-                w.ask("RCPT TO:<bob@example.test>")
-                w.ask("DATA")
-                w.send(letter() + ".\r\n")
-                assert w.line().startswith("250"), d.log("smtpd")
-            with d.wire("imaps", tls=True) as w:
-                w.line()
-                w.ask("a LOGIN bob secret", "a OK")
-                assert w.ask("b STATUS INBOX (MESSAGES)", "b OK")[0].endswith("(MESSAGES 1)")
-            for name in "smtpd", "imapd":
-                d.running[name].send_signal(signal.SIGHUP)
-                wait_for(lambda n=name: "event=reloaded" in d.log(n), what="reload as nobody")
-
-
 class WithPids(Daemons):
     def __init__(self):
         super().__init__("smtp.pid_file = {0}/smtpd.pid\n", LISTENERS)
@@ -205,6 +167,5 @@ class WithPids(Daemons):
         self.conf.write_text(pids + text)
 
 
-scenarios(privileges)
 with WithPids() as daemons:
     scenarios(options, log_lines, port_in_use, reload, stop, stop_while_working, background, arguments=[daemons])

@@ -1,0 +1,54 @@
+/* life.h - what a daemon's process owes to others: who started it, the service manager, mailctl, the
+ * log; and how it gives up root. */
+#ifndef DAEMON_LIFE_H
+#define DAEMON_LIFE_H
+
+#include "daemon.h"
+#include "run_files.h"
+
+#include <libmail/config.h>
+#include <libmail/host/log.h>
+#include <sys/types.h>
+
+/* As many descriptors as we may have. */
+void raise_descriptor_limit(void);
+
+/* The child goes on, with *ready to report to; its parent waits for that and exits with the code.
+ * Returns 0, or an exit code. */
+int go_background(const daemon_facts *f, int *ready);
+/* Let go of the starter's standard streams, but not of a file: who started us waits for their end. */
+void leave_starter(void);
+void report_ready(int ready, char code); /* ready < 0: nothing */
+
+/* sd_notify(3): the service manager waits for "READY=1" with Type=notify. */
+void tell_manager(const char *state);
+
+void log_event(lmail_log *log, const char *event, const daemon_facts *f);
+
+/* ---- What mailctl is told: run_files.h ---- */
+
+struct daemon_report {
+    char pid_path[4096], path[4096];
+    run_state state;
+};
+
+/* Take the pid file; what ends is an exit code, said. */
+int report_begin(daemon_report *r, const daemon_facts *f, const lmail_settings *s);
+int report_write(daemon_report *r, const daemon_facts *f);
+void report_end(const daemon_report *r);
+
+/* ---- Whom root becomes ---- */
+
+typedef struct identity {
+    char *name; /* of the user */
+    uid_t uid;
+    gid_t gid;
+} identity;
+
+/* settings.user and settings.group. Returns 0, or an exit code after having said why. */
+int identity_find(identity *out, const daemon_facts *f, const lmail_settings *s);
+void identity_free(identity *id);
+/* For good. Returns 0, or an exit code after having said why. */
+int identity_become(const identity *id, const daemon_facts *f);
+
+#endif

@@ -1,0 +1,245 @@
+"""Started as root with a user set: two processes, the one on the network without root and in a sandbox."""
+import os
+import pathlib
+import pwd
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from lib_daemons import BUILD, PROGRAMS, Daemons, free_ports, letter, listens, run, sanitized, scenarios, wait_for
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+def low_port():
+    """A free port below 1024."""
+    return next(port for port in range(1000, 600, -1) if not listens(port))
+
+
+def status(pid):
+    return dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
+
+
+class Split(Daemons):
+    """Configuration and key are root's alone."""
+
+    def __init__(self, parent):
+        super().__init__("user = nobody\ngroup = nogroup\n", ["smtp", "imaps"], parent=parent)
+        (self.home / "keys").mkdir(0o700)
+        self.make_key("first")
+        self.set("tls.certificate", self.home / "keys" / "first.pem")
+        self.set("tls.key", self.home / "keys" / "first.key")
+        self.ca = self.home / "keys" / "first.pem"
+        os.chmod(self.home, 0o711)
+        os.chmod(self.conf, 0o600)
+
+    def make_key(self, name):
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+            f"/CN={name}", "-addext", "subjectAltName=DNS:localhost", "-keyout", self.home / "keys" / f"{name}.key",
+            "-out", self.home / "keys" / f"{name}.pem")
+
+    def server_of(self, name):
+        """Its process id, once it serves: the parent listens before."""
+        children = pathlib.Path(f"/proc/{self.pid(name)}/task/{self.pid(name)}/children")
+
+        def serving():
+            pids = children.read_text().split()
+            return pids and f"event=start daemon={name} " in self.log(name) and f" pid={pids[0]}\n" in self.log(name) and int(pids[0])
+        return wait_for(serving, what=f"the server of {name}")
+
+    def reload(self, name, code=0):
+        done = self.mailctl("reload", name, check=False)
+        assert done.returncode == code, (done, self.log(name)[-2000:])
+        return done.stderr
+
+
+def processes(d):
+    for name in "smtpd", "imapd":
+        parent, server = status(d.pid(name)), status(d.server_of(name))
+        assert parent["Uid"].split()[0] == "0", parent
+        for key, value in ("Uid", NOBODY.pw_uid), ("Gid", NOBODY.pw_gid):
+            assert set(server[key].split()) == {str(value)}, (key, server[key])
+        assert server["Groups"].strip() in ("", str(NOBODY.pw_gid)), server["Groups"]
+        for caps in "CapInh", "CapPrm", "CapEff", "CapAmb":
+            assert int(server[caps], 16) == 0, server
+        assert server["NoNewPrivs"] == "1"
+        assert int((d.home / "run" / f"{name}.pid").read_text()) == d.pid(name)
+        if not sanitized():
+            assert server["Seccomp"] == "2", server
+            # Nothing of root's is open in there but sockets and what it was started with.
+            targets = [os.readlink(f) for f in pathlib.Path(f"/proc/{d.server_of(name)}/fd").iterdir()]
+            assert not any(str(d.home / "keys") in t or t == str(d.conf) or "shadow" in t for t in targets), targets
+        assert "event=sandbox" in d.log(name), d.log(name)
+
+
+def mail(d):
+    """All of it works in there: delivery, login, index, search, expunge."""
+    with d.wire("smtp") as w:
+        w.line()
+        w.ask("EHLO c.example.net")
+        for number in range(3):
+            w.ask("MAIL FROM:<a@b.example>")
+            w.ask("RCPT TO:<alice@example.test>")
+            w.ask("RCPT TO:<bob@example.test>")
+            w.ask("DATA")
+            w.send(letter(number) + ".\r\n")
+            assert w.line().startswith("250"), d.log("smtpd")
+    with d.wire("imaps", tls=True) as w:
+        w.line()
+        w.ask("a LOGIN bob secret", "a OK")
+        w.ask("b SELECT INBOX", "b OK")
+        assert "* SEARCH 2" in w.ask("c SEARCH SUBJECT \"letter 1\"", "c OK")
+        w.ask("d SEARCH TEXT hello", "d OK")
+        w.ask("e CREATE Old/Things", "e OK")
+        w.ask("f COPY 1:2 Old/Things", "f OK")
+        w.ask("g STORE 1 +FLAGS (\\Deleted)", "g OK")
+        w.ask("h EXPUNGE", "h OK")
+        w.ask("i RENAME Old New", "i OK")
+        w.ask("j STATUS New/Things (MESSAGES)", "j OK")
+        w.ask("k IDLE", "+ ")
+        w.send("DONE\r\n")
+        w.until("k OK")
+
+
+def subject(d, port):
+    got = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}"], input="", capture_output=True, text=True,
+                         timeout=20).stdout
+    return next((line.split("CN = ")[1] for line in got.splitlines() if line.startswith("subject=")), got)
+
+
+def reload_key_and_port(d):
+    """A new key that is root's and a port below 1024; the same processes, an open session goes on."""
+    parent, server = d.pid("imapd"), d.server_of("imapd")
+    port = low_port()
+    assert subject(d, d.port["imaps"]) == "first"
+    with d.wire("imaps", tls=True) as w:
+        w.line()
+        d.make_key("second")
+        good = d.conf.read_text()
+        d.conf.write_text(good.replace("keys/first.", "keys/second.") +
+                          f"listener low {{\n protocol = imap\n tls = tls\n address = 127.0.0.1\n port = {port}\n}}\n")
+        d.reload("imapd")
+        assert subject(d, d.port["imaps"]) == "second" and subject(d, port) == "second"
+        assert w.ask("a NOOP", "a OK")
+        # And closed again, the rest as it was.
+        d.conf.write_text(good)
+        d.reload("imapd")
+        wait_for(lambda: not listens(port), what="the end of the listener")
+        assert subject(d, d.port["imaps"]) == "first"
+        assert w.ask("b NOOP", "b OK")
+    assert (parent, server) == (d.pid("imapd"), d.server_of("imapd"))
+
+
+def faulty_reloads(d):
+    good = d.conf.read_text()
+    server = d.server_of("imapd")
+    d.conf.write_text(good + "imap.nonsense = 1\n")
+    assert f"{d.conf}:" in d.reload("imapd", 1)
+    d.running["imapd"].send_signal(signal.SIGHUP)
+    wait_for(lambda: "event=reload_failed" in d.log("imapd"), what="reload_failed")
+    d.conf.write_text(good.replace("keys/first.key", "keys/absent.key"))
+    assert "absent.key" in d.reload("imapd", 1)
+    taken = d.port["smtp"]
+    d.conf.write_text(good + f"listener more {{\n protocol = imap\n address = 127.0.0.1\n port = {taken}\n}}\n")
+    assert "in use" in d.reload("imapd", 1)
+    # A socket that the parent has opened is not left behind when the server then refuses.
+    free = free_ports(1)[0]
+    d.conf.write_text(good.replace("keys/first.key", "keys/absent.key") +
+                      f"listener more {{\n protocol = imap\n address = 127.0.0.1\n port = {free}\n}}\n")
+    d.reload("imapd", 1)
+    assert not listens(free)
+    d.conf.write_text(good)
+    d.reload("imapd")
+    assert subject(d, d.port["imaps"]) == "first" and server == d.server_of("imapd")
+
+
+def signals(d):
+    """SIGHUP to the server alone does nothing; the server's end is the parent's; the parent's end is the server's."""
+    server = d.server_of("smtpd")
+    os.kill(server, signal.SIGHUP)
+    with d.wire("smtp") as w:
+        assert w.line().startswith("220")
+    os.kill(server, signal.SIGKILL)
+    assert d.running.pop("smtpd").wait(10) == 70
+    assert not (d.home / "run" / "smtpd.pid").exists()
+    d.start("smtpd")
+    server = d.server_of("smtpd")
+    d.kill("smtpd")
+    wait_for(lambda: not pathlib.Path(f"/proc/{server}").exists(), what="the end of the server")
+    assert d.mailctl("status", "smtpd", check=False).returncode == 1
+    d.start("smtpd")
+    with d.wire("smtp") as w:
+        w.line()
+        d.stop("smtpd")
+        assert w.rest_of_stream().startswith("421")
+    d.start("smtpd")
+
+
+def refusals(d):
+    """Exit codes are those of one process."""
+    other = d.home / "other.conf"
+    text = d.conf.read_text()
+    for old, new, code, word in (("user = nobody", "user = no-such-user", 78, "no such user"),
+                                 ("keys/first.key", "keys/absent.key", 78, "absent.key"),
+                                 ("hostname", "hostname", 71, "in use")):
+        port = str(d.port["smtp"])
+        text = text.replace(f"{d.home}/run", f"{parent_of(d)}/run{code}")
+        other.write_text(text.replace(old, new).replace(port, port if code == 71 else str(free_ports(1)[0])))
+        done = run(PROGRAMS / "smtpd", "-c", other, check=False)
+        assert word in done.stderr and done.returncode == code, (new, done)
+
+
+def parent_of(d):
+    return d.home.parent
+
+
+def background(d):
+    d.stop("smtpd")
+    for code, verb in (0, "start"), (0, "status"), (0, "reload"), (0, "restart"), (0, "stop"), (3, "status"):
+        done = d.mailctl(verb, "sendmail", check=False)
+        assert done.returncode == code, (verb, done)
+    d.start("smtpd")
+
+
+def probe():
+    """What the sandbox denies even root, who no mode stops."""
+    if sanitized():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name in "mail", "read", "other":
+            pathlib.Path(folder, name).mkdir()
+        files = {name: pathlib.Path(folder, name, "file") for name in ("read", "other")}
+        for file in files.values():
+            file.write_text("x")
+        paths = [files["read"], files["other"], pathlib.Path(folder, "other"), "/etc/shadow", "/root"]
+        out = run(BUILD / "tests" / "sandbox_probe", f"{folder}/mail", f"{folder}/read", *paths).stdout
+        got = dict(line.rsplit(" ", 1) for line in out.splitlines())
+        assert got.pop("seccomp") == "ok", "no seccomp in this kernel"
+        denied = {"fork", "exec", "ptrace", "mount", "chroot", "setuid", "signal_other", "packet"}
+        if got.pop("landlock") == "ok":
+            for path in paths[1:]:
+                assert got.pop(str(path)) == "EACCES", (path, out)
+            assert got.pop("create_in_readable") == "EACCES", out
+            assert got.pop(str(files["read"])) == "ok", out
+        else:
+            print("no Landlock in this kernel", file=sys.stderr)
+            got = {name: value for name, value in got.items() if not name.startswith("/") and name != "create_in_readable"}
+        for name, value in got.items():
+            assert value == ("EPERM" if name in denied else "ok"), (name, value)
+
+
+def main():
+    if os.geteuid() != 0:
+        sys.exit("this test needs root")
+    probe()
+    with tempfile.TemporaryDirectory(prefix="libmail-") as parent:
+        os.chmod(parent, 0o711)
+        d = Split(parent)
+        with d:
+            scenarios(processes, mail, reload_key_and_port, faulty_reloads, signals, refusals, background, processes,
+                      arguments=(d,))
+
+
+main()
