@@ -98,6 +98,8 @@ int sockets_open(link_order *order, int *sockets, const lmail_settings *s, unsig
         code = open_one(&at, first, count, &sockets[order->sockets], error, cap);
         if (!code)
             strcpy(order->where[order->sockets++], at.where);
+        else if (at.optional)
+            code = 0; /* the server tries too, and logs that it goes on without it */
     }
     for (int fd = first; fd < first + count; fd++)
         close(fd);
