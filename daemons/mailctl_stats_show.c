@@ -48,7 +48,7 @@ static void print_duration(double seconds)
     if (seconds < 0.001)
         printf("%.0f us", seconds * 1e6);
     else if (seconds < 1)
-        printf("%g ms", seconds * 1e3);
+        printf("%.3g ms", seconds * 1e3);
     else if (seconds < 120)
         printf("%.0f s", seconds);
     else if (seconds < 7200)
@@ -147,9 +147,11 @@ static void print_times(const stats_page *p, const char *title, const char *fami
 
 static void print_process(const char *daemon, const stats_page *p)
 {
-    double start = total(p, "process_start_time_seconds");
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    double up = (double)now.tv_sec - total(p, "process_start_time_seconds");
     printf("%s: up ", daemon);
-    print_duration((double)time(NULL) - start);
+    print_duration(up < 1 ? 1 : up);
     printf(", ");
     print_octets(total(p, "process_resident_memory_bytes"));
     printf(" of memory, %.0f of %.0f descriptors, ", total(p, "process_open_fds"),

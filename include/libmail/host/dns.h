@@ -58,11 +58,15 @@ typedef struct lmail_dns_config {
     unsigned tries;           /* of a lookup at one server; 0: 2 */
     size_t cache_size;        /* octets of cached answers, about; 0: 4 MiB */
     unsigned max_lookups;     /* under way at once; above it answers are TEMP; 0: 2048 */
+    /* A question is about to be answered: for counting. On the loop; asks and cancels nothing. May
+     * be NULL. */
+    void (*on_answered)(void *user, uint64_t microseconds);
+    void *user;
 } lmail_dns_config;
 
 #define LMAIL_DNS_CONFIG_INIT                                                                      \
     {                                                                                              \
-        sizeof(lmail_dns_config), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0                         \
+        sizeof(lmail_dns_config), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL, NULL             \
     }
 
 LMAIL_API void lmail_dns_config_init(lmail_dns_config *config);

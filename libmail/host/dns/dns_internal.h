@@ -125,6 +125,7 @@ struct lmi_dns_question {
     lmail_dns *dns;
     const lmi_dns_kind *kind;
     lmi_dns_question *prev, *next; /* among the live ones by deadline, or among the others */
+    uint64_t asked;                /* uv_hrtime */
     lmail_msec deadline;
     lmail_ticket ticket; /* low 16 bits: its slot */
     unsigned live, lookup_count, open;
@@ -158,6 +159,8 @@ struct lmail_dns {
     unsigned closing;
     void (*closed)(void *arg);
     void *closed_arg;
+    void (*on_answered)(void *user, uint64_t microseconds); /* may be NULL */
+    void *user;
 };
 
 /* A new live question of a kind. Returns as the questions of the public header. */

@@ -87,6 +87,7 @@ lmail_status lmi_dns_question_new(lmail_dns *dns, const lmi_dns_kind *kind, lmi_
     q->kind = kind;
     q->live = 1;
     q->secure = 1;
+    q->asked = uv_hrtime();
     q->deadline = uv_now(dns->loop) + dns->timeout;
     q->ticket = ++dns->serial << 16 | slot;
     dns->slots[slot] = q;
@@ -128,6 +129,8 @@ void lmi_dns_finish(lmi_dns_question *q, lmail_dns_result result)
                           [LMAIL_DNS_TEMP] = &stats->temp};
     ++*counts[result];
     retire(q);
+    if (q->dns->on_answered)
+        q->dns->on_answered(q->dns->user, (uv_hrtime() - q->asked) / 1000);
     q->kind->deliver(q, result);
 }
 

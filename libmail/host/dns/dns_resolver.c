@@ -225,6 +225,8 @@ lmail_status lmail_dns_new(lmail_dns **out, const lmail_dns_config *config, char
     dns->ready_end = &dns->ready;
     dns->timeout = config->timeout ? config->timeout : TIMEOUT;
     dns->max_lookups = config->max_lookups ? config->max_lookups : MAX_LOOKUPS;
+    dns->on_answered = config->on_answered;
+    dns->user = config->user;
     dns->ub = ub_ctx_create();
     lmail_status status =
         dns->ub ? LMAIL_OK : fail(&m, LMAIL_ERR_NOMEM, "%s", lmail_status_text(LMAIL_ERR_NOMEM));

@@ -4,6 +4,7 @@
  * new ones; those before it stay until all they were asked is answered. Called by service_core.c and
  * service_reload.c. */
 #include "host/service/service_dns.h"
+#include "host/service/service_metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +45,8 @@ static lmail_status fill(lmail_dns_config *c, texts *t, const lmail_settings *v,
     return LMAIL_OK;
 }
 
-static lmail_status make(lmail_dns **out, lmail_loop *loop, const lmail_settings *v, char *error,
-                         size_t cap)
+static lmail_status make(lmail_dns **out, const lmail_service *s, lmail_loop *loop,
+                         const lmail_settings *v, char *error, size_t cap)
 {
     lmail_dns_config c;
     texts t;
@@ -54,6 +55,8 @@ static lmail_status make(lmail_dns **out, lmail_loop *loop, const lmail_settings
     if (st)
         return st;
     c.loop = lmail_loop_uv(loop);
+    c.on_answered = lmi_count_lookup;
+    c.user = lmi_metrics_set(s, loop);
     st = lmail_dns_new(out, &c, why, sizeof why);
     if (st)
         snprintf(error, cap, "dns: %s", why[0] ? why : lmail_status_text(st));
@@ -76,7 +79,7 @@ lmail_status lmi_dns_open(lmail_service *s, const lmail_settings *v, char *error
         lmi_loop_state *state = &s->loops[i];
         st = lmail_timer_new(&state->dns_timer, state->loop, forget, state);
         if (!st)
-            st = make(&state->dns, state->loop, v, error, cap);
+            st = make(&state->dns, s, state->loop, v, error, cap);
     }
     return st;
 }
@@ -124,7 +127,8 @@ static void change_here(void *arg)
     lmail_dns *dns;
     if (!c->state->dns) {
         ; /* the service stops */
-    } else if (make(&dns, c->state->loop, c->rules->settings, error, sizeof error) == LMAIL_OK) {
+    } else if (make(&dns, c->rules->service, c->state->loop, c->rules->settings, error,
+                    sizeof error) == LMAIL_OK) {
         put_in(c->state, dns, c->timeout);
     } else {
         lmail_log_line l;
@@ -143,7 +147,7 @@ lmail_status lmi_dns_reload(lmail_service *s, lmi_rules *rules, char *error, siz
     lmail_dns *dns;
     if (!here->dns || same_section(before, rules->settings))
         return LMAIL_OK;
-    lmail_status st = make(&dns, here->loop, rules->settings, error, cap);
+    lmail_status st = make(&dns, s, here->loop, rules->settings, error, cap);
     if (st)
         return st;
     put_in(here, dns, before->dns.timeout);

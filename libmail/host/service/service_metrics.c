@@ -268,13 +268,22 @@ static unsigned find(const char *const *list, unsigned count, lmail_str text)
     return i;
 }
 
+lmail_metrics_set *lmi_metrics_set(const lmail_service *s, const lmail_loop *loop)
+{
+    unsigned i = 0;
+    while (lmail_net_loop(s->net, i) != loop)
+        i++;
+    return lmail_metrics_set_at(s->metrics->numbers, i);
+}
+
+void lmi_count_lookup(void *set, uint64_t microseconds)
+{
+    lmail_metrics_observe(set, M_LOOKUP_TIME, 0, microseconds);
+}
+
 void lmi_count_opened(lmi_peer *peer)
 {
-    const lmail_service *s = peer->door->service;
-    unsigned i = 0;
-    while (lmail_net_loop(s->net, i) != peer->loop)
-        i++;
-    peer->counts = lmail_metrics_set_at(s->metrics->numbers, i);
+    peer->counts = lmi_metrics_set(peer->door->service, peer->loop);
     add(peer, M_CONNECTIONS, protocol_of(peer), 1);
     add(peer, M_OPEN, protocol_of(peer), 1);
 }

@@ -64,6 +64,10 @@ void lmi_count_refused(const lmi_peer *peer, const char *stage);
 void lmi_count_retrieved(const lmi_peer *peer, uint64_t messages);
 void lmi_count_deleted(const lmi_peer *peer, uint64_t messages);
 
+/* The set of a loop; what lmi_count_lookup wants for its user, on that loop. */
+lmail_metrics_set *lmi_metrics_set(const lmail_service *s, const lmail_loop *loop);
+void lmi_count_lookup(void *set, uint64_t microseconds);
+
 /* On loop 0. */
 void lmi_count_reload(lmail_service *s, int good);
 

@@ -368,16 +368,30 @@ START_TEST(test_truncated_answers_come_over_tcp)
 }
 END_TEST
 
+static void count_answer(void *user, uint64_t microseconds)
+{
+    uint64_t *counted = user;
+    counted[0]++;
+    counted[1] = microseconds;
+}
+
 START_TEST(test_a_faulty_server_delays_no_longer_than_the_timeout)
 {
+    uint64_t counted[2] = {0, 0};
     static const int faults[] = {NS_SILENT, NS_SERVFAIL, NS_GARBAGE};
     lmail_dns_config config = LMAIL_DNS_CONFIG_INIT;
     got g;
     config.timeout = 400;
+    config.on_answered = count_answer;
+    config.user = counted;
     start_with(&config);
     b.ns.fault = faults[_i];
     unsigned took = answer(&g, "client", "192.0.2.1");
     ck_assert_str_eq(g.text, "temp");
+    ck_assert_uint_eq(counted[0], 1);
+    ck_assert_uint_le(counted[1] / 1000, took + 1);
+    if (faults[_i] == NS_SILENT)
+        ck_assert_uint_ge(counted[1], 390000);
     ck_assert_uint_lt(took, 5000); /* a loaded machine; 400 ms it is */
     lmail_dns_stats s = stats();
     ck_assert_uint_eq(s.temp, 1);
