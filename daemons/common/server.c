@@ -219,6 +219,7 @@ static int make_service(server *s)
     char error[1024] = "";
     bundle_view_files(&s->files, &files);
     c.config = start->config;
+    c.name = start->facts->name;
     c.protocols = start->facts->protocols;
     c.log = start->log;
     c.on_reload = reloaded;

@@ -172,6 +172,7 @@ def logins(d):
         w.ask("d UID FETCH 1 FLAGS", "d OK")
         w.ask("e FETCH 1 BODY[]", "e OK")
         w.ask("f XPEER FETCH", "f BAD")
+        w.ask("i APPEND INBOX {9+}\r\nA: b\r\n\r\nc", "i OK")
         w.ask("g IDLE", "+")
         w.ask("DONE", "g OK")
         w.ask("h LOGOUT", "h OK")
@@ -202,12 +203,14 @@ def logins(d):
         assert grown(daemon, "libmail_password_check_duration_seconds_count") == 2
         assert grown(daemon, "libmail_store_job_duration_seconds_count") > 0
         assert value(after[daemon], "libmail_pool_jobs") >= 0
-    for command, n in {"LOGIN": 2, "SELECT": 1, "FETCH": 2, "IDLE": 1, "LOGOUT": 1, "other": 1}.items():
+    for command, n in {"LOGIN": 2, "SELECT": 1, "FETCH": 2, "IDLE": 1, "LOGOUT": 1, "APPEND": 1, "other": 1}.items():
         assert grown("imapd", "libmail_imap_commands_total", command=command) == n, command
-    assert grown("imapd", "libmail_imap_commands_total") == 8
-    for result, n in {"OK": 6, "NO": 1, "BAD": 1}.items():
+    assert grown("imapd", "libmail_imap_commands_total") == 9
+    for result, n in {"OK": 7, "NO": 1, "BAD": 1}.items():
         assert grown("imapd", "libmail_imap_replies_total", result=result) == n, result
-    assert grown("imapd", "libmail_command_duration_seconds_count") == 7, "all but IDLE"
+    assert grown("imapd", "libmail_command_duration_seconds_count") == 8, "all but IDLE"
+    # FETCH of BODY[] sets \\Seen
+    assert grown("imapd", "libmail_store_commits_total", protocol="imap", result="ok") == 2
     assert grown("imapd", "libmail_tls_handshakes_total", result="full") == 1
     assert grown("imapd", "libmail_tls_connections_total", version="TLSv1.3") == 1
     assert grown("pop3d", "libmail_pop3_replies_total", result="ERR") == 1

@@ -4,6 +4,7 @@
  * one streams into the spool while it arrives. */
 #include "host/service/service_imap.h"
 #include "host/service/service_keep.h"
+#include "host/service/service_metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -288,6 +289,7 @@ static void commit_done(lmi_job *base)
     append_job *job = (append_job *)base;
     lmi_imap_peer *p = (lmi_imap_peer *)base->peer;
     lmail_imap_append_answer a = LMAIL_IMAP_APPEND_ANSWER_INIT;
+    lmi_count_commit(&p->base, job->base.status);
     lmi_imap_fail(&a.result, job->base.status, LMAIL_IMAP_CODE_TRYCREATE);
     if (!job->base.status) {
         a.uidvalidity = job->uidvalidity;
