@@ -11,6 +11,7 @@ from lib_daemons import BUILD, PROGRAMS, Daemons, letter, run, scenarios, wait_f
 
 NAMES = "smtpd", "imapd", "pop3d"
 LISTENERS = "smtp", "lmtp", "imap", "pop3"
+LARGE = 600_000  # lines that take a while to read
 
 
 def options(_):
@@ -57,6 +58,38 @@ def reload(d):
                 assert "a new greeting" in new.line(), listener
         d.conf.write_text(d.conf.read_text().replace("smtp.nonsense = 1\n", ""))
         assert w.ask("NOOP")[0].startswith("250")
+
+
+def reload_while_serving(d):
+    """A large file is read beside the sessions; what asks meanwhile is read once more, not once for each."""
+    before = d.conf.read_text()
+
+    def reloads():
+        return d.log("imapd").count("event=reloaded")
+
+    done, answered = reloads(), 0
+    d.conf.write_text("loops = 1\n" + before)
+    d.stop("imapd")
+    d.start("imapd")
+    with d.wire("imap") as w:
+        w.line()
+        large = d.home / "large.conf"
+        large.write_text("# a line of no meaning\n" * LARGE)
+        d.conf.write_text(f"loops = 1\ninclude {large}\n" + before)
+        for _ in range(4):
+            d.running["imapd"].send_signal(signal.SIGHUP)
+            time.sleep(0.01)
+        while reloads() == done:
+            assert w.ask(f"a{answered} NOOP", f"a{answered} OK")
+            answered += 1
+            assert "event=reload_failed" not in d.log("imapd").rsplit("event=start", 1)[1], d.log("imapd")[-500:]
+        assert answered > 10, answered
+        wait_for(lambda: reloads() == done + 2, what="the second reading")
+        time.sleep(0.5)
+        assert reloads() == done + 2
+    d.conf.write_text(before)
+    d.stop("imapd")
+    d.start("imapd")
 
 
 def log_lines(d):
@@ -168,4 +201,4 @@ class WithPids(Daemons):
 
 
 with WithPids() as daemons:
-    scenarios(options, log_lines, port_in_use, reload, stop, stop_while_working, background, arguments=[daemons])
+    scenarios(options, log_lines, port_in_use, reload, reload_while_serving, stop, stop_while_working, background, arguments=[daemons])

@@ -43,7 +43,8 @@ enum {
 
 /* Where the administrator's files come from: the configuration with all that it names, certificates
  * and keys. The account file and what the service writes itself is always the disk's. A program
- * whose service may not read them hands them in. Any thread. */
+ * whose service may not read them hands them in. Any thread: a reload that a signal asked for calls
+ * them on a thread of its own, beside the loops. */
 typedef struct lmail_files {
     size_t size;
     void *ctx;
@@ -68,7 +69,8 @@ typedef struct lmail_service_config {
     lmail_auth_token_fn *on_token; /* checks OAUTHBEARER and XOAUTH2 tokens; NULL: not offered */
     void *user;                    /* for on_token */
     /* A reload that a signal asked for has ended, on the thread that runs; error: a terminated text
-     * for people, empty when status is OK. NULL: the log alone tells. */
+     * for people, empty when status is OK. Not called once the service stops. NULL: the log alone
+     * tells. */
     void (*on_reload)(void *host, lmail_status status, const char *error);
     void *host;               /* for on_reload and on_socket */
     const lmail_files *files; /* borrowed; NULL: the disk */
@@ -124,13 +126,15 @@ LMAIL_API lmail_status lmail_service_run(lmail_service *service);
  * the protocol's farewell. A second call stops at once. Any thread. */
 LMAIL_API void lmail_service_stop(lmail_service *service);
 
-/* On these signals (0: not) stop or reload. Before run.
+/* On these signals (0: not) stop or reload. Before run. A reload reads its files on a thread of its
+ * own; all signals that come meanwhile ask for one more.
  *   reload_path   the file to read again; NULL: all defaults
  * Returns: OK, ERR_NOMEM, ERR_IO. */
 LMAIL_API lmail_status lmail_service_signals(lmail_service *service, int stop_signal,
                                              int reload_signal, const char *reload_path);
 
-/* New rules for new connections and everything that is asked from now on; sessions keep theirs.
+/* New rules for new connections and everything that is asked from now on; sessions keep theirs. A
+ * signal's reading that is under way comes into force after it.
  * Sockets follow the configuration: new ones are opened, those no longer wanted closed. Directories,
  * user and workers stay as they are until a restart.
  *   config   the service's from success on
@@ -148,7 +152,9 @@ LMAIL_API unsigned lmail_service_port(const lmail_service *service, lmail_str li
  * Any thread. */
 LMAIL_API const lmail_metrics *lmail_service_metrics(lmail_service *service);
 
-/* Free a service that never ran or has stopped. NULL is allowed. */
+/* Free a service that never ran or has stopped. A reading of files that a signal asked for and that
+ * does not end is waited for two seconds, then left to itself: files, log and accounts have to stay
+ * then. NULL is allowed. */
 LMAIL_API void lmail_service_free(lmail_service *service);
 
 #ifdef __cplusplus

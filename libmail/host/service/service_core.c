@@ -186,6 +186,7 @@ lmail_status lmail_service_new(lmail_service **out, const lmail_service_config *
         free(s);
         return LMAIL_ERR_NOMEM;
     }
+    pthread_mutex_init(&s->name_lock, NULL);
     lmail_host_env(&s->env);
     s->protocols = config->protocols;
     s->log = config->log;
@@ -221,10 +222,18 @@ lmail_status lmail_service_new(lmail_service **out, const lmail_service_config *
     return LMAIL_OK;
 }
 
+void lmi_service_forget(lmail_service *s)
+{
+    free(s->reload_path);
+    pthread_mutex_destroy(&s->name_lock);
+    free(s);
+}
+
 void lmail_service_free(lmail_service *s)
 {
     if (!s)
         return;
+    int kept = lmi_reload_end(s);
     lmi_dns_end(s);
     lmi_loops_free(s);
     lmi_watch_end(s->watch);
@@ -244,8 +253,8 @@ void lmail_service_free(lmail_service *s)
     lmi_locks_free(s->locks);
     lmi_crowd_free(s->crowd);
     lmi_doors_forget(s);
-    free(s->reload_path);
-    free(s);
+    if (!kept)
+        lmi_service_forget(s);
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */

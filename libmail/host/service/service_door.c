@@ -27,6 +27,12 @@ const lmi_protocol *lmi_protocol_of(const lmail_listener_settings *l)
     }
 }
 
+lmi_door *lmi_door_hold(lmi_door *door)
+{
+    atomic_fetch_add_explicit(&door->refs, 1, memory_order_relaxed);
+    return door;
+}
+
 void lmi_door_release(lmi_door *door)
 {
     if (!door || atomic_fetch_sub_explicit(&door->refs, 1, memory_order_acq_rel) != 1)
@@ -179,17 +185,37 @@ lmail_status lmail_service_socket_at(const lmail_settings *settings, unsigned pr
     return socket_at(settings, protocols, i, out, &listener);
 }
 
-const lmail_listener_settings *lmi_listener_at(const lmail_settings *v, unsigned protocols,
-                                               const char *where, lmail_str name)
+lmail_status lmi_sockets_list(lmi_rules *rules, char *error, size_t cap)
 {
-    const lmail_listener_settings *l, *found = NULL;
-    lmail_service_socket at;
-    for (size_t i = 0; socket_at(v, protocols, i, &at, &l) != LMAIL_END; i++) {
-        if (strcmp(at.where, where) != 0)
+    lmi_socket one;
+    for (size_t n = 0;; n++) {
+        lmail_status st =
+            socket_at(rules->settings, rules->service->protocols, n, &one.at, &one.listener);
+        if (st == LMAIL_END)
+            return LMAIL_OK;
+        if (st) {
+            snprintf(error, cap, "listener %.*s: address too long", TEXT(one.listener->name));
+            return st;
+        }
+        lmi_socket *more = realloc(rules->sockets, (n + 1) * sizeof *more);
+        if (!more)
+            return LMAIL_ERR_NOMEM;
+        more[n] = one;
+        rules->sockets = more;
+        rules->socket_count = n + 1;
+    }
+}
+
+const lmi_socket *lmi_socket_at(const lmi_rules *rules, const char *where, lmail_str listener)
+{
+    const lmi_socket *found = NULL;
+    for (size_t i = 0; i < rules->socket_count; i++) {
+        const lmi_socket *one = &rules->sockets[i];
+        if (strcmp(one->at.where, where) != 0)
             continue;
-        if (lmail_str_equal(l->name, name))
-            return l;
-        found = found ? found : l;
+        if (lmail_str_equal(one->listener->name, listener))
+            return one;
+        found = found ? found : one;
     }
     return found;
 }
@@ -298,20 +324,16 @@ static int is_open(const lmail_service *s, const char *where)
 
 lmail_status lmi_doors_open(lmail_service *s, lmi_rules *rules, char *error, size_t cap)
 {
-    const lmail_listener_settings *l;
-    lmail_service_socket at;
-    size_t before = s->listener_count, sockets = 0;
+    size_t before = s->listener_count;
     lmail_status st = LMAIL_OK;
-    for (; !st && (st = socket_at(rules->settings, s->protocols, sockets, &at, &l)) != LMAIL_END;
-         sockets++) {
-        if (st)
-            snprintf(error, cap, "listener %.*s: address too long", TEXT(l->name));
-        else if (!before || !is_open(s, at.where))
-            st = open_one(s, rules, l, at.where, error, cap);
+    for (size_t i = 0; !st && i < rules->socket_count; i++) {
+        const lmi_socket *one = &rules->sockets[i];
+        if (!before || !is_open(s, one->at.where))
+            st = open_one(s, rules, one->listener, one->at.where, error, cap);
     }
-    if (st == LMAIL_END && s->listener_count > 0)
+    if (!st && s->listener_count > 0)
         return LMAIL_OK;
-    if (st == LMAIL_END) {
+    if (!st) {
         snprintf(error, cap, "no listener is configured for this service");
         st = LMAIL_ERR_ARG;
     }
@@ -322,10 +344,10 @@ lmail_status lmi_doors_open(lmail_service *s, lmi_rules *rules, char *error, siz
     return st;
 }
 
-void lmi_doors_close_gone(lmail_service *s, const lmail_settings *v)
+void lmi_doors_close_gone(lmail_service *s, const lmi_rules *rules)
 {
     for (size_t i = s->listener_count; i-- > 0;)
-        if (!lmi_listener_at(v, s->protocols, s->listener_wheres[i], s->listener_names[i])) {
+        if (!lmi_socket_at(rules, s->listener_wheres[i], s->listener_names[i])) {
             lmail_listener_close(s->listeners[i]);
             forget(s, i);
         }

@@ -33,6 +33,7 @@
 #include <libmail/host/queue.h>
 #include <libmail/host/service.h>
 #include <libmail/session.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 typedef struct lmi_rules lmi_rules;
@@ -45,6 +46,12 @@ typedef struct lmi_protocol lmi_protocol;
 /* ---- Rules ----------------------------------------------------------------------------------- */
 
 enum { LMI_AUTH_SMTP, LMI_AUTH_IMAP, LMI_AUTH_POP3, LMI_AUTH_COUNT };
+
+/* A socket that a configuration wants. */
+typedef struct lmi_socket {
+    lmail_service_socket at;
+    const lmail_listener_settings *listener;
+} lmi_socket;
 
 /* One reading of the configuration. Immutable, counted; doors hold it, and peers hold doors. */
 struct lmi_rules {
@@ -62,11 +69,14 @@ struct lmi_rules {
     struct lmi_secure *secure;      /* service_secure.c */
     lmail_tls *tls[LMI_AUTH_COUNT]; /* one for each ALPN name */
     lmail_str trusted_users;        /* the file's octets; empty: none */
+    lmi_socket *sockets;            /* of this service's protocols */
+    size_t socket_count;
 };
 
 #define LMI_MAX_PATH 480u /* octets of a path in the configuration */
 
-/* Returns OK, or fills error. Takes the configuration over when OK. */
+/* Returns OK, or fills error. Takes the configuration over when OK. Any thread; it changes nothing
+ * of the service. */
 lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config *config,
                            char *error, size_t cap);
 lmi_rules *lmi_rules_hold(lmi_rules *r);
@@ -104,20 +114,22 @@ struct lmi_door {
 /* l is one of the rules' own. Returns OK, or fills error. */
 lmail_status lmi_door_new(lmi_door **out, lmi_rules *rules, const lmail_listener_settings *l,
                           char *error, size_t cap);
+lmi_door *lmi_door_hold(lmi_door *door);
 void lmi_door_release(lmi_door *door);
 /* The net's view of a door. *networks is what c->proxy_from points to, to be freed after c was
  * used. OK or ERR_NOMEM. */
 lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, char **networks);
 const lmi_protocol *lmi_protocol_of(const lmail_listener_settings *l);
-/* The listener that wants a socket there, that of this name if there are several (of port 0); or
+/* Fill rules->sockets. Asks the resolver for names. Returns OK, or fills error. */
+lmail_status lmi_sockets_list(lmi_rules *rules, char *error, size_t cap);
+/* The socket that is wanted there, that of this listener if there are several (of port 0); or
  * NULL. */
-const lmail_listener_settings *lmi_listener_at(const lmail_settings *v, unsigned protocols,
-                                               const char *where, lmail_str name);
+const lmi_socket *lmi_socket_at(const lmi_rules *rules, const char *where, lmail_str listener);
 /* Open every socket of the rules that is this service's and is not open yet; all or none. On the
  * thread that runs, or before it runs. */
 lmail_status lmi_doors_open(lmail_service *s, lmi_rules *rules, char *error, size_t cap);
-/* Close those that these settings do not want; their connections go on. The same thread. */
-void lmi_doors_close_gone(lmail_service *s, const lmail_settings *v);
+/* Close those that these rules do not want; their connections go on. The same thread. */
+void lmi_doors_close_gone(lmail_service *s, const lmi_rules *rules);
 void lmi_doors_forget(lmail_service *s); /* at the end */
 
 struct lmi_protocol {
@@ -312,8 +324,12 @@ struct lmail_service {
     char **listener_wheres;    /* malloc'ed: lmail_service_socket.where */
     size_t listener_count;
     char *reload_path;
+    struct lmi_reading *reading; /* a signal's, on its thread; NULL: none. Loop 0's */
+    unsigned read_again;         /* one more is asked for. Loop 0's */
     unsigned stopping;
-    char machine_name[256]; /* host name where none is configured; empty: not asked for yet */
+    pthread_mutex_t name_lock;
+    char machine_name[256]; /* host name where none is configured; empty: not asked for yet;
+                             * under name_lock */
     lmi_loop_state *loops;  /* one a loop */
     lmail_timer *tidy;      /* on loop 0: what accounts remember is wiped in time */
     atomic_uint_fast64_t last_queue_id;
@@ -321,6 +337,16 @@ struct lmail_service {
 
 /* A service that speaks SMTP has a queue. Returns OK, or fills error. */
 lmail_status lmi_service_open_queue(lmail_service *s, char *error, size_t cap);
+
+/* The machine's name, empty when nobody has asked for it yet; and what was found. Any thread. */
+void lmi_name_known(lmail_service *s, char out[256]);
+void lmi_name_learned(lmail_service *s, const char name[256]);
+
+/* No loop runs any more: wait for a reading, not for one that hangs. Returns 1 when its thread has
+ * become the service's owner and calls lmi_service_forget. */
+int lmi_reload_end(lmail_service *s);
+/* The last step of lmail_service_free. */
+void lmi_service_forget(lmail_service *s);
 
 /* A signal asks for it; on loop 0. arg: the service. */
 void lmi_reload_asked(void *arg);

@@ -12,26 +12,29 @@
 #include <unistd.h>
 
 #define NAME 256
+#define TEXT_ROOM (64u * 1024) /* a group's line names its members */
 
 /* Returns 1 when we are root and shall become somebody. */
 static int owner_of(const lmail_settings *s, uid_t *uid, gid_t *gid)
 {
-    char name[NAME];
+    char name[NAME], text[TEXT_ROOM];
+    struct passwd user_room, *user;
+    struct group group_room, *group;
     if (geteuid() != 0 || s->user.len == 0 || s->user.len >= NAME || s->group.len >= NAME)
         return 0;
     snprintf(name, sizeof name, "%.*s", (int)s->user.len, s->user.ptr);
-    const struct passwd *user = getpwnam(name);
-    if (!user)
+    /* With room of our own: a reload runs beside threads that ask for users too. */
+    if (getpwnam_r(name, &user_room, text, sizeof text, &user) || !user)
         return 0;
     *uid = user->pw_uid;
     *gid = user->pw_gid;
     if (s->group.len == 0)
         return 1;
     snprintf(name, sizeof name, "%.*s", (int)s->group.len, s->group.ptr);
-    const struct group *group = getgrnam(name);
-    if (group)
-        *gid = group->gr_gid;
-    return group != NULL;
+    if (getgrnam_r(name, &group_room, text, sizeof text, &group) || !group)
+        return 0;
+    *gid = group->gr_gid;
+    return 1;
 }
 
 void lmi_owner_enter(const lmail_settings *settings)

@@ -24,16 +24,33 @@
 
 /* ---- Host name and domains ------------------------------------------------------------------- */
 
-/* The machine is asked once: the resolver may take seconds, and a reload runs on a loop. */
+/* The machine is asked once: the resolver may take seconds. */
 static void name_host(lmi_rules *r)
 {
-    lmail_service *service = r->service;
     lmail_str name = r->settings->hostname;
-    if (!name.len && !service->machine_name[0])
-        lmi_machine_name(service->machine_name, sizeof service->machine_name);
-    if (!name.len)
-        name = lmail_str_from(service->machine_name);
-    snprintf(r->hostname, sizeof r->hostname, "%.*s", TEXT(name));
+    if (name.len) {
+        snprintf(r->hostname, sizeof r->hostname, "%.*s", TEXT(name));
+        return;
+    }
+    lmi_name_known(r->service, r->hostname);
+    if (!r->hostname[0])
+        lmi_machine_name(r->hostname, sizeof r->hostname);
+    lmi_name_learned(r->service, r->hostname);
+}
+
+void lmi_name_known(lmail_service *s, char out[256])
+{
+    pthread_mutex_lock(&s->name_lock);
+    memcpy(out, s->machine_name, sizeof s->machine_name);
+    pthread_mutex_unlock(&s->name_lock);
+}
+
+void lmi_name_learned(lmail_service *s, const char name[256])
+{
+    pthread_mutex_lock(&s->name_lock);
+    if (!s->machine_name[0])
+        memcpy(s->machine_name, name, sizeof s->machine_name);
+    pthread_mutex_unlock(&s->name_lock);
 }
 
 /* Do the tables change where mail goes? Without them a recipient is its one destination. */
@@ -394,7 +411,9 @@ lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config
     r->policy = lmail_config_policy(config);
     r->tables = routes(r->settings) ? lmail_config_tables(config) : NULL;
     name_host(r);
-    lmail_status st = make_tls(r, error, cap);
+    lmail_status st = lmi_sockets_list(r, error, cap);
+    if (!st)
+        st = make_tls(r, error, cap);
     if (!st)
         st = make_accounts(r, error, cap);
     if (!st)
@@ -430,6 +449,7 @@ void lmi_rules_release(lmi_rules *r)
     if (r->owns_accounts)
         lmail_accounts_free(r->accounts);
     lmi_file_free(r->trusted_users);
+    free(r->sockets);
     lmail_config_free(r->config);
     free(r);
 }
