@@ -171,7 +171,9 @@ class Daemons:
         assert not bad, "\n".join(bad)
 
     def tls(self):
-        """A client's context that trusts our certificate and nothing else."""
+        """A client's context that trusts our certificate and nothing else. A daemon of two processes listens before
+        its server has made the first one."""
+        wait_for(self.ca.exists, what=f"{self.ca}")
         return ssl.create_default_context(cafile=self.ca)
 
     def wire(self, listener, tls=False):
