@@ -26,7 +26,8 @@ typedef struct cupboard {
     char told_error[300];
 } cupboard;
 
-static cupboard c;
+/* One a test: a reading that was given up may still hold that of the test before. */
+static cupboard cupboards[8], *c = cupboards;
 static lmail_service *service;
 static lmail_store *store;
 static lmail_accounts *accounts;
@@ -34,19 +35,19 @@ static pthread_t runner;
 
 static lmail_status open_file(void *ctx, lmail_str name, lmail_str *octets)
 {
-    (void)ctx;
+    cupboard *mine = ctx;
     if (!lmail_str_equal(name, LMAIL_STR("/conf")))
         return LMAIL_ERR_NOTFOUND;
-    pthread_mutex_lock(&c.lock);
-    c.readings++;
-    c.readers++;
-    c.on_the_loop |= pthread_equal(pthread_self(), runner) != 0;
-    while (c.shut)
-        pthread_cond_wait(&c.opened, &c.lock);
-    c.readers--;
-    lmail_status st = c.broken ? LMAIL_ERR_IO : LMAIL_OK;
-    pthread_mutex_unlock(&c.lock);
-    *octets = lmail_str_from(c.text);
+    pthread_mutex_lock(&mine->lock);
+    mine->readings++;
+    mine->readers++;
+    mine->on_the_loop |= pthread_equal(pthread_self(), runner) != 0;
+    while (mine->shut)
+        pthread_cond_wait(&mine->opened, &mine->lock);
+    mine->readers--;
+    lmail_status st = mine->broken ? LMAIL_ERR_IO : LMAIL_OK;
+    pthread_mutex_unlock(&mine->lock);
+    *octets = lmail_str_from(mine->text);
     return st;
 }
 
@@ -64,19 +65,19 @@ static int is_public(void *ctx, lmail_str name)
 static void on_reload(void *host, lmail_status status, const char *error)
 {
     (void)host;
-    pthread_mutex_lock(&c.lock);
-    c.told++;
-    c.told_status = status;
-    c.on_the_loop |= pthread_equal(pthread_self(), runner) ? 0 : 1;
-    snprintf(c.told_error, sizeof c.told_error, "%s", error);
-    pthread_mutex_unlock(&c.lock);
+    pthread_mutex_lock(&c->lock);
+    c->told++;
+    c->told_status = status;
+    c->on_the_loop |= pthread_equal(pthread_self(), runner) ? 0 : 1;
+    snprintf(c->told_error, sizeof c->told_error, "%s", error);
+    pthread_mutex_unlock(&c->lock);
 }
 
 static unsigned value(const unsigned *of)
 {
-    pthread_mutex_lock(&c.lock);
+    pthread_mutex_lock(&c->lock);
     unsigned v = *of;
-    pthread_mutex_unlock(&c.lock);
+    pthread_mutex_unlock(&c->lock);
     return v;
 }
 
@@ -89,11 +90,11 @@ static void wait_until(const unsigned *of, unsigned wanted)
 
 static void set(int shut, int broken)
 {
-    pthread_mutex_lock(&c.lock);
-    c.shut = shut;
-    c.broken = broken;
-    pthread_cond_broadcast(&c.opened);
-    pthread_mutex_unlock(&c.lock);
+    pthread_mutex_lock(&c->lock);
+    c->shut = shut;
+    c->broken = broken;
+    pthread_cond_broadcast(&c->opened);
+    pthread_mutex_unlock(&c->lock);
 }
 
 static void *run(void *arg)
@@ -104,13 +105,13 @@ static void *run(void *arg)
 static void begin(void)
 {
     lmail_service_config s = LMAIL_SERVICE_CONFIG_INIT;
-    const lmail_files files = {sizeof files, &c, open_file, close_file, is_public};
+    const lmail_files files = {sizeof files, ++c, open_file, close_file, is_public};
     lmail_accounts_config names = LMAIL_ACCOUNTS_CONFIG_INIT;
     char error[512] = "";
-    memset(&c, 0, sizeof c);
-    pthread_mutex_init(&c.lock, NULL);
-    pthread_cond_init(&c.opened, NULL);
-    snprintf(c.text, sizeof c.text,
+    ck_assert(c < cupboards + sizeof cupboards / sizeof *cupboards);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->opened, NULL);
+    snprintf(c->text, sizeof c->text,
              "hostname = mx.test\ndomains = example.test\nmail_directory = %s/mail\nrun_directory "
              "= %s/run\n"
              "accounts = %s/accounts\nlistener i {\n protocol = imap\n address = unix:%s/imap\n}\n",
@@ -119,7 +120,7 @@ static void begin(void)
     ck_assert_int_eq(lmail_store_memory_new(NULL, &store), LMAIL_OK);
     ck_assert_int_eq(lmail_accounts_from_text(&accounts, LMAIL_STR("a:{PLAIN}b\n"), &names),
                      LMAIL_OK);
-    s.config = config_from(strstr(c.text, "listener"));
+    s.config = config_from(strstr(c->text, "listener"));
     s.store = store;
     s.accounts = accounts;
     s.protocols = LMAIL_SERVICE_IMAP;
@@ -128,9 +129,9 @@ static void begin(void)
     ck_assert_ptr_nonnull(s.config);
     ck_assert_msg(lmail_service_new(&service, &s, error, sizeof error) == LMAIL_OK, "%s", error);
     ck_assert_int_eq(lmail_service_signals(service, 0, SIGUSR2, "/conf"), LMAIL_OK);
-    pthread_mutex_lock(&c.lock); /* who asks for runner finds it set */
+    pthread_mutex_lock(&c->lock); /* who asks for runner finds it set */
     ck_assert_int_eq(pthread_create(&runner, NULL, run, service), 0);
-    pthread_mutex_unlock(&c.lock);
+    pthread_mutex_unlock(&c->lock);
 }
 
 static void stop(void)
@@ -163,28 +164,28 @@ START_TEST(test_signals_while_one_is_read_ask_for_one_more)
     begin();
     set(1, 0);
     kill(getpid(), SIGUSR2);
-    wait_until(&c.readers, 1);
+    wait_until(&c->readers, 1);
     for (int i = 0; i < 3; i++) {
         kill(getpid(), SIGUSR2);
         serves();
         nap(20);
     }
-    ck_assert_uint_eq(value(&c.readings), 1);
-    ck_assert_uint_eq(value(&c.told), 0);
+    ck_assert_uint_eq(value(&c->readings), 1);
+    ck_assert_uint_eq(value(&c->told), 0);
     set(0, 0);
-    wait_until(&c.told, 2);
+    wait_until(&c->told, 2);
     nap(200);
-    ck_assert_uint_eq(value(&c.told), 2);
-    ck_assert_int_eq(c.told_status, LMAIL_OK);
-    ck_assert_str_eq(c.told_error, "");
-    ck_assert_uint_eq(value(&c.readings), 2);
-    ck_assert_int_eq(c.on_the_loop, 0);
+    ck_assert_uint_eq(value(&c->told), 2);
+    ck_assert_int_eq(c->told_status, LMAIL_OK);
+    ck_assert_str_eq(c->told_error, "");
+    ck_assert_uint_eq(value(&c->readings), 2);
+    ck_assert_int_eq(c->on_the_loop, 0);
     serves();
     set(0, 1);
     kill(getpid(), SIGUSR2);
-    wait_until(&c.told, 3);
-    ck_assert_int_eq(c.told_status, LMAIL_ERR_IO);
-    ck_assert_str_ne(c.told_error, "");
+    wait_until(&c->told, 3);
+    ck_assert_int_eq(c->told_status, LMAIL_ERR_IO);
+    ck_assert_str_ne(c->told_error, "");
     serves();
     stop();
     end();
@@ -199,15 +200,15 @@ START_TEST(test_a_reading_that_hangs_keeps_nobody)
     begin();
     set(1, _i);
     kill(getpid(), SIGUSR2);
-    wait_until(&c.readers, 1);
+    wait_until(&c->readers, 1);
     stop();
     end();
     ck_assert_int_lt(time(NULL) - before, 8);
-    ck_assert_uint_eq(value(&c.readers), 1);
+    ck_assert_uint_eq(value(&c->readers), 1);
     set(0, _i);
-    wait_until(&c.readers, 0);
+    wait_until(&c->readers, 0);
     nap(500);
-    ck_assert_uint_eq(value(&c.told), 0);
+    ck_assert_uint_eq(value(&c->told), 0);
     remove_folder();
 }
 END_TEST
@@ -218,11 +219,11 @@ START_TEST(test_a_reading_that_ends_late_is_nobodys)
     begin();
     set(1, 0);
     kill(getpid(), SIGUSR2);
-    wait_until(&c.readers, 1);
+    wait_until(&c->readers, 1);
     stop();
     set(0, 0);
     end();
-    ck_assert_uint_eq(value(&c.told), 0);
+    ck_assert_uint_eq(value(&c->told), 0);
     remove_folder();
 }
 END_TEST
