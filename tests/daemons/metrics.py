@@ -98,6 +98,7 @@ def value(samples, name, **labels):
 def settled(d, name):
     """The page when the helper's own looks at the ports are over: one connection each."""
     ports = [listener for listener in d.port if d.daemon_of(listener) == name]
+    wait_for(lambda: os.path.exists(door(d, name)), what=f"{name}'s page") # it comes after the ports
 
     def look():
         samples = page(d, name)

@@ -50,6 +50,9 @@ void lmi_reply_about(const smtp_peer *p, lmail_smtp_reply *reply, unsigned code,
                      lmail_str address, lmail_str text);
 void lmi_reply_verdict(const smtp_peer *p, lmail_smtp_reply *reply, const lmail_policy_verdict *v,
                        lmail_str address);
+/* A refusal without an address in front. Like the others here it copies what the verdict says: that
+ * goes before the session reads the reply. */
+void lmi_reply_refusal(const smtp_peer *p, lmail_smtp_reply *reply, const lmail_policy_verdict *v);
 const lmail_smtp_reply_text *lmi_smtp_words(size_t *count);
 
 /* DISCARD, QUARANTINE or DENY, and what decided. */

@@ -176,12 +176,7 @@ static void connect_verdict(smtp_peer *p, const lmail_policy_verdict *v,
     if (v->kind != LMAIL_POLICY_DENY)
         return;
     a->kind = v->code == 421 ? LMAIL_SMTP_CONNECT_CLOSE : LMAIL_SMTP_CONNECT_REFUSE;
-    a->reply.code = v->code;
-    a->reply.enhanced = v->enhanced;
-    char *text = lmi_scratch(&p->base, v->text.len + 1); /* v goes before the answer */
-    a->reply.text = text ? (lmail_str){text, v->text.len} : (lmail_str){NULL, 0};
-    if (text && v->text.len)
-        memcpy(text, v->text.ptr, v->text.len);
+    lmi_reply_refusal(p, &a->reply, v);
 }
 
 static void connect_known(smtp_peer *p, lmail_ticket t, const void *event);

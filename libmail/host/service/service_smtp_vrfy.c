@@ -176,12 +176,7 @@ static lmail_status check_connection(smtp_peer *p, const lmi_waiting *w, lmail_s
     if (!*refused)
         return LMAIL_OK;
     lmi_verdict_log(p, "vrfy", none, &v);
-    char *text = lmi_scratch(&p->base, v.text.len + 1);
-    reply->code = v.code;
-    reply->enhanced = v.enhanced;
-    reply->text = text ? (lmail_str){text, v.text.len} : none;
-    if (text && v.text.len)
-        memcpy(text, v.text.ptr, v.text.len);
+    lmi_reply_refusal(p, reply, &v);
     return LMAIL_OK;
 }
 

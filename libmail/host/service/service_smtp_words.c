@@ -58,14 +58,15 @@ void lmi_reply_about(const smtp_peer *p, lmail_smtp_reply *reply, unsigned code,
                      lmail_str address, lmail_str text)
 {
     size_t cap = address.len + text.len + 8;
-    char *room = lmi_scratch(&p->base, cap);
+    char *room = lmi_scratch(&p->base, cap + enhanced.len);
     reply->code = code;
-    reply->enhanced = enhanced;
-    reply->text = text;
     if (!room)
         return;
     int n = snprintf(room, cap, "<%.*s>... %.*s", TEXT(address), TEXT(text));
     reply->text = (lmail_str){room, (size_t)n};
+    reply->enhanced = (lmail_str){room + cap, enhanced.len};
+    if (enhanced.len)
+        memcpy(room + cap, enhanced.ptr, enhanced.len);
     for (size_t i = 0; i < reply->text.len; i++) /* a quoted local part may hold a tab */
         if ((unsigned char)room[i] < ' ')
             room[i] = '?';
@@ -75,4 +76,18 @@ void lmi_reply_verdict(const smtp_peer *p, lmail_smtp_reply *reply, const lmail_
                        lmail_str address)
 {
     lmi_reply_about(p, reply, v->code, v->enhanced, address, v->text);
+}
+
+void lmi_reply_refusal(const smtp_peer *p, lmail_smtp_reply *reply, const lmail_policy_verdict *v)
+{
+    char *room = lmi_scratch(&p->base, v->text.len + v->enhanced.len + 1);
+    reply->code = v->code;
+    if (!room)
+        return;
+    reply->text = (lmail_str){room, v->text.len};
+    reply->enhanced = (lmail_str){room + v->text.len, v->enhanced.len};
+    if (v->text.len)
+        memcpy(room, v->text.ptr, v->text.len);
+    if (v->enhanced.len)
+        memcpy(room + v->text.len, v->enhanced.ptr, v->enhanced.len);
 }
