@@ -465,6 +465,10 @@ LMAIL_API lmail_status lmail_config_show(const lmail_config *config,
                                          lmail_status (*write)(void *ctx, lmail_str text),
                                          void *ctx);
 
+/* Does a place of mail (settings.store.location) depend on the user's home: `~` in front, or %h?
+ * Returns 1 or 0. */
+LMAIL_API int lmail_config_names_home(lmail_str location);
+
 /* One setting as the documentation shows it. */
 typedef struct lmail_config_key {
     lmail_str name; /* "smtp.max_recipients", "listener.port" */

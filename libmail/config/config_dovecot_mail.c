@@ -9,17 +9,6 @@ static int is(lmail_str s, const char *word)
     return lmail_str_equal_nocase(s, lmail_str_from(word));
 }
 
-/* Does a template say where a user's home is? */
-static int names_home(lmail_str form)
-{
-    if (form.len && form.ptr[0] == '~')
-        return 1;
-    for (size_t i = 0; i + 1 < form.len; i++)
-        if (form.ptr[i] == '%' && form.ptr[++i] == 'h')
-            return 1;
-    return 0;
-}
-
 static void say_format(lmi_dv *d, lmail_str name, lmail_str format, lmi_origin at)
 {
     LMI_DV_SAY(d, LMAIL_ERROR, at, name, LMAIL_STR(": "), format,
@@ -145,7 +134,7 @@ void lmi_dv_mail(lmi_dv *d)
         if (d->dbs[i].user)
             of_system |= of_userdb(d, &d->dbs[i], &home);
     lmail_str form = location(d, &at);
-    if (names_home(form) && of_system && !home.set) {
+    if (lmail_config_names_home(form) && of_system && !home.set) {
         LMI_DV_SAY(d, LMAIL_ERROR, at,
                    LMAIL_STR("mail in home directories that belong to many users is not served: "
                              "all mail belongs to one user. "),

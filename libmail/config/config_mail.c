@@ -23,7 +23,7 @@ static void check_path(lmi_reader *r, lmail_str form, const char *name, const ch
                 lmail_str_from(letters));
 }
 
-static int names_home(lmail_str form)
+int lmail_config_names_home(lmail_str form)
 {
     if (form.len && form.ptr[0] == '~')
         return 1;
@@ -37,7 +37,7 @@ static void check_owner(lmi_reader *r, const lmail_settings *v)
 {
     for (size_t i = 0; i < v->auth.sources.count; i++)
         if (lmail_str_equal_nocase(v->auth.sources.items[i], LMAIL_STR("system")) &&
-            names_home(v->store.location) && !v->store.home.len)
+            lmail_config_names_home(v->store.location) && !v->store.home.len)
             LMI_SAY(r, LMAIL_ERROR, lmi_config_origin(r->config, "store.location"),
                     LMAIL_STR("homes of the system's users belong to many users, all mail belongs "
                               "to one. "),

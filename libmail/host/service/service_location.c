@@ -60,16 +60,6 @@ static lmail_status expand(lmail_str form, const parts *p, char out[LMI_LOCATION
     return st;
 }
 
-static int names_home(lmail_str form)
-{
-    if (form.len && form.ptr[0] == '~')
-        return 1;
-    for (size_t i = 0; i + 1 < form.len; i++)
-        if (form.ptr[i] == '%' && form.ptr[++i] == 'h')
-            return 1;
-    return 0;
-}
-
 /* What the account itself says, or the settings. */
 static lmail_status find_home(const lmi_rules *r, parts *p, char room[LMI_LOCATION_MAX])
 {
@@ -101,7 +91,7 @@ lmail_status lmi_location(const lmi_rules *r, lmail_str identity, char out[LMI_L
     if (!split(identity, &p))
         return LMAIL_ERR_ARG;
     lmail_status st = LMAIL_OK;
-    if (names_home(r->settings->store.location))
+    if (lmail_config_names_home(r->settings->store.location))
         st = find_home(r, &p, room);
     if (!st)
         st = expand(r->settings->store.location, &p, out, &n);
@@ -127,7 +117,7 @@ lmail_status lmi_location_check(const lmi_rules *r, char *error, size_t cap)
 {
     uint32_t owners[2] = {LMAIL_NO_ID, LMAIL_NO_ID};
     const lmail_settings *s = r->settings;
-    if (!names_home(s->store.location) || s->store.home.len)
+    if (!lmail_config_names_home(s->store.location) || s->store.home.len)
         return LMAIL_OK;
     lmail_accounts_each(r->accounts, another_owner, owners);
     if (owners[0] == owners[1])
