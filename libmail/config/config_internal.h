@@ -64,6 +64,7 @@ typedef struct lmi_origin {
 #define LMI_MAX_SECTION_SETTINGS 32u
 #define LMI_MAX_SECTIONS 64u /* of a kind */
 #define LMI_MAX_INCLUDE_DEPTH 16u
+#define LMI_MAX_NATIVE_FILES 256u
 
 typedef enum lmi_section_id {
     LMI_SECTION_LISTENER,
@@ -117,7 +118,10 @@ struct lmail_config {
 typedef struct lmi_reader {
     lmail_config *config;
     const lmail_config_io *io;
+    lmail_str
+        reading[LMI_MAX_INCLUDE_DEPTH]; /* files that are open, each included by the one before */
     unsigned depth;
+    unsigned files; /* native ones that were opened */
     unsigned errors;
     unsigned claimed;    /* LMI_CLAIM_* of the files that were imported */
     lmail_status failed; /* ERR_NOMEM ends everything */

@@ -194,7 +194,7 @@ lmail_status lmail_config_load(lmail_config **out, lmail_str file, const lmail_c
         return LMAIL_ERR_NOMEM;
     c->alloc = a;
     lmi_arena_init(&c->arena, &c->alloc, CONFIG_CEILING);
-    lmi_reader r = {c, &io, 0, 0, 0, LMAIL_OK};
+    lmi_reader r = {.config = c, .io = &io};
     r.failed = lmi_config_defaults(c);
     if (!r.failed && file.len)
         lmi_config_read_file(&r, file, (lmi_origin){{NULL, 0}, 0, LMI_RANK_DEFAULT});

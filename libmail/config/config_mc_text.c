@@ -119,10 +119,13 @@ static void say_text(lmi_mc *m, lmi_mc_token t, lmail_str rest, lmail_str line)
     }
 }
 
-/* The line from a token on; it lies in the text of the frame, unless it was quoted. */
-static lmail_str line_of(lmi_mc_token t, lmail_str rest)
+/* The line from a token on: the token alone where it was quoted, or is the last of a file or of a
+ * macro's text, since the rest then lies elsewhere. */
+static lmail_str line_of(const lmi_mc *m, lmi_mc_token t, lmail_str rest)
 {
-    if (t.kind == LMI_MC_QUOTED || t.kind == LMI_MC_END)
+    const lmi_mc_frame *f = &m->frames[m->depth - 1];
+    if (t.kind == LMI_MC_QUOTED || t.kind == LMI_MC_END || f->at < t.text.len ||
+        f->text.ptr + (f->at - t.text.len) != t.text.ptr)
         return t.text;
     return (lmail_str){t.text.ptr, t.text.len + rest.len};
 }
@@ -172,7 +175,7 @@ static void text(lmi_mc *m, lmi_mc_token t)
     if (m->diverted)
         return;
     lmail_str rest = lmi_mc_rest(m);
-    lmail_str line = line_of(t, rest);
+    lmail_str line = line_of(m, t, rest);
     if (m->local_config)
         config_line(m, line, t.at);
     else if (!m->raw_rules && m->hash_line != t.at.line)

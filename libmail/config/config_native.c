@@ -228,10 +228,16 @@ static void read_lines(place *p, lmail_str text)
 
 void lmi_config_read_file(lmi_reader *r, lmail_str name, lmi_origin from)
 {
-    if (r->depth >= LMI_MAX_INCLUDE_DEPTH) {
-        LMI_SAY(r, LMAIL_ERROR, from, LMAIL_STR("too many files include each other"));
+    for (unsigned i = 0; i < r->depth; i++)
+        if (lmail_str_equal(r->reading[i], name)) {
+            LMI_SAY(r, LMAIL_ERROR, from, name, LMAIL_STR(" includes itself"));
+            return;
+        }
+    if (r->depth == LMI_MAX_INCLUDE_DEPTH || r->files == LMI_MAX_NATIVE_FILES) {
+        LMI_SAY(r, LMAIL_ERROR, from, LMAIL_STR("too many files are included"));
         return;
     }
+    r->files++;
     lmail_str octets;
     lmail_status st = r->io->open ? r->io->open(r->io->ctx, name, &octets) : LMAIL_ERR_NOTFOUND;
     if (st < 0) {
@@ -245,7 +251,7 @@ void lmi_config_read_file(lmi_reader *r, lmail_str name, lmi_origin from)
     place p = {r, {{NULL, 0}, 0, LMI_RANK_NATIVE}, {NULL, 0}, NULL, 0, 0};
     if (lmi_arena_copy(&r->config->arena, name, &p.at.file))
         r->failed = LMAIL_ERR_NOMEM;
-    r->depth++;
+    r->reading[r->depth++] = p.at.file;
     read_lines(&p, octets);
     r->depth--;
     if (r->io->close)

@@ -582,6 +582,16 @@ START_TEST(files_are_included_beside_the_file_that_names_them)
 }
 END_TEST
 
+/* The file ends in a word: the rest of the line lies in the file that included it. */
+START_TEST(stray_text_at_the_end_of_an_included_file_is_shown_alone)
+{
+    world w = {MAIN, "include(`a.m4') and what follows it\n", {"a.m4", "stray"}, 0, "", "", 0};
+    lmail_config *c;
+    ck_assert_int_eq(load(&w, &c), LMAIL_ERR_SYNTAX);
+    ck_assert_str_eq(w.said, "a.m4:1: E: text \"stray\" outside any macro call\n");
+}
+END_TEST
+
 START_TEST(a_class_file_that_nobody_reads_is_named)
 {
     world w = {MAIN, "MAILER(smtp)\n", {"/etc/mail/local-host-names", "x\n"}, 0, "", "", 0};
@@ -622,6 +632,7 @@ Suite *config_mc_suite(void)
     tcase_add_loop_test(t, the_realm_is_the_host_name_when_nobody_says_another, 0, 6);
     tcase_add_test(t, listeners_of_libmail_conf_are_the_only_ones);
     tcase_add_test(t, files_are_included_beside_the_file_that_names_them);
+    tcase_add_test(t, stray_text_at_the_end_of_an_included_file_is_shown_alone);
     tcase_add_test(t, a_class_file_that_nobody_reads_is_named);
     tcase_add_test(t, a_hundred_errors_are_enough);
     suite_add_tcase(s, t);

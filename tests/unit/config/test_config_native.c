@@ -167,7 +167,7 @@ static const struct mistake {
     {"smtp.greeting = \"open\n", "a.conf:1: the closing quote is missing\n"},
     {"smtp.greeting = \"a\" b\n", "a.conf:1: unexpected text behind the closing quote:  b\n"},
     {"include nowhere.conf\n", "a.conf:1: cannot read nowhere.conf: no such thing\n"},
-    {"include a.conf\n", "a.conf:1: too many files include each other\n"},
+    {"include a.conf\n", "a.conf:1: a.conf includes itself\n"},
     {"tls.key = /k\n", "a.conf:1: tls.certificate and tls.key are given together or not at all\n"},
     {"smtp.privacy = no_vrfy no_expm\n",
      "a.conf:1: smtp.privacy = \"no_vrfy no_expm\": not all of them are among the choices: "
@@ -223,6 +223,24 @@ START_TEST(an_include_stands_beside_the_file_that_names_it)
     ck_assert_int_eq(load(&w, files, &c), LMAIL_ERR_SYNTAX);
     ck_assert_str_eq(w.said, "/etc/libmail/sub/c.conf:1: log = \"bad\": not one of the choices: "
                              "stderr|syslog\n");
+}
+END_TEST
+
+/* Each file includes the next one twice: 2^14 readings, were they not counted. */
+START_TEST(files_that_multiply_end)
+{
+    enum { CHAIN = 14 };
+    char names[CHAIN + 1][8], texts[CHAIN + 1][64];
+    file files[CHAIN + 2] = {{NULL, NULL}};
+    for (int i = 0; i <= CHAIN; i++) {
+        snprintf(names[i], sizeof names[i], "%c.conf", 'a' + i);
+        snprintf(texts[i], sizeof texts[i], "include %c.conf\ninclude %c.conf\n", 'b' + i, 'b' + i);
+        files[i] = (file){names[i], i < CHAIN ? texts[i] : ""};
+    }
+    world w;
+    lmail_config *c;
+    ck_assert_int_eq(load(&w, files, &c), LMAIL_ERR_SYNTAX);
+    ck_assert_msg(strstr(w.said, "too many files are included\n") != NULL, "%s", w.said);
 }
 END_TEST
 
@@ -315,6 +333,7 @@ Suite *config_native_suite(void)
     tcase_add_loop_test(t, a_mistake_is_named_with_its_line, 0, sizeof mistakes / sizeof *mistakes);
     tcase_add_test(t, all_mistakes_of_a_file_are_named_in_one_run);
     tcase_add_test(t, an_include_stands_beside_the_file_that_names_it);
+    tcase_add_test(t, files_that_multiply_end);
     tcase_add_test(t, a_missing_main_file_is_its_own_error);
     tcase_add_test(t, what_is_shown_reads_back_as_the_same);
     tcase_add_test(t, every_setting_is_documented);
