@@ -1,41 +1,13 @@
 /* queue_data.c - the messages themselves: one file each, named after its id. */
 #include "host/queue/queue_internal.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
-
-lmail_status lmi_queue_errno(void)
-{
-    switch (errno) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-        return LMAIL_ERR_FULL;
-    case ENOENT:
-    case ENOTDIR:
-        return LMAIL_ERR_NOTFOUND;
-    case EEXIST:
-        return LMAIL_ERR_EXISTS;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return LMAIL_ERR_DENIED;
-    case ENOMEM:
-        return LMAIL_ERR_NOMEM;
-    default:
-        return LMAIL_ERR_IO;
-    }
-}
 
 lmail_status lmi_queue_room(const lmail_queue *q)
 {
-    struct statvfs v;
-    if (q->reserve == 0 || fstatvfs(q->data_fd, &v) < 0)
-        return LMAIL_OK;
-    return (uint64_t)v.f_bavail * v.f_frsize < q->reserve ? LMAIL_ERR_FULL : LMAIL_OK;
+    return lmi_file_room(NULL, q->data_fd, q->reserve);
 }
 
 void lmail_queue_path(const lmail_queue *q, uint64_t id, char *out)
@@ -54,24 +26,10 @@ void lmi_queue_unlink(const lmail_queue *q, uint64_t id)
 
 lmail_status lmi_queue_sync_names(const lmail_queue *q)
 {
-    return q->no_sync || !q->sync_names || fsync(q->data_fd) == 0 ? LMAIL_OK : lmi_queue_errno();
+    return q->no_sync || !q->sync_names || fsync(q->data_fd) == 0 ? LMAIL_OK : lmi_file_errno();
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
-
-static lmail_status write_all(int fd, const char *p, size_t n)
-{
-    while (n) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return lmi_queue_errno();
-        p += done;
-        n -= (size_t)done;
-    }
-    return LMAIL_OK;
-}
 
 lmail_status lmail_queue_copy(lmail_queue *q, uint64_t id,
                               lmail_status (*read)(void *ctx, uint64_t offset, char *buf,
@@ -86,16 +44,16 @@ lmail_status lmail_queue_copy(lmail_queue *q, uint64_t id,
     lmail_queue_id_write(id, name);
     int fd = openat(q->data_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return lmi_queue_errno();
+        return lmi_file_errno();
     for (uint64_t at = 0; !st && got == sizeof piece; at += got) {
         st = read(ctx, at, piece, sizeof piece, &got);
         if (!st)
-            st = write_all(fd, piece, got);
+            st = lmi_file_write_all(fd, piece, got);
     }
     if (!st && !q->no_sync && fsync(fd) < 0)
-        st = lmi_queue_errno();
+        st = lmi_file_errno();
     if (close(fd) < 0 && !st)
-        st = lmi_queue_errno();
+        st = lmi_file_errno();
     if (!st)
         st = lmi_queue_sync_names(q);
     if (st)
@@ -111,8 +69,8 @@ lmail_status lmail_queue_sync(lmail_queue *q, uint64_t id)
     lmail_queue_id_write(id, name);
     int fd = openat(q->data_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return lmi_queue_errno();
-    lmail_status st = fsync(fd) < 0 ? lmi_queue_errno() : LMAIL_OK;
+        return lmi_file_errno();
+    lmail_status st = fsync(fd) < 0 ? lmi_file_errno() : LMAIL_OK;
     close(fd);
     return st ? st : lmi_queue_sync_names(q);
 }
@@ -123,22 +81,12 @@ lmail_status lmail_queue_read(lmail_queue *q, uint64_t id, uint64_t offset, char
                               size_t *got)
 {
     char name[LMAIL_QUEUE_ID_TEXT];
-    lmail_status st = LMAIL_OK;
     *got = 0;
     lmail_queue_id_write(id, name);
     int fd = openat(q->data_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return lmi_queue_errno();
-    while (*got < cap) {
-        ssize_t n = pread(fd, buf + *got, cap - *got, (off_t)(offset + *got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            st = lmi_queue_errno();
-        if (n <= 0)
-            break;
-        *got += (size_t)n;
-    }
+        return lmi_file_errno();
+    lmail_status st = lmi_file_read_at(fd, offset, buf, cap, got);
     close(fd);
     return st;
 }

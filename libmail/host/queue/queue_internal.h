@@ -1,7 +1,7 @@
 /* queue_internal.h - the room of the queue.
  *
  *     queue_open.c      directory, lock, life
- *     queue_db.c        the database: schema, statements, what SQLite's codes mean
+ *     queue_db.c        the database: its tables and statements
  *     queue_write.c     changes; those that wait go into one transaction
  *     queue_read.c      listing
  *     queue_data.c      data files
@@ -12,9 +12,10 @@
 #ifndef LMI_QUEUE_INTERNAL_H
 #define LMI_QUEUE_INTERNAL_H
 
+#include "host/file/file_internal.h"
+
 #include <libmail/host/queue.h>
 #include <pthread.h>
-#include <sqlite3.h>
 
 #define LMI_QUEUE_DIR 400u /* octets of the directory's path */
 
@@ -68,12 +69,6 @@ typedef enum lmi_queue_sql {
         QUEUE_SQL_COUNT
 } lmi_queue_sql;
 
-/* One connection with its statements, which are made when first used. */
-typedef struct queue_db {
-    sqlite3 *db;
-    sqlite3_stmt *sql[QUEUE_SQL_COUNT];
-} queue_db;
-
 struct queue_op;
 
 struct lmail_queue {
@@ -87,32 +82,21 @@ struct lmail_queue {
     void *user;
 
     pthread_mutex_t write_lock, read_lock, wait_lock;
-    queue_db write, read;
+    lmi_db write, read;
     int synchronous;                 /* of the writing connection: 1 NORMAL, 2 FULL */
     struct queue_op *ops, **ops_end; /* that wait; under wait_lock */
 };
 
 /* ---- queue_db.c */
 
-lmail_status lmi_queue_code(int code);
 /* path must be there unless `make`. */
-lmail_status lmi_queue_db_open(queue_db *c, const char *path, int make, int no_sync);
-void lmi_queue_db_close(queue_db *c);
+lmail_status lmi_queue_db_open(lmi_db *c, const char *path, int make, int no_sync);
 /* The tables, when they are not there. ERR_UNSUPPORTED: of a newer version; ERR_NOTFOUND: none, and
  * not `make`. */
-lmail_status lmi_queue_schema(queue_db *c, int make);
-/* A statement, reset and bound. fmt, one letter an argument: i int64_t, t lmail_str as text,
- * n nothing; a capital T: an lmail_str whose NULL pointer is NULL. */
-lmail_status lmi_queue_bind(queue_db *c, lmi_queue_sql which, sqlite3_stmt **out, const char *fmt,
-                            ...);
-/* Run to its end and reset. *changes, when not NULL: rows. */
-lmail_status lmi_queue_run(queue_db *c, lmi_queue_sql which, int *changes, const char *fmt, ...);
-/* The first column of the first row, or ERR_NOTFOUND. */
-lmail_status lmi_queue_int(queue_db *c, lmi_queue_sql which, int64_t *out, const char *fmt, ...);
+lmail_status lmi_queue_schema(lmi_db *c, int make);
 
 /* ---- queue_data.c */
 
-lmail_status lmi_queue_errno(void);
 /* Is there room above the reserve? */
 lmail_status lmi_queue_room(const lmail_queue *q);
 void lmi_queue_unlink(const lmail_queue *q, uint64_t id);

@@ -49,7 +49,7 @@ static lmail_status read_names(const lmail_queue *q, ids *files)
     int fd = openat(q->dir_fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
-        st = lmi_queue_errno();
+        st = lmi_file_errno();
         if (fd >= 0)
             close(fd);
         return st;
@@ -86,12 +86,12 @@ static lmail_status compare(lmail_queue *q, const ids *files, ids *drop, ids *se
     sqlite3_stmt *row;
     size_t at = 0;
     int code;
-    lmail_status st = lmi_queue_bind(&q->write, QUEUE_IDS, &row, "");
+    lmail_status st = lmi_db_bind(&q->write, QUEUE_IDS, &row, "");
     if (st)
         return st;
     while (!st && (code = sqlite3_step(row)) != SQLITE_DONE) {
         if (code != SQLITE_ROW) {
-            st = lmi_queue_code(code);
+            st = lmi_db_status(code);
             break;
         }
         uint64_t id = (uint64_t)sqlite3_column_int64(row, 0);
@@ -145,10 +145,10 @@ static lmail_status check_db(lmail_queue *q)
     sqlite3_stmt *row;
     int code = sqlite3_prepare_v2(q->write.db, "PRAGMA quick_check(1)", -1, &row, NULL);
     if (code)
-        return lmi_queue_code(code);
+        return lmi_db_status(code);
     code = sqlite3_step(row);
     const char *said = code == SQLITE_ROW ? (const char *)sqlite3_column_text(row, 0) : NULL;
-    lmail_status st = code != SQLITE_ROW            ? lmi_queue_code(code)
+    lmail_status st = code != SQLITE_ROW            ? lmi_db_status(code)
                       : said && !strcmp(said, "ok") ? LMAIL_OK
                                                     : LMAIL_ERR_CORRUPT;
     sqlite3_finalize(row);
@@ -198,28 +198,28 @@ lmail_status lmi_queue_put_aside(lmail_queue *q)
     size_t n = strftime(name, sizeof name, "damaged-%Y%m%dT%H%M%S", &tm);
     snprintf(name + n, sizeof name - n, ".%06ld", now.tv_nsec / 1000);
     if (mkdirat(q->dir_fd, name, 0700) < 0)
-        return lmi_queue_errno();
+        return lmi_file_errno();
     int to = openat(q->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (to < 0)
-        return lmi_queue_errno();
+        return lmi_file_errno();
     lmail_status st = LMAIL_OK;
     for (size_t i = 0; i < sizeof names / sizeof names[0] && !st; i++)
         if (renameat(q->dir_fd, names[i], to, names[i]) < 0 && errno != ENOENT)
-            st = lmi_queue_errno();
+            st = lmi_file_errno();
     if (fsync(to) < 0 && !st)
-        st = lmi_queue_errno();
+        st = lmi_file_errno();
     close(to);
     close(q->data_fd);
     q->data_fd = -1;
     if (!st && mkdirat(q->dir_fd, "data", 0700) < 0)
-        st = lmi_queue_errno();
+        st = lmi_file_errno();
     if (!st && fsync(q->dir_fd) < 0)
-        st = lmi_queue_errno();
+        st = lmi_file_errno();
     if (st)
         return st;
     q->data_fd = openat(q->dir_fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (q->data_fd < 0)
-        return lmi_queue_errno();
+        return lmi_file_errno();
     snprintf(path, sizeof path, "%s/%s", q->dir, name);
     tell(q, LMAIL_QUEUE_DAMAGED, 1, path);
     return LMAIL_OK;

@@ -11,10 +11,8 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#define EXT_MAGIC 0xEF53
 #define DAY 86400000u
 
 void lmail_queue_config_init(lmail_queue_config *config)
@@ -69,17 +67,16 @@ const char *lmail_queue_state_name(lmail_queue_state state)
 static lmail_status open_dirs(lmail_queue *q)
 {
     if (q->keeper && mkdir(q->dir, 0700) < 0 && errno != EEXIST)
-        return lmi_queue_errno();
+        return lmi_file_errno();
     q->dir_fd = open(q->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (q->dir_fd < 0)
-        return lmi_queue_errno();
+        return lmi_file_errno();
     if (q->keeper && mkdirat(q->dir_fd, "data", 0700) < 0 && errno != EEXIST)
-        return lmi_queue_errno();
+        return lmi_file_errno();
     q->data_fd = openat(q->dir_fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (q->data_fd < 0)
-        return lmi_queue_errno();
-    struct statfs s;
-    q->sync_names = fstatfs(q->data_fd, &s) < 0 || s.f_type != EXT_MAGIC;
+        return lmi_file_errno();
+    q->sync_names = !lmi_file_sync_covers_names(q->data_fd);
     return LMAIL_OK;
 }
 
@@ -91,13 +88,13 @@ static lmail_status lock_first(lmail_queue *q, int *alone)
         return LMAIL_OK;
     q->lock_fd = openat(q->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (q->lock_fd < 0)
-        return lmi_queue_errno();
+        return lmi_file_errno();
     *alone = flock(q->lock_fd, LOCK_EX | LOCK_NB) == 0;
     if (*alone)
         return LMAIL_OK;
     while (flock(q->lock_fd, LOCK_SH) < 0)
         if (errno != EINTR)
-            return lmi_queue_errno();
+            return lmi_file_errno();
     return LMAIL_OK;
 }
 
@@ -105,7 +102,7 @@ static lmail_status lock_shared(lmail_queue *q)
 {
     while (flock(q->lock_fd, LOCK_SH) < 0)
         if (errno != EINTR)
-            return lmi_queue_errno();
+            return lmi_file_errno();
     return LMAIL_OK;
 }
 
@@ -122,7 +119,7 @@ static lmail_status open_db(lmail_queue *q)
     if (fd >= 0)
         close(fd);
     else if (q->keeper ? errno != EEXIST : access(path, R_OK | W_OK) < 0)
-        return lmi_queue_errno();
+        return lmi_file_errno();
     lmail_status st = lmi_queue_db_open(&q->write, path, q->keeper != 0, q->no_sync != 0);
     if (!st)
         st = lmi_queue_schema(&q->write, q->keeper != 0);
@@ -134,8 +131,8 @@ static lmail_status open_db(lmail_queue *q)
 
 static void close_db(lmail_queue *q)
 {
-    lmi_queue_db_close(&q->read);
-    lmi_queue_db_close(&q->write);
+    lmi_db_close(&q->read);
+    lmi_db_close(&q->write);
 }
 
 /* The first keeper: what is damaged is put aside, once. */

@@ -39,8 +39,8 @@ static void forget(gathered *g)
 
 static lmail_status keep(gathered *g, sqlite3_stmt *row, int column, lmail_str *out)
 {
-    const void *p = sqlite3_column_blob(row, column);
-    size_t n = p ? (size_t)sqlite3_column_bytes(row, column) : 0;
+    lmail_str from = lmi_db_text(row, column);
+    size_t n = from.len;
     *out = LMAIL_STR("");
     if (!n)
         return LMAIL_OK;
@@ -53,7 +53,7 @@ static lmail_status keep(gathered *g, sqlite3_stmt *row, int column, lmail_str *
         g->blocks = b;
     }
     char *to = g->blocks->octets + g->blocks->used;
-    memcpy(to, p, n);
+    memcpy(to, from.ptr, n);
     g->blocks->used += n;
     *out = (lmail_str){to, n};
     return LMAIL_OK;
@@ -133,7 +133,7 @@ static lmail_status take_rows(gathered *g, sqlite3_stmt *row,
     int code;
     lmail_status st = LMAIL_OK;
     while (!st && (code = sqlite3_step(row)) != SQLITE_DONE)
-        st = code == SQLITE_ROW ? take(g, row) : lmi_queue_code(code);
+        st = code == SQLITE_ROW ? take(g, row) : lmi_db_status(code);
     sqlite3_reset(row);
     return st;
 }
@@ -144,7 +144,7 @@ static lmail_status take_all_recipients(lmail_queue *q, gathered *g)
     lmail_status st = LMAIL_OK;
     for (size_t i = 0; i < g->count && !st; i++) {
         g->firsts[i] = g->recipient_count;
-        st = lmi_queue_bind(&q->read, QUEUE_RECIPIENTS, &row, "i", (int64_t)g->messages[i].id);
+        st = lmi_db_bind(&q->read, QUEUE_RECIPIENTS, &row, "i", (int64_t)g->messages[i].id);
         if (!st)
             st = take_rows(g, row, take_recipient);
         g->firsts[i + 1] = g->recipient_count;
@@ -203,16 +203,16 @@ static lmail_status gather(lmail_queue *q, gathered *g, const lmail_queue_filter
         st = like(f->destination, &destination);
     pthread_mutex_lock(&q->read_lock);
     if (!st)
-        st = lmi_queue_run(&q->read, QUEUE_BEGIN_READ, NULL, "");
+        st = lmi_db_run(&q->read, QUEUE_BEGIN_READ, "");
     if (!st) {
-        st = lmi_queue_bind(&q->read, QUEUE_LIST, &row, "iTiiiTTi", (int64_t)after,
-                            null_sender ? LMAIL_STR("") : sender, (int64_t)f->held, f->before,
-                            f->since, to, destination, (int64_t)max);
+        st = lmi_db_bind(&q->read, QUEUE_LIST, &row, "iTiiiTTi", (int64_t)after,
+                         null_sender ? LMAIL_STR("") : sender, (int64_t)f->held, f->before,
+                         f->since, to, destination, (int64_t)max);
         if (!st)
             st = take_rows(g, row, take_message);
         if (!st)
             st = take_all_recipients(q, g);
-        (void)lmi_queue_run(&q->read, QUEUE_COMMIT, NULL, "");
+        (void)lmi_db_run(&q->read, QUEUE_COMMIT, "");
     }
     pthread_mutex_unlock(&q->read_lock);
     free((char *)sender.ptr);
@@ -245,14 +245,14 @@ lmail_status lmail_queue_get(lmail_queue *q, uint64_t id, lmail_queue_fn *fn, vo
     gathered g = {0};
     sqlite3_stmt *row;
     pthread_mutex_lock(&q->read_lock);
-    lmail_status st = lmi_queue_run(&q->read, QUEUE_BEGIN_READ, NULL, "");
+    lmail_status st = lmi_db_run(&q->read, QUEUE_BEGIN_READ, "");
     if (!st) {
-        st = lmi_queue_bind(&q->read, QUEUE_GET, &row, "i", (int64_t)id);
+        st = lmi_db_bind(&q->read, QUEUE_GET, &row, "i", (int64_t)id);
         if (!st)
             st = take_rows(&g, row, take_message);
         if (!st)
             st = take_all_recipients(q, &g);
-        (void)lmi_queue_run(&q->read, QUEUE_COMMIT, NULL, "");
+        (void)lmi_db_run(&q->read, QUEUE_COMMIT, "");
     }
     pthread_mutex_unlock(&q->read_lock);
     if (!st && !g.count)
@@ -269,10 +269,10 @@ lmail_status lmail_queue_count(lmail_queue *q, lmail_queue_counts *out)
     int64_t waiting = 0;
     memset(out, 0, sizeof *out);
     pthread_mutex_lock(&q->read_lock);
-    lmail_status st = lmi_queue_bind(&q->read, QUEUE_COUNT, &row, "");
+    lmail_status st = lmi_db_bind(&q->read, QUEUE_COUNT, &row, "");
     if (!st) {
         int code = sqlite3_step(row);
-        st = lmi_queue_code(code);
+        st = lmi_db_status(code);
         if (code == SQLITE_ROW) {
             out->messages = (uint64_t)sqlite3_column_int64(row, 0);
             out->held = (uint64_t)sqlite3_column_int64(row, 1);
@@ -282,7 +282,7 @@ lmail_status lmail_queue_count(lmail_queue *q, lmail_queue_counts *out)
         sqlite3_reset(row);
     }
     if (!st)
-        st = lmi_queue_int(&q->read, QUEUE_COUNT_RECIPIENTS, &waiting, "");
+        st = lmi_db_int(&q->read, QUEUE_COUNT_RECIPIENTS, &waiting, "");
     out->recipients = (uint64_t)waiting;
     pthread_mutex_unlock(&q->read_lock);
     return st;

@@ -36,60 +36,59 @@ static lmail_str or_null(unsigned has, lmail_str s)
     return !has ? (lmail_str){NULL, 0} : s.ptr ? s : LMAIL_STR("");
 }
 
-static lmail_status add_recipients(queue_db *c, const queue_op *op, int64_t first)
+static lmail_status add_recipients(lmi_db *c, const queue_op *op, int64_t first)
 {
     lmail_status st = LMAIL_OK;
     for (size_t i = 0; i < op->count && !st; i++) {
         const lmail_queue_recipient *r = &op->recipients[i];
-        st = lmi_queue_run(c, QUEUE_ADD_RECIPIENT, NULL, "iitttiTiiiiiittt", (int64_t)op->id,
-                           first + (int64_t)i, r->address, r->route, r->destination,
-                           (int64_t)r->notify, or_null(r->has_orcpt, r->orcpt), (int64_t)r->state,
-                           r->next, (int64_t)r->attempts, r->last, r->warned, (int64_t)r->code,
-                           r->enhanced, r->reply, r->host);
+        st = lmi_db_run(c, QUEUE_ADD_RECIPIENT, "iitttiTiiiiiittt", (int64_t)op->id,
+                        first + (int64_t)i, r->address, r->route, r->destination,
+                        (int64_t)r->notify, or_null(r->has_orcpt, r->orcpt), (int64_t)r->state,
+                        r->next, (int64_t)r->attempts, r->last, r->warned, (int64_t)r->code,
+                        r->enhanced, r->reply, r->host);
     }
     return st;
 }
 
-static lmail_status add(queue_db *c, const queue_op *op)
+static lmail_status add(lmi_db *c, const queue_op *op)
 {
     const lmail_queue_message *m = op->message;
-    lmail_status st = lmi_queue_run(c, QUEUE_ADD, NULL, "itiiiTTtttiiiiiti", (int64_t)m->id,
-                                    m->sender, (int64_t)m->flags, (int64_t)m->body, (int64_t)m->ret,
-                                    or_null(m->has_envid, m->envid), or_null(m->has_auth, m->auth),
-                                    m->submitter, m->client, m->local_address, (int64_t)m->octets,
-                                    (int64_t)m->header, m->arrived, (int64_t)m->priority,
-                                    (int64_t)m->held, m->reason, (int64_t)m->pending);
+    lmail_status st =
+        lmi_db_run(c, QUEUE_ADD, "itiiiTTtttiiiiiti", (int64_t)m->id, m->sender, (int64_t)m->flags,
+                   (int64_t)m->body, (int64_t)m->ret, or_null(m->has_envid, m->envid),
+                   or_null(m->has_auth, m->auth), m->submitter, m->client, m->local_address,
+                   (int64_t)m->octets, (int64_t)m->header, m->arrived, (int64_t)m->priority,
+                   (int64_t)m->held, m->reason, (int64_t)m->pending);
     return st ? st : add_recipients(c, op, 0);
 }
 
-static lmail_status add_further(queue_db *c, const queue_op *op)
+static lmail_status add_further(lmi_db *c, const queue_op *op)
 {
     int64_t pending = 0, number;
-    lmail_status st = lmi_queue_int(c, QUEUE_PENDING, &pending, "i", (int64_t)op->id);
+    lmail_status st = lmi_db_int(c, QUEUE_PENDING, &pending, "i", (int64_t)op->id);
     if (!st && !pending)
         st = LMAIL_ERR_NOTFOUND;
     if (!st)
-        st = lmi_queue_int(c, QUEUE_LAST_RECIPIENT, &number, "i", (int64_t)op->id);
+        st = lmi_db_int(c, QUEUE_LAST_RECIPIENT, &number, "i", (int64_t)op->id);
     return st ? st : add_recipients(c, op, number);
 }
 
-static lmail_status hold(queue_db *c, const queue_op *op)
+static lmail_status hold(lmi_db *c, const queue_op *op)
 {
     int64_t held, wanted = op->kind == OP_HOLD ? LMAIL_QUEUE_HELD : LMAIL_QUEUE_FREE;
-    lmail_status st = lmi_queue_int(c, QUEUE_HELD, &held, "i", (int64_t)op->id);
+    lmail_status st = lmi_db_int(c, QUEUE_HELD, &held, "i", (int64_t)op->id);
     if (st)
         return st;
     if ((held == LMAIL_QUEUE_FREE) == (wanted == LMAIL_QUEUE_FREE))
         return LMAIL_ERR_STATE;
-    st = lmi_queue_run(c, QUEUE_SET_HELD, NULL, "iti", wanted, op->reason, (int64_t)op->id);
+    st = lmi_db_run(c, QUEUE_SET_HELD, "iti", wanted, op->reason, (int64_t)op->id);
     if (!st && op->kind == OP_RELEASE)
-        st = lmi_queue_run(c, QUEUE_MAKE_DUE, NULL, "i", (int64_t)op->id);
+        st = lmi_db_run(c, QUEUE_MAKE_DUE, "i", (int64_t)op->id);
     return st;
 }
 
-static lmail_status perform(queue_db *c, const queue_op *op)
+static lmail_status perform(lmi_db *c, const queue_op *op)
 {
-    int changes = 0;
     lmail_status st;
     switch (op->kind) {
     case OP_ADD:
@@ -97,17 +96,17 @@ static lmail_status perform(queue_db *c, const queue_op *op)
     case OP_ADD_RECIPIENTS:
         return add_further(c, op);
     case OP_SETTLE:
-        st = lmi_queue_run(c, QUEUE_SETTLE, &changes, "i", (int64_t)op->id);
+        st = lmi_db_run(c, QUEUE_SETTLE, "i", (int64_t)op->id);
         break;
     case OP_REMOVE:
-        st = lmi_queue_run(c, QUEUE_REMOVE_RECIPIENTS, NULL, "i", (int64_t)op->id);
+        st = lmi_db_run(c, QUEUE_REMOVE_RECIPIENTS, "i", (int64_t)op->id);
         if (!st)
-            st = lmi_queue_run(c, QUEUE_REMOVE, &changes, "i", (int64_t)op->id);
+            st = lmi_db_run(c, QUEUE_REMOVE, "i", (int64_t)op->id);
         break;
     default:
         return hold(c, op);
     }
-    return st ? st : changes ? LMAIL_OK : LMAIL_ERR_NOTFOUND;
+    return st ? st : sqlite3_changes(c->db) ? LMAIL_OK : LMAIL_ERR_NOTFOUND;
 }
 
 /* ---- Many in one transaction ----------------------------------------------------------------- */
@@ -138,9 +137,9 @@ static void set_synchronous(lmail_queue *q, const queue_op *ops, const queue_op 
 /* All from ops up to end, in one transaction. */
 static lmail_status transact(lmail_queue *q, queue_op *ops, const queue_op *end)
 {
-    queue_db *c = &q->write;
+    lmi_db *c = &q->write;
     set_synchronous(q, ops, end);
-    lmail_status st = lmi_queue_run(c, QUEUE_BEGIN, NULL, "");
+    lmail_status st = lmi_db_run(c, QUEUE_BEGIN, "");
     if (st)
         return st;
     int names = 0;
@@ -154,9 +153,9 @@ static lmail_status transact(lmail_queue *q, queue_op *ops, const queue_op *end)
     if (!st && names)
         st = lmi_queue_sync_names(q);
     if (!st)
-        st = lmi_queue_run(c, QUEUE_COMMIT, NULL, "");
+        st = lmi_db_run(c, QUEUE_COMMIT, "");
     if (st)
-        (void)lmi_queue_run(c, QUEUE_ROLLBACK, NULL, "");
+        (void)lmi_db_run(c, QUEUE_ROLLBACK, "");
     return st;
 }
 

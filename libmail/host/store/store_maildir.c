@@ -48,7 +48,7 @@ static md_account *oldest_open(md_store *s, const md_account *keep, unsigned res
     for (md_account *a = s->accounts; a; a = a->next) {
         if (a == keep || pthread_mutex_trylock(&a->lock))
             continue;
-        int fits = a->db != NULL && (a->resting || !resting);
+        int fits = a->index.db != NULL && (a->resting || !resting);
         pthread_mutex_unlock(&a->lock);
         *count += (size_t)fits;
         if (fits && (!oldest || a->used < oldest->used))
@@ -66,7 +66,7 @@ static void evict(md_store *s, const md_account *keep, unsigned resting)
         md_account *oldest = oldest_open(s, keep, resting, &count);
         if ((resting && count <= MAX_RESTING) || !oldest || pthread_mutex_trylock(&oldest->lock))
             break;
-        if (oldest->db) {
+        if (oldest->index.db) {
             lmi_md_db_close(oldest);
             s->open_count--;
         }
@@ -90,15 +90,15 @@ lmail_status lmi_md_enter(md_account *a)
     pthread_mutex_lock(&a->lock);
     a->used = atomic_fetch_add_explicit(&s->clock, 1, memory_order_relaxed);
     a->resting = 0;
-    if (a->db && a->damaged) {
+    if (a->index.db && a->damaged) {
         lmi_md_db_discard(a);
         lmi_md_db_close(a);
         count_open(s, -1);
-    } else if (a->db && !lmi_md_db_current(a)) {
+    } else if (a->index.db && !lmi_md_db_current(a)) {
         lmi_md_db_close(a);
         count_open(s, -1);
     }
-    if (a->db)
+    if (a->index.db)
         return LMAIL_OK;
     lmail_status st = lmi_md_db_open(a);
     if (st) {
@@ -283,7 +283,7 @@ static void account_close(lmail_store_account *h)
     md_store *s = a->store;
     pthread_mutex_lock(&s->lock);
     /* With an index open it stays for the next session, until evict takes it. */
-    if (--a->refs == 0 && !a->db)
+    if (--a->refs == 0 && !a->index.db)
         forget(s, a);
     pthread_mutex_unlock(&s->lock);
     if (h->lock >= 0)

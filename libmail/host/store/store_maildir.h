@@ -7,10 +7,10 @@
 #ifndef LMI_STORE_MAILDIR_H
 #define LMI_STORE_MAILDIR_H
 
+#include "host/file/file_internal.h"
 #include "host/store/store_internal.h"
 
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -113,6 +113,11 @@ typedef enum md_sql {
 
 #define MD_FETCHES 6u /* fetch statements kept, by their items */
 
+typedef struct md_fetch {
+    sqlite3_stmt *sql;
+    unsigned items;
+} md_fetch;
+
 /* The row of table mailbox. */
 typedef struct md_row {
     uint32_t uidvalidity, uidnext, uid_ceiling, recent;
@@ -151,10 +156,9 @@ typedef struct md_account {
     pthread_mutex_t lock;
     unsigned slot, raise;
 
-    sqlite3 *db;
-    sqlite3_stmt *sql[MD_SQL_COUNT];
-    sqlite3_stmt *fetches[MD_FETCHES];
-    unsigned fetch_items[MD_FETCHES], fetch_next;
+    lmi_db index;
+    md_fetch *fetches; /* MD_FETCHES of them, or NULL: none was made yet */
+    unsigned fetch_next;
     dev_t dev;
     ino_t ino; /* of the index that is open */
     unsigned damaged, generation;
@@ -242,13 +246,10 @@ int lmi_md_db_current(const md_account *a);
 /* The index is damaged: put it aside. */
 void lmi_md_db_discard(md_account *a);
 lmail_status lmi_md_db_status(md_account *a, int code);
-/* A statement, reset, or NULL with a->... the error reported by lmi_md_db_status. fmt, one letter
- * an argument: i int64_t, t lmail_str as text, b lmail_str as blob, n nothing (NULL). */
+/* lmi_db_bind, _run and _int for the index; what damage they meet is noted. */
 lmail_status lmi_md_sql(md_account *a, md_sql which, sqlite3_stmt **out, const char *fmt, ...);
-/* Bind, run to its end, reset. */
 lmail_status lmi_md_run(md_account *a, md_sql which, const char *fmt, ...);
 lmail_status lmi_md_int(md_account *a, md_sql which, int64_t *out, const char *fmt, ...);
-lmail_str lmi_md_text(sqlite3_stmt *st, int column);
 /* A write transaction in which every box can give out uids[i] UIDs and one modseq: rows are loaded,
  * numbers are under their ceilings. ERR_STALE: a box is no more. */
 lmail_status lmi_md_begin(md_account *a, md_box *const *boxes, const uint64_t *uids, size_t count);
@@ -423,6 +424,9 @@ void lmi_md_fill_delivery(lmail_store *table);
  * ERR_NOTFOUND: no such file or directory. */
 lmail_status lmi_md_link(md_store *s, const char *from, int fd, const char *to,
                          const char *temporary);
+/* What errno means. ERR_DENIED is not among it: to the store's callers that is what an account may not
+ * do; what this process may not do is the server's fault, ERR_IO. */
+lmail_status lmi_md_errno(void);
 /* Is there room above the reserve? */
 lmail_status lmi_md_room(md_store *s, const char *path);
 /* Make links in a directory durable. */

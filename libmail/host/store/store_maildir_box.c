@@ -62,7 +62,7 @@ lmail_status lmi_md_load(md_box *b)
     if (code == SQLITE_ROW) {
         size_t len;
         uint32_t validity = (uint32_t)sqlite3_column_int64(q, 1);
-        lmi_md_text_copy(b->dir, sizeof b->dir, &len, lmi_md_text(q, 0));
+        lmi_md_text_copy(b->dir, sizeof b->dir, &len, lmi_db_text(q, 0));
         r->uidnext = (uint32_t)sqlite3_column_int64(q, 2);
         r->uid_ceiling = (uint32_t)sqlite3_column_int64(q, 3);
         r->modseq = (lmail_modseq)sqlite3_column_int64(q, 4);
@@ -70,8 +70,8 @@ lmail_status lmi_md_load(md_box *b)
         r->changed = (lmail_modseq)sqlite3_column_int64(q, 6);
         r->recent = (uint32_t)sqlite3_column_int64(q, 7);
         r->special = (lmail_special_use)sqlite3_column_int(q, 8);
-        lmi_md_text_copy(r->objectid, sizeof r->objectid, &r->objectid_len, lmi_md_text(q, 9));
-        st = lmi_md_words(r, lmi_md_text(q, 10));
+        lmi_md_text_copy(r->objectid, sizeof r->objectid, &r->objectid_len, lmi_db_text(q, 9));
+        st = lmi_md_words(r, lmi_db_text(q, 10));
         r->new_mtime = sqlite3_column_int64(q, 11);
         r->cur_mtime = sqlite3_column_int64(q, 12);
         r->scanned = sqlite3_column_int64(q, 13);
@@ -187,7 +187,7 @@ lmail_status lmi_md_add_box(md_account *a, const char *dir, const md_facts *know
                         lmi_str(f.objectid, f.objectid_len), lmi_str(words, words_len), (int64_t)0);
     free(words);
     if (!st && id)
-        *id = sqlite3_last_insert_rowid(a->db);
+        *id = sqlite3_last_insert_rowid(a->index.db);
     return st;
 }
 
@@ -298,11 +298,11 @@ static lmail_status adopt(md_account *a, const char *dir, const md_facts *f, int
         return st;
     int code = SQLITE_DONE;
     while (f->objectid_len && (code = sqlite3_step(q)) == SQLITE_ROW) {
-        lmail_str old = lmi_md_text(q, 1);
+        lmail_str old = lmi_db_text(q, 1);
         char path[MD_NAME_OCTETS + 1];
         size_t len;
         lmi_md_text_copy(path, sizeof path, &len, old);
-        if (lmail_str_equal(lmi_md_text(q, 3), lmi_str(f->objectid, f->objectid_len)) &&
+        if (lmail_str_equal(lmi_db_text(q, 3), lmi_str(f->objectid, f->objectid_len)) &&
             !dir_exists(a, path)) {
             *id = sqlite3_column_int64(q, 0);
             break;
@@ -324,8 +324,8 @@ static void check_objectid(md_account *a, md_facts *f)
     while (sqlite3_step(q) == SQLITE_ROW) {
         char dir[MD_NAME_OCTETS + 1];
         size_t len;
-        lmi_md_text_copy(dir, sizeof dir, &len, lmi_md_text(q, 1));
-        if (lmail_str_equal(lmi_md_text(q, 3), lmi_str(f->objectid, f->objectid_len)) &&
+        lmi_md_text_copy(dir, sizeof dir, &len, lmi_db_text(q, 1));
+        if (lmail_str_equal(lmi_db_text(q, 3), lmi_str(f->objectid, f->objectid_len)) &&
             dir_exists(a, dir)) {
             f->objectid_len = 0;
             break;

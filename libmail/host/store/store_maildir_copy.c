@@ -58,11 +58,11 @@ static lmail_status text_other_account(copying *c, lmail_uid uid, int64_t key)
         return st;
     int code = sqlite3_step(q);
     if (code == SQLITE_ROW) {
-        md_summary s = {.envelope = lmi_md_text(q, 0),
-                        .bodystructure = lmi_md_text(q, 1),
-                        .parts = lmi_md_text(q, 2),
-                        .preview = lmi_md_text(q, 3),
-                        .fields = lmi_md_text(q, 4)};
+        md_summary s = {.envelope = lmi_db_text(q, 0),
+                        .bodystructure = lmi_db_text(q, 1),
+                        .parts = lmi_db_text(q, 2),
+                        .preview = lmi_db_text(q, 3),
+                        .fields = lmi_db_text(q, 4)};
         st = lmi_md_text_add(c->to->account, key, &s);
     }
     sqlite3_reset(q);

@@ -7,7 +7,6 @@
  * left. */
 #include "host/store/store_maildir.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +16,6 @@
 #include <unistd.h>
 
 #define SCHEMA_VERSION 1
-#define BUSY_MS 10000
 
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY,value) WITHOUT ROWID;"
@@ -46,120 +44,49 @@ static const char *const texts[MD_SQL_COUNT] = {
 #undef XX
 };
 
+/* What the index says of itself: damaged, the next enter puts it aside. A store's callers are told
+ * no more than that it could not be read or written. */
+static lmail_status noted(md_account *a, lmail_status st)
+{
+    if (st == LMAIL_ERR_CORRUPT)
+        a->damaged = 1;
+    return st == LMAIL_ERR_CORRUPT || st == LMAIL_ERR_DENIED || st == LMAIL_ERR_EXISTS
+               ? LMAIL_ERR_IO
+               : st;
+}
+
 lmail_status lmi_md_db_status(md_account *a, int code)
 {
-    switch (code & 0xff) {
-    case SQLITE_OK:
-    case SQLITE_ROW:
-    case SQLITE_DONE:
-        return LMAIL_OK;
-    case SQLITE_NOMEM:
-        return LMAIL_ERR_NOMEM;
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return LMAIL_ERR_BUSY;
-    case SQLITE_FULL:
-        return LMAIL_ERR_FULL;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_SCHEMA:
-    case SQLITE_MISMATCH:
-    case SQLITE_ERROR:
-        a->damaged = 1; /* the next enter puts it aside */
-        return LMAIL_ERR_IO;
-    default:
-        return LMAIL_ERR_IO;
-    }
+    return noted(a, lmi_db_status(code));
 }
 
 /* ---- Statements ------------------------------------------------------------------------------ */
 
-static int bind(sqlite3_stmt *st, const char *fmt, va_list args)
-{
-    int code = SQLITE_OK;
-    for (int i = 1; *fmt && code == SQLITE_OK; fmt++, i++) {
-        lmail_str s;
-        switch (*fmt) {
-        case 'i':
-            code = sqlite3_bind_int64(st, i, va_arg(args, int64_t));
-            break;
-        case 't':
-            s = va_arg(args, lmail_str);
-            code =
-                sqlite3_bind_text64(st, i, s.ptr ? s.ptr : "", s.len, SQLITE_STATIC, SQLITE_UTF8);
-            break;
-        case 'b':
-            s = va_arg(args, lmail_str);
-            code = sqlite3_bind_blob64(st, i, s.ptr ? s.ptr : "", s.len, SQLITE_STATIC);
-            break;
-        default:
-            code = sqlite3_bind_null(st, i);
-        }
-    }
-    return code;
-}
-
-static int prepare(md_account *a, md_sql which)
-{
-    if (a->sql[which])
-        return sqlite3_reset(a->sql[which]), SQLITE_OK;
-    return sqlite3_prepare_v3(a->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &a->sql[which],
-                              NULL);
-}
-
 lmail_status lmi_md_sql(md_account *a, md_sql which, sqlite3_stmt **out, const char *fmt, ...)
 {
-    int code = prepare(a, which);
-    if (code == SQLITE_OK) {
-        va_list args;
-        va_start(args, fmt);
-        code = bind(a->sql[which], fmt, args);
-        va_end(args);
-        *out = a->sql[which];
-    }
-    return lmi_md_db_status(a, code);
+    va_list args;
+    va_start(args, fmt);
+    lmail_status st = lmi_db_vbind(&a->index, which, out, fmt, args);
+    va_end(args);
+    return noted(a, st);
 }
 
 lmail_status lmi_md_run(md_account *a, md_sql which, const char *fmt, ...)
 {
-    int code = prepare(a, which);
-    if (code == SQLITE_OK) {
-        va_list args;
-        va_start(args, fmt);
-        code = bind(a->sql[which], fmt, args);
-        va_end(args);
-    }
-    if (code == SQLITE_OK) {
-        code = sqlite3_step(a->sql[which]);
-        sqlite3_reset(a->sql[which]);
-    }
-    return lmi_md_db_status(a, code);
+    va_list args;
+    va_start(args, fmt);
+    lmail_status st = lmi_db_vrun(&a->index, which, fmt, args);
+    va_end(args);
+    return noted(a, st);
 }
 
 lmail_status lmi_md_int(md_account *a, md_sql which, int64_t *out, const char *fmt, ...)
 {
-    int code = prepare(a, which), row = 0;
-    if (code == SQLITE_OK) {
-        va_list args;
-        va_start(args, fmt);
-        code = bind(a->sql[which], fmt, args);
-        va_end(args);
-    }
-    if (code == SQLITE_OK) {
-        code = sqlite3_step(a->sql[which]);
-        row = code == SQLITE_ROW;
-        if (row)
-            *out = sqlite3_column_int64(a->sql[which], 0);
-        sqlite3_reset(a->sql[which]);
-    }
-    lmail_status st = lmi_md_db_status(a, code);
-    return st ? st : row ? LMAIL_OK : LMAIL_ERR_NOTFOUND;
-}
-
-lmail_str lmi_md_text(sqlite3_stmt *st, int column)
-{
-    const char *p = sqlite3_column_blob(st, column);
-    return lmi_str(p, p ? (size_t)sqlite3_column_bytes(st, column) : 0);
+    va_list args;
+    va_start(args, fmt);
+    lmail_status st = lmi_db_vint(&a->index, which, out, fmt, args);
+    va_end(args);
+    return noted(a, st);
 }
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -169,53 +96,29 @@ static lmail_status index_path(const md_account *a, char path[MD_PATH])
     return lmi_md_path(a, path, NULL, NULL, LMAIL_STR("libmail.index"));
 }
 
-static int exec(md_account *a, const char *sql)
+static lmail_status make_schema(md_account *a)
 {
-    return sqlite3_exec(a->db, sql, NULL, NULL, NULL);
-}
-
-static int set_up(md_account *a)
-{
-    int code;
-    sqlite3_busy_timeout(a->db, BUSY_MS);
-    sqlite3_db_config(a->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    sqlite3_db_config(a->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    sqlite3_db_config(a->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    if ((code = exec(a, "PRAGMA journal_mode=WAL")) || (code = exec(a, "PRAGMA temp_store=MEMORY")))
-        return code;
-    return exec(a, a->store->no_sync ? "PRAGMA synchronous=OFF" : "PRAGMA synchronous=NORMAL");
-}
-
-static int version(md_account *a, int *out)
-{
-    sqlite3_stmt *st;
-    int code = sqlite3_prepare_v2(a->db, "PRAGMA user_version", -1, &st, NULL);
-    if (code)
-        return code;
-    code = sqlite3_step(st);
-    *out = code == SQLITE_ROW ? sqlite3_column_int(st, 0) : 0;
-    sqlite3_finalize(st);
-    return code == SQLITE_ROW ? SQLITE_OK : code;
-}
-
-static int make_schema(md_account *a)
-{
-    int v = 0, code = version(a, &v);
-    if (code || v == SCHEMA_VERSION)
-        return code;
+    lmi_db *c = &a->index;
+    int v = 0;
+    lmail_status st = lmi_db_version(c, &v);
+    if (st || v == SCHEMA_VERSION)
+        return st;
     if (v != 0)
-        return SQLITE_NOTADB; /* another program's, or a newer one's: made anew */
-    if ((code = exec(a, "BEGIN IMMEDIATE")) || (code = version(a, &v)))
-        return code;
+        return LMAIL_ERR_CORRUPT; /* another program's, or a newer one's: made anew */
+    st = lmi_db_exec(c, "BEGIN IMMEDIATE");
+    if (!st)
+        st = lmi_db_version(c, &v);
     char done[48];
     snprintf(done, sizeof done, "PRAGMA user_version=%d", SCHEMA_VERSION);
-    if (v == 0 && !(code = exec(a, schema)))
-        code = exec(a, done);
-    if (code) {
-        exec(a, "ROLLBACK");
-        return code;
-    }
-    return exec(a, "COMMIT");
+    if (!st && v == 0)
+        st = lmi_db_exec(c, schema);
+    if (!st && v == 0)
+        st = lmi_db_exec(c, done);
+    if (!st)
+        st = lmi_db_exec(c, "COMMIT");
+    if (st)
+        (void)lmi_db_exec(c, "ROLLBACK");
+    return st;
 }
 
 /* After a stop of the machine transactions may be lost that were answered: numbers go on from their
@@ -228,7 +131,7 @@ static lmail_status check_boot(md_account *a)
     if (st)
         return st;
     int code = sqlite3_step(sql);
-    int same = code == SQLITE_ROW && lmail_str_equal(lmi_md_text(sql, 0), boot);
+    int same = code == SQLITE_ROW && lmail_str_equal(lmi_db_text(sql, 0), boot);
     sqlite3_reset(sql);
     if ((st = lmi_md_db_status(a, code)) || same)
         return st;
@@ -253,9 +156,7 @@ static lmail_status open_once(md_account *a)
     /* Made here for its mode; SQLite gives -wal and -shm the same. */
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, a->store->file_mode);
     if (fd < 0)
-        return errno == ENOSPC   ? LMAIL_ERR_FULL
-               : errno == ENOENT ? LMAIL_ERR_NOTFOUND
-                                 : LMAIL_ERR_IO;
+        return lmi_md_errno();
     int known = fstat(fd, &st) == 0;
     close(fd);
     if (!known)
@@ -263,16 +164,13 @@ static lmail_status open_once(md_account *a)
     a->dev = st.st_dev;
     a->ino = st.st_ino;
     a->damaged = 0;
-    int code = sqlite3_open_v2(path, &a->db,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
-                                   SQLITE_OPEN_EXRESCODE,
-                               NULL);
-    if (code == SQLITE_OK)
-        code = set_up(a);
-    if (code == SQLITE_OK)
-        code = make_schema(a);
-    status = lmi_md_db_status(a, code);
-    return status ? status : check_boot(a);
+    status = lmi_db_open(&a->index, path, SQLITE_OPEN_NOFOLLOW, texts, MD_SQL_COUNT);
+    if (!status)
+        status = lmi_db_exec(&a->index, a->store->no_sync ? "PRAGMA synchronous=OFF"
+                                                          : "PRAGMA synchronous=NORMAL");
+    if (!status)
+        status = make_schema(a);
+    return status ? noted(a, status) : check_boot(a);
 }
 
 lmail_status lmi_md_db_open(md_account *a)
@@ -294,16 +192,11 @@ lmail_status lmi_md_db_open(md_account *a)
 
 void lmi_md_db_close(md_account *a)
 {
-    for (unsigned i = 0; i < MD_SQL_COUNT; i++) {
-        sqlite3_finalize(a->sql[i]);
-        a->sql[i] = NULL;
-    }
-    for (unsigned i = 0; i < MD_FETCHES; i++) {
-        sqlite3_finalize(a->fetches[i]);
-        a->fetches[i] = NULL;
-    }
-    sqlite3_close(a->db);
-    a->db = NULL;
+    for (unsigned i = 0; i < MD_FETCHES && a->fetches; i++)
+        sqlite3_finalize(a->fetches[i].sql);
+    free(a->fetches);
+    a->fetches = NULL;
+    lmi_db_close(&a->index);
     a->in_transaction = 0;
 }
 
@@ -341,8 +234,8 @@ static lmail_status full_sync(md_account *a, int on)
 {
     if (a->store->no_sync)
         return LMAIL_OK;
-    return lmi_md_db_status(a,
-                            exec(a, on ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+    return noted(
+        a, lmi_db_exec(&a->index, on ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
 }
 
 lmail_status lmi_md_begin_plain(md_account *a, int full)
@@ -352,6 +245,8 @@ lmail_status lmi_md_begin_plain(md_account *a, int full)
         st = lmi_md_run(a, MD_BEGIN, "");
     if (!st)
         a->in_transaction = full ? 2 : 1;
+    else if (full)
+        (void)full_sync(a, 0);
     return st;
 }
 
@@ -365,7 +260,9 @@ lmail_status lmi_md_commit(md_account *a)
     }
     a->in_transaction = 0;
     a->raise = 1;
-    return full ? full_sync(a, 0) : LMAIL_OK;
+    if (full)
+        (void)full_sync(a, 0); /* should it fail, the next commits wait for the disk too */
+    return LMAIL_OK;
 }
 
 void lmi_md_rollback(md_account *a)
@@ -374,10 +271,10 @@ void lmi_md_rollback(md_account *a)
         return;
     unsigned full = a->in_transaction == 2;
     a->in_transaction = 0;
-    if (!sqlite3_get_autocommit(a->db))
-        lmi_md_run(a, MD_ROLLBACK, "");
+    if (!sqlite3_get_autocommit(a->index.db))
+        (void)lmi_md_run(a, MD_ROLLBACK, "");
     if (full)
-        full_sync(a, 0);
+        (void)full_sync(a, 0);
 }
 
 static int under_ceiling(const md_row *r, uint64_t uids)

@@ -11,10 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
-
-#define EXT_MAGIC 0xEF53
 
 /* ---- Commit: targets ------------------------------------------------------------------------- */
 
@@ -117,12 +114,6 @@ static lmail_status prepare(lmail_delivery *d, md_job *j)
 
 /* ---- Commit: the sync ------------------------------------------------------------------------ */
 
-static int sync_covers_links(int fd)
-{
-    struct statfs s;
-    return fstatfs(fd, &s) == 0 && s.f_type == EXT_MAGIC;
-}
-
 static lmail_status sync_dirs(lmail_delivery *d, const incoming *m)
 {
     lmail_status st = LMAIL_OK;
@@ -146,7 +137,7 @@ static lmail_status sync_messages(lmail_delivery *d)
             continue;
         if (fsync(m->fd) < 0)
             st = lmi_md_errno();
-        else if (!sync_covers_links(m->fd))
+        else if (!lmi_file_sync_covers_names(m->fd))
             st = sync_dirs(d, m);
     }
     return st;

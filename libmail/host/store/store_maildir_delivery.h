@@ -49,6 +49,5 @@ void lmi_md_forget_jobs(lmail_delivery *d);
 lmail_status lmi_md_commit_delivery(lmail_delivery *d, lmail_delivery_target *targets,
                                     size_t count);
 lmail_status lmi_md_undo_delivery(lmail_delivery *d, lmail_delivery_target *targets, size_t count);
-lmail_status lmi_md_errno(void);
 
 #endif

@@ -234,7 +234,7 @@ static lmail_status next_gone(md_account *a, int64_t after, waiting *w)
         return st;
     int code = sqlite3_step(q);
     if (code == SQLITE_ROW) {
-        lmail_str base = lmi_md_text(q, 2), name = lmi_md_text(q, 3);
+        lmail_str base = lmi_db_text(q, 2), name = lmi_db_text(q, 3);
         w->id = sqlite3_column_int64(q, 0);
         w->box = sqlite3_column_int64(q, 1);
         snprintf(w->base, sizeof w->base, "%.*s", (int)base.len, base.ptr ? base.ptr : "");
@@ -345,7 +345,7 @@ static lmail_status next_late(md_box *b, int64_t *key, int64_t last, size_t *loo
         lmi_md_sql(b->account, MD_LATE_ROWS, &q, "iii", *key, last, (int64_t)TIDY_ROWS);
     while (!st && !hit && (code = sqlite3_step(q)) == SQLITE_ROW) {
         lmail_flags flags = (lmail_flags)sqlite3_column_int64(q, 5) & MD_NAME_FLAGS;
-        lmail_str base = lmi_md_text(q, 1), old = lmi_md_text(q, 3);
+        lmail_str base = lmi_db_text(q, 1), old = lmi_db_text(q, 3);
         *key = sqlite3_column_int64(q, 0) + 1;
         (*looked)++;
         hit = flags != (lmail_flags)sqlite3_column_int64(q, 4) &&

@@ -15,24 +15,6 @@
 
 #define TREE_DEPTH 8
 
-static lmail_status errno_status(void)
-{
-    switch (errno) {
-    case ENOSPC:
-    case EDQUOT:
-        return LMAIL_ERR_FULL;
-    case EEXIST:
-    case ENOTEMPTY:
-        return LMAIL_ERR_EXISTS;
-    case ENOENT:
-        return LMAIL_ERR_NOTFOUND;
-    case ENAMETOOLONG:
-        return LMAIL_ERR_LIMIT;
-    default:
-        return LMAIL_ERR_IO;
-    }
-}
-
 /* ---- Directories ----------------------------------------------------------------------------- */
 
 static int make_dir(const char *path, mode_t mode)
@@ -63,20 +45,20 @@ lmail_status lmi_md_make_dirs(md_account *a, const char *path, int folder)
     mode_t mode = s->dir_mode | 0700;
     char sub[MD_PATH];
     if (!make_parents(path, mode))
-        return errno_status();
+        return lmi_md_errno();
     if (folder) {
         if ((size_t)snprintf(sub, sizeof sub, "%s/maildirfolder", path) >= sizeof sub)
             return LMAIL_ERR_LIMIT;
         int fd = open(sub, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, s->file_mode);
         if (fd < 0)
-            return errno_status();
+            return lmi_md_errno();
         close(fd);
     }
     for (unsigned i = 0; i < 3; i++) {
         if ((size_t)snprintf(sub, sizeof sub, "%s/%s", path, subs[i]) >= sizeof sub)
             return LMAIL_ERR_LIMIT;
         if (!make_dir(sub, mode))
-            return errno_status();
+            return lmi_md_errno();
     }
     return LMAIL_OK;
 }
@@ -115,14 +97,7 @@ static lmail_status spare_path(md_account *a, const char *what, char out[MD_PATH
 
 lmail_status lmi_md_sync_dir(md_store *s, const char *path)
 {
-    if (s->no_sync)
-        return LMAIL_OK;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return LMAIL_ERR_IO;
-    int failed = fsync(fd) < 0;
-    close(fd);
-    return failed ? LMAIL_ERR_IO : LMAIL_OK;
+    return s->no_sync ? LMAIL_OK : lmi_file_sync_dir(path);
 }
 
 /* ---- create ---------------------------------------------------------------------------------- */
@@ -138,7 +113,7 @@ static lmail_status place_dirs(md_account *a, const char *dir)
     if (!st)
         st = lmi_md_make_dirs(a, spare, 1);
     if (!st && rename(spare, path) < 0)
-        st = errno_status();
+        st = lmi_md_errno();
     if (st)
         lmi_md_remove_tree(spare);
     return st;
@@ -207,7 +182,7 @@ static lmail_status remove_in(md_account *a, md_box *b, char spare[MD_PATH])
     if (!st)
         st = spare_path(a, "removed", spare);
     if (!st && rename(path, spare) < 0)
-        st = errno_status();
+        st = lmi_md_errno();
     if (st) {
         lmi_md_rollback(a);
         spare[0] = '\0';
@@ -308,7 +283,7 @@ static lmail_status move_dir(md_account *a, const char *from, const char *to)
     if (!st)
         st = lmi_md_path(a, q, to, NULL, lmi_str(NULL, 0));
     if (!st && renameat2(AT_FDCWD, p, AT_FDCWD, q, RENAME_NOREPLACE) < 0)
-        st = errno_status();
+        st = lmi_md_errno();
     return st;
 }
 

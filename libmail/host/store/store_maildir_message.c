@@ -199,9 +199,11 @@ static const char *const columns[] = {"size",  "date,zone", "envelope", "bodystr
 
 static lmail_status fetch_statement(md_account *a, unsigned items, sqlite3_stmt **out)
 {
+    if (!a->fetches && !(a->fetches = calloc(MD_FETCHES, sizeof *a->fetches)))
+        return LMAIL_ERR_NOMEM;
     for (unsigned i = 0; i < MD_FETCHES; i++) {
-        if (a->fetches[i] && a->fetch_items[i] == items) {
-            *out = a->fetches[i];
+        if (a->fetches[i].sql && a->fetches[i].items == items) {
+            *out = a->fetches[i].sql;
             return LMAIL_OK;
         }
     }
@@ -216,12 +218,12 @@ static lmail_status fetch_statement(md_account *a, unsigned items, sqlite3_stmt 
     if (items & NEEDS_TEXT)
         strcat(text, " LEFT JOIN summary t ON t.key=m.key");
     strcat(text, " WHERE m.key BETWEEN ? AND ? ORDER BY m.key");
-    unsigned k = a->fetch_next++ % MD_FETCHES;
-    sqlite3_finalize(a->fetches[k]);
-    a->fetches[k] = NULL;
-    int code = sqlite3_prepare_v3(a->db, text, -1, SQLITE_PREPARE_PERSISTENT, &a->fetches[k], NULL);
-    a->fetch_items[k] = items;
-    *out = a->fetches[k];
+    md_fetch *f = &a->fetches[a->fetch_next++ % MD_FETCHES];
+    sqlite3_finalize(f->sql);
+    f->sql = NULL;
+    int code = sqlite3_prepare_v3(a->index.db, text, -1, SQLITE_PREPARE_PERSISTENT, &f->sql, NULL);
+    f->items = items;
+    *out = f->sql;
     return lmi_md_db_status(a, code);
 }
 
@@ -244,19 +246,19 @@ static void fill_row(sqlite3_stmt *q, unsigned items, made_texts *made, lmail_ma
         out->date_zone = sqlite3_column_int(q, c++);
     }
     if (items & LMAIL_ROW_ENVELOPE)
-        out->envelope = lmi_md_text(q, c++);
+        out->envelope = lmi_db_text(q, c++);
     if (items & LMAIL_ROW_BODYSTRUCTURE)
-        out->bodystructure = lmi_md_text(q, c++);
+        out->bodystructure = lmi_db_text(q, c++);
     if (items & LMAIL_ROW_PARTS)
-        out->parts = lmi_md_text(q, c++);
+        out->parts = lmi_db_text(q, c++);
     if (items & LMAIL_ROW_PREVIEW)
-        out->preview = lmi_md_text(q, c++);
+        out->preview = lmi_db_text(q, c++);
     if (items & LMAIL_ROW_EMAILID)
-        email_id = lmi_md_text(q, c++);
+        email_id = lmi_db_text(q, c++);
     if (items & LMAIL_ROW_THREADID)
         c++;
     if (items & LMAIL_ROW_UIDL) {
-        lmail_str base = lmi_md_text(q, c++);
+        lmail_str base = lmi_db_text(q, c++);
         size_t len;
         lmi_md_uidl(base, made->uidl, &len);
         out->uidl = lmi_str(made->uidl, len);
@@ -270,7 +272,7 @@ static void fill_row(sqlite3_stmt *q, unsigned items, made_texts *made, lmail_ma
     if (items & LMAIL_ROW_SAVEDATE)
         out->save_date = sqlite3_column_int64(q, c++);
     if (items & LMAIL_ROW_FIELDS)
-        out->fields = lmi_md_text(q, c++);
+        out->fields = lmi_db_text(q, c++);
 }
 
 typedef struct fetching {

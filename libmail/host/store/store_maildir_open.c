@@ -190,7 +190,7 @@ lmail_status lmi_md_file_row(md_box *b, lmail_uid uid, md_file_row *out)
         return st;
     int code = sqlite3_step(q);
     if (code == SQLITE_ROW) {
-        lmail_str base = lmi_md_text(q, 0), suffix = lmi_md_text(q, 2);
+        lmail_str base = lmi_db_text(q, 0), suffix = lmi_db_text(q, 2);
         if (base.len + suffix.len > MD_NAME_OCTETS)
             st = LMAIL_ERR_IO;
         else {
@@ -205,7 +205,7 @@ lmail_status lmi_md_file_row(md_box *b, lmail_uid uid, md_file_row *out)
             out->lf = (unsigned)sqlite3_column_int(q, 4);
             out->summary = (unsigned)sqlite3_column_int(q, 5);
             lmi_md_text_copy(out->emailid, sizeof out->emailid, &out->emailid_len,
-                             lmi_md_text(q, 6));
+                             lmi_db_text(q, 6));
             out->seen = (lmail_flags)sqlite3_column_int64(q, 7);
         }
     }

@@ -48,7 +48,7 @@ static void forget_names(lmail_store_mailbox *h)
 
 static void add_name(struct md_names *n, sqlite3_stmt *q)
 {
-    lmail_str base = lmi_md_text(q, 1), suffix = lmi_md_text(q, 3);
+    lmail_str base = lmi_db_text(q, 1), suffix = lmi_db_text(q, 3);
     size_t len = 4 + base.len + suffix.len + 1;
     if (sizeof n->text - n->text_len < len)
         return;
@@ -168,22 +168,6 @@ static lmail_status open_message(lmail_store_mailbox *h, lmail_uid uid)
 
 /* ---- Reading ---------------------------------------------------------------------------------- */
 
-static lmail_status read_raw(int fd, uint64_t at, char *buf, size_t cap, size_t *got)
-{
-    *got = 0;
-    while (*got < cap) {
-        ssize_t n = pread(fd, buf + *got, cap - *got, (off_t)(at + *got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return LMAIL_ERR_IO;
-        if (n == 0)
-            break;
-        *got += (size_t)n;
-    }
-    return LMAIL_OK;
-}
-
 /* From bare LF to CRLF: goes on where the last read ended, or begins again. The place is kept only
  * between a raw octet and the next, never between an added CR and its LF. */
 static lmail_status read_lf(lmail_store_mailbox *h, uint64_t offset, char *buf, size_t cap,
@@ -199,7 +183,7 @@ static lmail_status read_lf(lmail_store_mailbox *h, uint64_t offset, char *buf, 
         return LMAIL_ERR_IO;
     while (*got < cap) {
         size_t n;
-        lmail_status st = read_raw(h->fd, at, raw, sizeof raw, &n);
+        lmail_status st = lmi_file_read_at(h->fd, at, raw, sizeof raw, &n);
         if (st)
             return st;
         if (n == 0)
@@ -255,7 +239,8 @@ static lmail_status read_message(lmail_store_mailbox *h, lmail_uid uid, uint64_t
         if (h->size > PIECE)
             (void)posix_fadvise(h->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     }
-    return h->lf ? read_lf(h, offset, buf, cap, got) : read_raw(h->fd, offset, buf, cap, got);
+    return h->lf ? read_lf(h, offset, buf, cap, got)
+                 : lmi_file_read_at(h->fd, offset, buf, cap, got);
 }
 
 static void rest(lmail_store_mailbox *h)

@@ -224,7 +224,7 @@ static lmail_status compare(scan *s, sqlite3_stmt *q, found *f)
     md_box *b = s->box;
     md_account *a = b->account;
     int64_t key = sqlite3_column_int64(q, 0);
-    lmail_str base = base_of(s, f), suffix = suffix_of(s, f), known = lmi_md_text(q, 3);
+    lmail_str base = base_of(s, f), suffix = suffix_of(s, f), known = lmi_db_text(q, 3);
     int place = sqlite3_column_int(q, 2);
     if (place == f->place && lmail_str_equal(known, suffix))
         return LMAIL_OK;
@@ -253,7 +253,7 @@ static lmail_status walk_rows(scan *s)
     lmail_status st = lmi_md_sql(b->account, MD_SCAN, &q, "ii", lmi_md_key(b->id, 0),
                                  lmi_md_key(b->id, UINT32_MAX));
     while (!st && (code = sqlite3_step(q)) == SQLITE_ROW) {
-        found *f = find(s, lmi_md_text(q, 1));
+        found *f = find(s, lmi_db_text(q, 1));
         lmail_uid uid = (lmail_uid)sqlite3_column_int64(q, 0);
         if (f) {
             f->known = 1;
@@ -262,7 +262,7 @@ static lmail_status walk_rows(scan *s)
             st = lmail_uid_list_add(&s->missing, uid, uid);
         }
     }
-    sqlite3_reset(b->account->sql[MD_SCAN]);
+    sqlite3_reset(q);
     return st ? st : lmi_md_db_status(b->account, code);
 }
 
@@ -320,7 +320,7 @@ static lmail_status skip_gone(scan *s)
     if (st)
         return st;
     while ((code = sqlite3_step(q)) == SQLITE_ROW) {
-        found *f = find(s, lmi_md_text(q, 0));
+        found *f = find(s, lmi_db_text(q, 0));
         if (f)
             f->known = 1;
     }

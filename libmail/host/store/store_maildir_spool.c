@@ -10,34 +10,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define BUFFER ((size_t)64 << 10)
 
 lmail_status lmi_md_errno(void)
 {
-    switch (errno) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-        return LMAIL_ERR_FULL;
-    case ENOENT:
-    case ENOTDIR:
-        return LMAIL_ERR_NOTFOUND;
-    case EEXIST:
-        return LMAIL_ERR_EXISTS;
-    default:
-        return LMAIL_ERR_IO;
-    }
+    lmail_status st = lmi_file_errno();
+    return st == LMAIL_ERR_DENIED ? LMAIL_ERR_IO : st;
 }
 
 lmail_status lmi_md_room(md_store *s, const char *path)
 {
-    struct statvfs v;
-    if (s->reserve == 0 || statvfs(path, &v) < 0)
-        return LMAIL_OK;
-    return (uint64_t)v.f_bavail * v.f_frsize < s->reserve ? LMAIL_ERR_FULL : LMAIL_OK;
+    return lmi_file_room(path, -1, s->reserve);
 }
 
 /* ---- The spool file -------------------------------------------------------------------------- */
@@ -79,25 +64,11 @@ static lmail_status open_spool(lmail_delivery *d, incoming *m)
     return lmi_md_errno();
 }
 
-static lmail_status write_all(int fd, const char *p, size_t n)
-{
-    while (n) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return lmi_md_errno();
-        p += done;
-        n -= (size_t)done;
-    }
-    return LMAIL_OK;
-}
-
 static lmail_status flush(lmail_delivery *d)
 {
     size_t n = d->buffered;
     d->buffered = 0;
-    return write_all(d->messages[d->count - 1].fd, d->buffer, n);
+    return lmi_file_write_all(d->messages[d->count - 1].fd, d->buffer, n);
 }
 
 static lmail_status sink(void *user, const char *octets, size_t n)
@@ -107,7 +78,7 @@ static lmail_status sink(void *user, const char *octets, size_t n)
     if (d->buffered + n > BUFFER && (st = flush(d)))
         return st;
     if (n >= BUFFER / 2)
-        return write_all(d->messages[d->count - 1].fd, octets, n);
+        return lmi_file_write_all(d->messages[d->count - 1].fd, octets, n);
     memcpy(d->buffer + d->buffered, octets, n);
     d->buffered += n;
     return LMAIL_OK;
@@ -190,19 +161,7 @@ static lmail_status delivery_read(lmail_delivery *d, size_t message, uint64_t of
 {
     const incoming *m = lmi_md_incoming(d, message);
     *got = 0;
-    if (!m)
-        return LMAIL_ERR_STATE;
-    while (*got < cap) {
-        ssize_t n = pread(m->fd, buf + *got, cap - *got, (off_t)(offset + *got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return LMAIL_ERR_IO;
-        if (n == 0)
-            break;
-        *got += (size_t)n;
-    }
-    return LMAIL_OK;
+    return m ? lmi_file_read_at(m->fd, offset, buf, cap, got) : LMAIL_ERR_STATE;
 }
 
 /* ---- Links ----------------------------------------------------------------------------------- */
@@ -222,7 +181,7 @@ static lmail_status copy_octets(md_store *s, const char *from, int fd, const cha
         if (n < 0)
             st = LMAIL_ERR_IO;
         else
-            st = write_all(out, piece, (size_t)n);
+            st = lmi_file_write_all(out, piece, (size_t)n);
     }
     struct stat info;
     if (!st && fstat(in, &info) == 0) {
@@ -273,7 +232,7 @@ static lmail_status delivery_link(lmail_delivery *d, size_t message, const char 
     lmail_status st =
         lmi_md_link(d->store, m->temporary[0] ? m->temporary : NULL, m->fd, path, NULL);
     if (st)
-        return st == LMAIL_ERR_IO ? LMAIL_ERR_UNSUPPORTED : st;
+        return st == LMAIL_ERR_IO ? LMAIL_ERR_UNSUPPORTED : st; /* EPERM: fs.protected_hardlinks */
     return sync && !d->store->no_sync && fsync(m->fd) < 0 ? LMAIL_ERR_IO : LMAIL_OK;
 }
 

@@ -31,11 +31,11 @@ lmail_status lmi_md_text_read(const char *path, char **out, size_t *len)
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= (off_t)TEXT_MAX) {
         size_t size = (size_t)st.st_size;
         *out = malloc(size + 1);
-        ssize_t n = *out ? pread(fd, *out, size, 0) : -1;
-        if (n >= 0) {
-            *len = (size_t)n;
-            status = LMAIL_OK;
-        }
+        status = *out ? lmi_file_read_at(fd, 0, *out, size, len) : LMAIL_ERR_NOMEM;
+    }
+    if (status) {
+        free(*out);
+        *out = NULL;
     }
     close(fd);
     return status;
@@ -81,14 +81,8 @@ lmail_status lmi_md_text_write(md_store *s, const char *path, lmail_str text, in
                  atomic_fetch_add(&s->serial, 1));
     int fd = open_temporary(temporary, lock, s->file_mode);
     if (fd < 0)
-        return errno == ENOSPC || errno == EDQUOT ? LMAIL_ERR_FULL : LMAIL_ERR_IO;
-    lmail_status st = LMAIL_OK;
-    for (size_t at = 0; at < text.len && !st;) {
-        ssize_t n = write(fd, text.ptr + at, text.len - at);
-        if (n < 0 && errno != EINTR)
-            st = errno == ENOSPC || errno == EDQUOT ? LMAIL_ERR_FULL : LMAIL_ERR_IO;
-        at += n > 0 ? (size_t)n : 0;
-    }
+        return lmi_md_errno();
+    lmail_status st = lmi_file_write_all(fd, text.ptr, text.len);
     if (!st && sync && !s->no_sync && fdatasync(fd) < 0)
         st = LMAIL_ERR_IO;
     close(fd);

@@ -253,7 +253,7 @@ static lmail_status look_at(md_watch *w, lmail_watch_fn *fn, void *user)
     md_account *a = b->account;
     int64_t times[2];
     pthread_mutex_lock(&a->lock);
-    unsigned resting = a->resting || !a->db;
+    unsigned resting = a->resting || !a->index.db;
     pthread_mutex_unlock(&a->lock);
     lmail_status st = lmi_md_enter(a);
     if (st)
