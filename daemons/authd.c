@@ -8,9 +8,7 @@
 #include "common/diagnostic.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <libmail/host/service.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,15 +108,10 @@ static int choose_checks(reading *r, lmail_log *log, char *error, size_t cap)
 /* The mail daemons make failures wait themselves, by client address; so does root's own hand. */
 static void trust_daemons(reading *r)
 {
-    lmail_str user = r->facts.settings->user;
-    char name[256];
+    lmail_owner owner;
     r->uids[r->uid_count++] = geteuid();
-    if (user.len == 0 || user.len >= sizeof name)
-        return;
-    snprintf(name, sizeof name, "%.*s", TEXT(user));
-    const struct passwd *pw = getpwnam(name);
-    if (pw)
-        r->uids[r->uid_count++] = pw->pw_uid;
+    if (!lmail_owner_find(&owner, r->facts.settings, NULL, 0))
+        r->uids[r->uid_count++] = owner.uid;
 }
 
 /* config becomes the reading's, if it succeeds. */
@@ -174,31 +167,21 @@ static unsigned octal(lmail_str text)
 /* The group whose members may ask. Returns 0, or an exit code. */
 static int socket_group(const lmail_settings *s, uint32_t *out, char *error, size_t cap)
 {
-    char name[256];
     lmail_str group = s->authd.socket_group.len ? s->authd.socket_group : s->group;
+    lmail_owner owner;
     *out = UINT32_MAX;
     if (geteuid() != 0 && !s->authd.socket_group.len)
         return 0; /* a test of somebody who is not root: it is theirs */
-    if (group.len > 0 && group.len < sizeof name) {
-        snprintf(name, sizeof name, "%.*s", TEXT(group));
-        const struct group *gr = getgrnam(name);
-        if (gr) {
-            *out = gr->gr_gid;
+    if (group.len > 0) {
+        if (!lmail_group_find(out, group))
             return 0;
-        }
-        snprintf(error, cap, "authd.socket_group or group = %s: no such group", name);
+        snprintf(error, cap, "authd.socket_group or group = %.*s: no such group", TEXT(group));
         return EX_CONFIG;
     }
-    if (s->user.len > 0 && s->user.len < sizeof name) {
-        snprintf(name, sizeof name, "%.*s", TEXT(s->user));
-        const struct passwd *pw = getpwnam(name);
-        if (!pw) {
-            snprintf(error, cap, "user = %s: no such user", name);
-            return EX_CONFIG;
-        }
-        *out = pw->pw_gid;
-    }
-    return 0;
+    lmail_status st = lmail_owner_find(&owner, s, error, cap);
+    if (!st)
+        *out = owner.gid;
+    return st == LMAIL_ERR_NOTFOUND ? EX_CONFIG : 0;
 }
 
 /* RUN_DIRECTORY and authd in it; everybody may pass, the socket's mode decides. */

@@ -1,6 +1,6 @@
 /* What mailctl's groups need of libmail.conf. */
+#include <errno.h>
 #include <libmail/host/service.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,13 +51,13 @@ int mailctl_give_to_user(const mailctl_call *call, const char *path)
     lmail_config *config = geteuid() == 0 ? mailctl_load_config(call) : NULL;
     if (!config)
         return geteuid() == 0 ? MAILCTL_REFUSED : MAILCTL_DONE;
-    lmail_str user = lmail_config_settings(config)->user;
-    char *name = user.len ? strndup(user.ptr, user.len) : NULL;
-    const struct passwd *pw = name ? getpwnam(name) : NULL;
-    int failed = name && (!pw || lchown(path, pw->pw_uid, pw->pw_gid));
+    lmail_owner owner;
+    char error[1024];
+    lmail_status st = lmail_owner_find(&owner, lmail_config_settings(config), error, sizeof error);
+    int failed = st == LMAIL_ERR_NOTFOUND || (!st && lchown(path, owner.uid, owner.gid));
     if (failed)
-        mailctl_say("%s: cannot give it to user %s, who must read it", path, name);
-    free(name);
+        mailctl_say("%s: cannot give it to who must read it: %s", path,
+                    st ? error : strerror(errno));
     lmail_config_free(config);
     return failed ? MAILCTL_REFUSED : MAILCTL_DONE;
 }

@@ -35,6 +35,14 @@ static const char *config_path(const options *o)
     return access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG : NULL;
 }
 
+/* A mail service that root starts and that is to become nobody else: it works, and is worth a word. */
+static int stays_root(const daemon_facts *f, const lmail_settings *s)
+{
+    return !f->body && geteuid() == 0 && s->user.len == 0;
+}
+
+static const char AS_ROOT[] = "user is not set: started by root, all of it runs as root";
+
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 static lmail_status catch_signals(lmail_service *service, const char *path)
@@ -113,6 +121,12 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
     lc.syslog = wants_syslog(o, s);
     if (!code && (!report || lmail_log_open(&log, &lc)))
         code = EX_OSERR;
+    if (!code && stays_root(f, s)) {
+        lmail_log_line l;
+        lmail_log_begin(&l, log, LMAIL_LOG_WARN, "root");
+        lmail_log_text(&l, "reason", lmail_str_from(AS_ROOT));
+        lmail_log_end(&l);
+    }
     if (!code && files && s->user.len) {
         const parent_start start = {f, config, path, files, log, report, ready};
         code = parent_run(&start);
@@ -224,6 +238,10 @@ int daemon_main(const daemon_facts *f, int argc, char **argv)
         st = LMAIL_ERR_SYNTAX;
     }
     if (o.test) {
+        if (!st && stays_root(f, lmail_config_settings(config))) {
+            const lmail_diagnostic notice = {LMAIL_NOTICE, {NULL, 0}, 0, lmail_str_from(AS_ROOT)};
+            print_diagnostic(&o.strictness, &notice);
+        }
         code = st ? 1 : test_body(f, config);
         if (!st)
             lmail_config_free(config);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pwd.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,38 +168,23 @@ void report_end(const daemon_report *r)
 
 /* ---- Whom root becomes ----------------------------------------------------------------------- */
 
-int identity_find(identity *out, const daemon_facts *f, const lmail_settings *s)
+int identity_find(lmail_owner *out, const daemon_facts *f, const lmail_settings *s)
 {
-    char *group = text_of(s->group);
-    *out = (identity){text_of(s->user), 0, 0};
-    const struct passwd *pw = out->name ? getpwnam(out->name) : NULL;
-    const struct group *gr = group && *group ? getgrnam(group) : NULL;
-    int code = 0;
-    if (!pw) {
-        fprintf(stderr, "%s: user = %s: no such user\n", f->name, out->name ? out->name : "");
-        code = EX_CONFIG;
-    } else if (group && *group && !gr) {
-        fprintf(stderr, "%s: group = %s: no such group\n", f->name, group);
-        code = EX_CONFIG;
-    } else {
-        out->uid = pw->pw_uid;
-        out->gid = gr ? gr->gr_gid : pw->pw_gid;
-    }
-    free(group);
-    return code;
-}
-
-void identity_free(identity *id)
-{
-    free(id->name);
-    id->name = NULL;
-}
-
-int identity_become(const identity *id, const daemon_facts *f)
-{
-    if (!initgroups(id->name, id->gid) && !setgid(id->gid) && !setuid(id->uid) &&
-        (id->uid == 0 || setuid(0)))
+    char error[1024] = "";
+    if (!lmail_owner_find(out, s, error, sizeof error))
         return 0;
-    fprintf(stderr, "%s: cannot become user %s: %s\n", f->name, id->name, strerror(errno));
+    fprintf(stderr, "%s: %s\n", f->name, error);
+    return EX_CONFIG;
+}
+
+int identity_become(const lmail_owner *id, const daemon_facts *f)
+{
+    gid_t gid = id->gid;
+    /* A number that no list has belongs to no further groups. */
+    int failed = id->name[0] ? initgroups(id->name, gid) : setgroups(1, &gid);
+    if (!failed && !setgid(gid) && !setuid(id->uid) && (id->uid == 0 || setuid(0)))
+        return 0;
+    fprintf(stderr, "%s: cannot become user %s (%lu): %s\n", f->name, id->name,
+            (unsigned long)id->uid, strerror(errno));
     return EX_OSERR;
 }

@@ -8,6 +8,7 @@
 
 #include <libmail/config.h>
 #include <libmail/host/log.h>
+#include <libmail/host/service.h>
 #include <sys/types.h>
 
 /* As many descriptors as we may have. */
@@ -39,16 +40,9 @@ void report_end(const daemon_report *r);
 
 /* ---- Whom root becomes ---- */
 
-typedef struct identity {
-    char *name; /* of the user */
-    uid_t uid;
-    gid_t gid;
-} identity;
-
-/* settings.user and settings.group. Returns 0, or an exit code after having said why. */
-int identity_find(identity *out, const daemon_facts *f, const lmail_settings *s);
-void identity_free(identity *id);
+/* settings.user and settings.group, which is set. Returns 0, or an exit code after having said why. */
+int identity_find(lmail_owner *out, const daemon_facts *f, const lmail_settings *s);
 /* For good. Returns 0, or an exit code after having said why. */
-int identity_become(const identity *id, const daemon_facts *f);
+int identity_become(const lmail_owner *id, const daemon_facts *f);
 
 #endif

@@ -29,6 +29,7 @@ typedef struct parent {
     int waiting;       /* for its word about a reload */
     int again;         /* another one is asked for */
     int deaf;          /* the server has closed its end */
+    int ended;         /* we were asked to stop */
     link_order have;   /* the server's sockets */
     link_order wanted; /* those it will have when the reload is done */
     link_order order;  /* room for what is new */
@@ -47,7 +48,8 @@ static void add_keys(bundle *b, const lmail_settings *s)
             bundle_add(b, names[i]);
 }
 
-static int make_directory(const identity *id, lmail_str name, mode_t mode, char *error, size_t cap)
+static int make_directory(const lmail_owner *id, lmail_str name, mode_t mode, char *error,
+                          size_t cap)
 {
     char path[4096];
     int n = snprintf(path, sizeof path, "%.*s", TEXT(name));
@@ -64,7 +66,7 @@ static int make_directory(const identity *id, lmail_str name, mode_t mode, char 
 }
 
 /* The server cannot make these where only root may. */
-static int make_directories(const identity *id, const daemon_facts *f, const lmail_settings *s,
+static int make_directories(const lmail_owner *id, const daemon_facts *f, const lmail_settings *s,
                             char *error, size_t cap)
 {
     int code = make_directory(id, s->mail_directory, 0700, error, cap);
@@ -219,8 +221,10 @@ static void hear_signals(parent *p)
     while (read(p->signals, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP)
             reload(p);
-        else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+        else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+            p->ended = 1;
             kill(p->server, SIGTERM);
+        }
     }
 }
 
@@ -243,7 +247,9 @@ static int stand_by(parent *p)
         hear_signals(p);
     }
     tell_manager("STOPPING=1");
-    return code ? code : WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+    /* A server that did not serve yet has no farewell to say. */
+    int obeyed = p->ended && !p->serving && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
+    return code ? code : obeyed ? 0 : WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
 }
 
 /* ---- Start ----------------------------------------------------------------------------------- */
@@ -280,7 +286,7 @@ static int fork_server(parent *p, int files, const int *sockets)
     return 0;
 }
 
-static int prepare(parent *p, identity *id, int *files, int *sockets)
+static int prepare(parent *p, lmail_owner *id, int *files, int *sockets)
 {
     const parent_start *s = p->start;
     const lmail_settings *v = lmail_config_settings(s->config);
@@ -305,7 +311,7 @@ static int prepare(parent *p, identity *id, int *files, int *sockets)
 
 int parent_run(const parent_start *start)
 {
-    identity id = {NULL, 0, 0};
+    lmail_owner id;
     bundle *files_of = start->files;
     int files = -1, sockets[LINK_MAX_SOCKETS];
     parent *p = calloc(1, sizeof *p);
@@ -330,7 +336,6 @@ int parent_run(const parent_start *start)
     report_ready(p->ready, (char)(code ? code : EX_SOFTWARE));
     lmail_config_free(start->config);
     bundle_free(files_of);
-    identity_free(&id);
     free(p);
     return code;
 }

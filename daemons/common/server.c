@@ -240,12 +240,9 @@ static int make_service(server *s)
 
 static int become_user(const daemon_facts *f, const lmail_settings *s)
 {
-    identity id;
+    lmail_owner id;
     int code = identity_find(&id, f, s);
-    if (!code)
-        code = identity_become(&id, f);
-    identity_free(&id);
-    return code;
+    return code ? code : identity_become(&id, f);
 }
 
 void server_run(const parent_start *start, int link, int files, const link_order *order,

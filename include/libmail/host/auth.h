@@ -114,6 +114,8 @@ typedef struct lmail_auth_token_event {
 typedef lmail_status lmail_auth_token_fn(void *user, const lmail_auth_token_event *ev, char *name,
                                          size_t cap, size_t *made);
 
+#define LMAIL_AUTH_NO_DELAY UINT32_MAX
+
 typedef struct lmail_auth_config {
     size_t size;
     lmail_accounts *accounts; /* borrowed, outlives the lmail_auth */
@@ -130,7 +132,8 @@ typedef struct lmail_auth_config {
     lmail_str hostname;       /* of this server, for DIGEST-MD5 and SCRAM */
     lmail_str realm;          /* DIGEST-MD5's; empty: the host name */
 
-    uint32_t failure_delay;     /* milliseconds, of the first failure; 0: 2,000 */
+    uint32_t failure_delay;     /* milliseconds, of the first failure; 0: 2,000;
+                                 * LMAIL_AUTH_NO_DELAY: no failure waits */
     uint32_t failure_delay_max; /* doubling with each failure of an address ends here; 0: 16,000 */
 
     lmail_auth_token_fn *on_token; /* NULL: OAUTHBEARER and XOAUTH2 are not offered */

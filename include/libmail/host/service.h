@@ -100,6 +100,21 @@ LMAIL_API lmail_status lmail_config_load_from(lmail_config **out, const char *pa
                                               const lmail_files *files,
                                               lmail_diagnostic_fn *diagnostic, void *ctx);
 
+/* Whom root becomes, and whose the mail is: settings.user and settings.group. */
+typedef struct lmail_owner {
+    uint32_t uid, gid;
+    char name[256]; /* terminated, of the user; empty: the system knows none with this uid */
+} lmail_owner;
+
+/* Find out. Both settings are names, or else numbers as in passwd(5); a number that the system has no
+ * user for needs the group too. The system's lists are asked, which may take time. Any thread.
+ *   error   filled with a terminated text for people when it fails (may be NULL, cap 0)
+ * Returns: OK, LMAIL_END (user is empty: nobody), ERR_NOTFOUND. */
+LMAIL_API lmail_status lmail_owner_find(lmail_owner *out, const lmail_settings *settings,
+                                        char *error, size_t cap);
+/* A group by its name, or else by its number. Returns: OK, ERR_NOTFOUND. Any thread. */
+LMAIL_API lmail_status lmail_group_find(uint32_t *gid, lmail_str group);
+
 typedef struct lmail_service_socket {
     lmail_str listener; /* its name in the configuration */
     char where[512];    /* terminated: as lmail_listener_config.address */

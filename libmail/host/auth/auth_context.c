@@ -95,9 +95,11 @@ static lmail_status set_up(lmail_auth *auth, const lmail_auth_config *cfg)
     } else if (lmi_auth_random(auth->salt_key, sizeof auth->salt_key) != 0) {
         return LMAIL_ERR_IO;
     }
-    lmail_status status = lmail_auth_delays_new(
-        &auth->delays, cfg->failure_delay > 0 ? cfg->failure_delay : DEFAULT_DELAY,
-        cfg->failure_delay_max > 0 ? cfg->failure_delay_max : DEFAULT_DELAY_MAX, 0);
+    uint32_t base = cfg->failure_delay > 0 ? cfg->failure_delay : DEFAULT_DELAY;
+    uint32_t max = cfg->failure_delay_max > 0 ? cfg->failure_delay_max : DEFAULT_DELAY_MAX;
+    lmail_status status = base == LMAIL_AUTH_NO_DELAY
+                              ? lmail_auth_delays_new(&auth->delays, 0, 0, 0)
+                              : lmail_auth_delays_new(&auth->delays, base, max, 0);
     if (status != LMAIL_OK) {
         return status;
     }

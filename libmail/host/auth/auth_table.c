@@ -3,7 +3,9 @@
  *     user:{SCHEME}secret:uid:gid:gecos:home::extra
  *
  * Called by the file source whenever the file has changed, and by the editor for its line grammar.
- * A damaged line is told and left out; nothing here does I/O. */
+ * A damaged line is told and left out; the only I/O is to look names of users and groups up. */
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,8 @@
 #include <libmail/codec.h>
 
 #include "auth_internal.h"
+
+#define TEXT_ROOM (64u * 1024) /* a group's line names its members */
 
 typedef struct entry {
     lmail_account account;
@@ -30,6 +34,11 @@ struct lmi_auth_table {
     uint32_t *slots; /* entry index + 1; 0 is empty */
     size_t slot_count;
     size_t usual; /* index + 1 */
+    struct {
+        lmail_str name; /* in a line, while lines are read */
+        uint32_t id;
+        const char *fault;
+    } asked[2]; /* the user and the group last looked up */
 };
 
 /* ---- Lines ----------------------------------------------------------------------------------- */
@@ -75,23 +84,56 @@ int lmi_auth_next_word(lmail_str *extra, lmail_str *word, lmail_str *key, lmail_
     return 1;
 }
 
-static const char *parse_id(lmail_str text, uint32_t *out, const char *fault)
+/* By its name, from the system's lists; NULL, or what is wrong. */
+static const char *find_id(lmail_str text, uint32_t *out, unsigned group)
+{
+    char name[256], room[TEXT_ROOM];
+    struct passwd pw, *user = NULL;
+    struct group gr, *found = NULL;
+    if (text.len >= sizeof name) {
+        return "the name of a user or group is too long";
+    }
+    memcpy(name, text.ptr, text.len);
+    name[text.len] = '\0';
+    if (group) {
+        getgrnam_r(name, &gr, room, sizeof room, &found);
+    } else {
+        getpwnam_r(name, &pw, room, sizeof room, &user);
+    }
+    if (!user && !found) {
+        return group ? "the system has no group of the name that stands in the gid's place"
+                     : "the system has no user of the name that stands in the uid's place";
+    }
+    *out = group ? (uint32_t)gr.gr_gid : (uint32_t)pw.pw_uid;
+    return NULL;
+}
+
+/* A number, or a name as Dovecot takes it too; one that was just asked for is not asked again. */
+static const char *parse_id(lmi_auth_table *t, lmail_str text, uint32_t *out, unsigned group)
 {
     *out = LMAIL_NO_ID;
     uint64_t value = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
-            return fault;
-        }
-        value = value * 10 + (uint64_t)(text.ptr[i] - '0');
+    size_t i = 0;
+    while (i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9') {
+        value = value * 10 + (uint64_t)(text.ptr[i++] - '0');
         if (value >= LMAIL_NO_ID) {
-            return fault;
+            return group ? "the gid is too large" : "the uid is too large";
         }
     }
-    if (text.len > 0) {
-        *out = (uint32_t)value;
+    if (text.len == 0) {
+        return NULL;
     }
-    return NULL;
+    if (i == text.len) {
+        *out = (uint32_t)value;
+        return NULL;
+    }
+    if (!t->asked[group].name.len || !lmail_str_equal(t->asked[group].name, text)) {
+        t->asked[group].name = text;
+        t->asked[group].id = LMAIL_NO_ID;
+        t->asked[group].fault = find_id(text, &t->asked[group].id, group);
+    }
+    *out = t->asked[group].id;
+    return t->asked[group].fault;
 }
 
 static const char *parse_verifier(lmi_auth_table *t, lmail_str text, Gsasl_hash hash, entry *e)
@@ -204,10 +246,10 @@ static const char *parse_line(lmi_auth_table *t, lmail_str line, entry *e)
         fault = parse_password(t, fields[1], e);
     }
     if (!fault) {
-        fault = parse_id(fields[2], &a->uid, "the uid is not a number");
+        fault = parse_id(t, fields[2], &a->uid, 0);
     }
     if (!fault) {
-        fault = parse_id(fields[3], &a->gid, "the gid is not a number");
+        fault = parse_id(t, fields[3], &a->gid, 1);
     }
     if (!fault) {
         fault = parse_extra(t, e);

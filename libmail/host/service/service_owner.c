@@ -6,34 +6,106 @@
 #include "host/service/service_owner.h"
 
 #include <grp.h>
+#include <libmail/host/accounts.h>
+#include <libmail/host/service.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/fsuid.h>
 #include <unistd.h>
 
 #define NAME 256
 #define TEXT_ROOM (64u * 1024) /* a group's line names its members */
 
+/* ---- Who it is ------------------------------------------------------------------------------- */
+
+static int is_number(const char *text, uint32_t *out)
+{
+    uint64_t value = 0;
+    for (const char *at = text; *at; at++) {
+        value = value * 10 + (uint64_t)(*at - '0');
+        if (*at < '0' || *at > '9' || value >= LMAIL_NO_ID)
+            return 0;
+    }
+    *out = (uint32_t)value;
+    return *text != '\0';
+}
+
+static int copy_name(char out[NAME], lmail_str in)
+{
+    if (in.len >= NAME || (in.len && memchr(in.ptr, '\0', in.len)))
+        return -1;
+    snprintf(out, NAME, "%.*s", (int)in.len, in.ptr);
+    return 0;
+}
+
+/* A name before a number, as chown(1) has it. With room of our own: a reload runs beside threads that
+ * ask for users too. Returns -1: there is no such user. */
+static int find_user(lmail_owner *out, const char *name, int *has_group)
+{
+    char text[TEXT_ROOM];
+    struct passwd room, *user = NULL;
+    getpwnam_r(name, &room, text, sizeof text, &user);
+    if (!user && is_number(name, &out->uid))
+        getpwuid_r(out->uid, &room, text, sizeof text, &user);
+    else if (!user)
+        return -1;
+    *has_group = user != NULL;
+    out->name[0] = '\0';
+    if (user) {
+        out->uid = user->pw_uid;
+        out->gid = user->pw_gid;
+        snprintf(out->name, sizeof out->name, "%s", user->pw_name);
+    }
+    return 0;
+}
+
+lmail_status lmail_group_find(uint32_t *gid, lmail_str group)
+{
+    char name[NAME], text[TEXT_ROOM];
+    struct group room, *found = NULL;
+    if (copy_name(name, group))
+        return LMAIL_ERR_NOTFOUND;
+    getgrnam_r(name, &room, text, sizeof text, &found);
+    if (found)
+        *gid = found->gr_gid;
+    return found || is_number(name, gid) ? LMAIL_OK : LMAIL_ERR_NOTFOUND;
+}
+
+lmail_status lmail_owner_find(lmail_owner *out, const lmail_settings *s, char *error, size_t cap)
+{
+    char name[NAME] = "", none[1];
+    int has_group = 0;
+    if (!error || !cap) {
+        error = none;
+        cap = sizeof none;
+    }
+    *out = (lmail_owner){LMAIL_NO_ID, LMAIL_NO_ID, ""};
+    error[0] = '\0';
+    if (s->user.len == 0)
+        return LMAIL_END;
+    if (copy_name(name, s->user) || find_user(out, name, &has_group))
+        snprintf(error, cap, "user = %.*s: no such user", (int)s->user.len, s->user.ptr);
+    else if (s->group.len == 0 && !has_group)
+        snprintf(error, cap,
+                 "user = %s: the system has no user of that number, so group must be set", name);
+    else if (s->group.len && lmail_group_find(&out->gid, s->group))
+        snprintf(error, cap, "group = %.*s: no such group", (int)s->group.len, s->group.ptr);
+    else
+        return LMAIL_OK;
+    return LMAIL_ERR_NOTFOUND;
+}
+
+/* ---- Being it -------------------------------------------------------------------------------- */
+
 /* Returns 1 when we are root and shall become somebody. */
 static int owner_of(const lmail_settings *s, uid_t *uid, gid_t *gid)
 {
-    char name[NAME], text[TEXT_ROOM];
-    struct passwd user_room, *user;
-    struct group group_room, *group;
-    if (geteuid() != 0 || s->user.len == 0 || s->user.len >= NAME || s->group.len >= NAME)
+    lmail_owner owner;
+    if (geteuid() != 0 || lmail_owner_find(&owner, s, NULL, 0))
         return 0;
-    snprintf(name, sizeof name, "%.*s", (int)s->user.len, s->user.ptr);
-    /* With room of our own: a reload runs beside threads that ask for users too. */
-    if (getpwnam_r(name, &user_room, text, sizeof text, &user) || !user)
-        return 0;
-    *uid = user->pw_uid;
-    *gid = user->pw_gid;
-    if (s->group.len == 0)
-        return 1;
-    snprintf(name, sizeof name, "%.*s", (int)s->group.len, s->group.ptr);
-    if (getgrnam_r(name, &group_room, text, sizeof text, &group) || !group)
-        return 0;
-    *gid = group->gr_gid;
+    *uid = owner.uid;
+    *gid = owner.gid;
     return 1;
 }
 

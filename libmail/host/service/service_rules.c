@@ -385,7 +385,8 @@ static lmail_status make_auth(lmi_rules *r, char *error, size_t cap)
         c.service = lmail_str_from(names[i]);
         c.hostname = lmail_str_from(r->hostname);
         c.realm = first_domain(r, i);
-        c.failure_delay = (uint32_t)s->auth.failure_delay;
+        c.failure_delay =
+            s->auth.failure_delay ? (uint32_t)s->auth.failure_delay : LMAIL_AUTH_NO_DELAY;
         c.on_token = r->service->on_token;
         c.user = r->service->user;
         c.salt_key = (lmail_str){(const char *)salt, sizeof salt};

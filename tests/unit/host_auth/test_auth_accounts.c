@@ -120,6 +120,27 @@ START_TEST(a_line_says_all_about_an_account)
 }
 END_TEST
 
+START_TEST(ids_may_be_names_that_the_system_knows)
+{
+    faults f;
+    lmail_account account;
+    lmail_accounts *a =
+        from_text("juan:{PLAIN}x:root:root\nana:{PLAIN}y:5000:root\neva:{PLAIN}z:root", NULL, &f);
+    static const struct {
+        const char *name;
+        uint32_t uid, gid;
+    } want[] = {{"juan", 0, 0}, {"ana", 5000, 0}, {"eva", 0, LMAIL_NO_ID}};
+    ck_assert_str_eq(f.text, "");
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        ck_assert_int_eq(lmail_accounts_find(a, lmail_str_from(want[i].name), &account), LMAIL_OK);
+        ck_assert_uint_eq(account.uid, want[i].uid);
+        ck_assert_uint_eq(account.gid, want[i].gid);
+        lmail_accounts_release(a, &account);
+    }
+    lmail_accounts_free(a);
+}
+END_TEST
+
 static const struct {
     const char *line, *fault;
 } damaged[] = {
@@ -128,9 +149,11 @@ static const struct {
     {"ju an:{PLAIN}x", "2: the name holds what no account name may hold\n"},
     {"../etc:{PLAIN}x", "2: the name holds what no account name may hold\n"},
     {"juan:{NOSUCH}x", "2: the password scheme is unknown\n"},
-    {"juan:{PLAIN}x:vmail", "2: the uid is not a number\n"},
-    {"juan:{PLAIN}x:4294967295", "2: the uid is not a number\n"},
-    {"juan:{PLAIN}x:1:-1", "2: the gid is not a number\n"},
+    {"juan:{PLAIN}x:no-such-user",
+     "2: the system has no user of the name that stands in the uid's place\n"},
+    {"juan:{PLAIN}x:4294967295", "2: the uid is too large\n"},
+    {"juan:{PLAIN}x:1:-1",
+     "2: the system has no group of the name that stands in the gid's place\n"},
     {"juan:{PLAIN}x::::::secret=?", "2: secret= is not the base64 of a password\n"},
     {"juan:{PLAIN}x::::::secret=", "2: secret= is not the base64 of a password\n"},
     {"juan:{PLAIN}x::::::secret=AA==", "2: secret= is not the base64 of a password\n"},
@@ -501,6 +524,7 @@ Suite *auth_accounts_suite(void)
     Suite *s = suite_create("auth_accounts");
     TCase *t = tcase_create("text");
     tcase_add_test(t, a_line_says_all_about_an_account);
+    tcase_add_test(t, ids_may_be_names_that_the_system_knows);
     tcase_add_loop_test(t, a_damaged_line_is_named_and_the_others_hold, 0,
                         (int)(sizeof damaged / sizeof damaged[0]));
     tcase_add_test(t, the_default_domain_may_be_left_out_on_either_side);
