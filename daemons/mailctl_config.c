@@ -5,6 +5,7 @@
 
 #include <libmail/host/service.h>
 
+#include "common/diagnostic.h"
 #include "mailctl.h"
 
 static lmail_status write_out(void *ctx, lmail_str text)
@@ -20,8 +21,10 @@ static int config_check(const mailctl_call *call)
     lmail_config *config = mailctl_load_config_as(call, strict, MAILCTL_NOTICES);
     if (!config)
         return MAILCTL_REFUSED;
+    strictness how = {strict, 0, MAILCTL_NOTICES};
+    lmail_status st = lmail_config_check_tls(config, NULL, print_diagnostic, &how);
     lmail_config_free(config);
-    return MAILCTL_DONE;
+    return st || how.turned ? MAILCTL_REFUSED : MAILCTL_DONE;
 }
 
 static int config_show(const mailctl_call *call)

@@ -18,6 +18,8 @@ bundle *bundle_new(lmail_files *files);
 void bundle_free(bundle *b); /* NULL is allowed */
 /* Also keep this file, if it is not there yet: keys are not opened by who loads a configuration. */
 lmail_status bundle_add(bundle *b, lmail_str name);
+/* And all files of a directory, those aside whose names begin with a dot. */
+lmail_status bundle_add_all(bundle *b, lmail_str directory);
 /* Returns the descriptor of the sealed memory file, or -1 and errno. */
 int bundle_seal(const bundle *b);
 

@@ -156,13 +156,15 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
 }
 
 /* -t: the configuration was read without an error. */
-static int test_body(const daemon_facts *f, const lmail_config *config)
+static int test_body(const daemon_facts *f, const lmail_config *config, strictness *how)
 {
     char error[1024] = "";
     int code = f->body ? f->body->test(lmail_config_settings(config), error, sizeof error) : 0;
     if (code)
         fprintf(stderr, "%s: %s\n", f->name, error);
-    return code ? 1 : 0;
+    if (!f->body)
+        code = lmail_config_check_tls(config, NULL, print_diagnostic, how) != LMAIL_OK;
+    return code || how->turned;
 }
 
 static void print_help(const daemon_facts *f)
@@ -242,7 +244,7 @@ int daemon_main(const daemon_facts *f, int argc, char **argv)
             const lmail_diagnostic notice = {LMAIL_NOTICE, {NULL, 0}, 0, lmail_str_from(AS_ROOT)};
             print_diagnostic(&o.strictness, &notice);
         }
-        code = st ? 1 : test_body(f, config);
+        code = st ? 1 : test_body(f, config, &o.strictness);
         if (!st)
             lmail_config_free(config);
         return code;

@@ -39,13 +39,14 @@ typedef struct parent {
 /* ---- Files, directories ---------------------------------------------------------------------- */
 
 /* What the service itself reads beside the configuration. What cannot be read is its to tell. */
-static void add_keys(bundle *b, const lmail_settings *s)
+static void add_files(bundle *b, const lmail_config *config)
 {
-    const lmail_str names[] = {s->tls.certificate,      s->tls.key,      s->tls.client_ca,
-                               s->smtp.tls_certificate, s->smtp.tls_key, s->smtp.client_ca};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (names[i].len)
-            bundle_add(b, names[i]);
+    lmail_config_file f;
+    for (size_t i = 0; lmail_config_file_at(config, i, &f) == LMAIL_OK; i++)
+        if (f.directory)
+            bundle_add_all(b, f.path);
+        else
+            bundle_add(b, f.path);
 }
 
 static int make_directory(const lmail_owner *id, lmail_str name, mode_t mode, char *error,
@@ -140,7 +141,7 @@ static int read_and_send(parent *p)
                  lmail_status_text(st));
     if (!failed) {
         const lmail_settings *v = lmail_config_settings(config);
-        add_keys(b, v);
+        add_files(b, config);
         sockets_list(&p->wanted, v, s->facts->protocols);
         failed = sockets_open(&p->order, fds + 1, v, s->facts->protocols, &p->have, p->error,
                               sizeof p->error);
@@ -298,7 +299,7 @@ static int prepare(parent *p, lmail_owner *id, int *files, int *sockets)
         fprintf(stderr, "%s: %s\n", s->facts->name, p->error);
         return code;
     }
-    add_keys(s->files, v);
+    add_files(s->files, s->config);
     *files = bundle_seal(s->files);
     if (*files >= 0)
         code = report_begin(s->report, s->facts, v);

@@ -190,7 +190,6 @@ static int enter_sandbox(const parent_start *start, const lmail_settings *s)
     add_directory_of(&p, s->accounts);
     add_directory_of(&p, s->dns.hosts);
     add_directory_of(&p, s->dns.trust_anchor);
-    add_copy(&p, s->smtp.client_ca_directory, 0);
     /* SQLite's sorter spills to a file of its own. */
     snprintf(spool, sizeof spool, "%.*s/spool", TEXT(s->mail_directory));
     setenv("SQLITE_TMPDIR", spool, 1);

@@ -469,10 +469,26 @@ LMAIL_API lmail_status lmail_config_show(const lmail_config *config,
  * Returns 1 or 0. */
 LMAIL_API int lmail_config_names_home(lmail_str location);
 
+/* A file that the host reads beside those that loading opens: certificates, keys and authorities, every
+ * setting of kind "file" or "directory" that is set. A host that reads for another process, or that checks without
+ * serving, goes through these and misses none. */
+typedef struct lmail_config_file {
+    lmail_str setting; /* "tls.key" */
+    lmail_str path;
+    unsigned directory; /* not 0: all files in it whose names do not begin with a dot are meant */
+    lmail_str file;     /* where it was set, with the line; empty and 0: nowhere */
+    size_t line;
+} lmail_config_file;
+
+/* Number i, from 0. OK or LMAIL_END. Valid until the configuration is freed. */
+LMAIL_API lmail_status lmail_config_file_at(const lmail_config *config, size_t i,
+                                            lmail_config_file *out);
+
 /* One setting as the documentation shows it. */
 typedef struct lmail_config_key {
-    lmail_str name; /* "smtp.max_recipients", "listener.port" */
-    lmail_str kind; /* "number", "size", "duration", "load", "yes or no", "text", "list", choices */
+    lmail_str name;     /* "smtp.max_recipients", "listener.port" */
+    lmail_str kind;     /* "number", "size", "duration", "load", "yes or no", "text", "file",
+                     * "directory", "list", choices */
     lmail_str standard; /* its default, as a file would say it */
     lmail_str about;
 } lmail_config_key;

@@ -21,15 +21,17 @@
 #include <libmail/policy_tables.h>
 
 typedef enum lmi_kind {
-    LMI_KIND_TEXT,     /* lmail_str */
-    LMI_KIND_LIST,     /* lmail_str_list */
-    LMI_KIND_NUMBER,   /* uint64_t */
-    LMI_KIND_SIZE,     /* uint64_t, octets */
-    LMI_KIND_DURATION, /* lmail_msec */
-    LMI_KIND_LOAD,     /* uint64_t, perhaps with LMAIL_LOAD_PER_PROCESSOR */
-    LMI_KIND_BOOL,     /* unsigned */
-    LMI_KIND_CHOICE,   /* unsigned: index into `choices` */
-    LMI_KIND_FLAGS     /* unsigned: bit i is word i of `choices` */
+    LMI_KIND_TEXT, /* lmail_str */
+    LMI_KIND_FILE, /* lmail_str: a file that the host reads whole, as lmail_config_file_at tells */
+    LMI_KIND_DIRECTORY, /* lmail_str: the same of all files in it */
+    LMI_KIND_LIST,      /* lmail_str_list */
+    LMI_KIND_NUMBER,    /* uint64_t */
+    LMI_KIND_SIZE,      /* uint64_t, octets */
+    LMI_KIND_DURATION,  /* lmail_msec */
+    LMI_KIND_LOAD,      /* uint64_t, perhaps with LMAIL_LOAD_PER_PROCESSOR */
+    LMI_KIND_BOOL,      /* unsigned */
+    LMI_KIND_CHOICE,    /* unsigned: index into `choices` */
+    LMI_KIND_FLAGS      /* unsigned: bit i is word i of `choices` */
 } lmi_kind;
 
 typedef struct lmi_setting {

@@ -114,10 +114,12 @@ lmail_str lmi_section_setting(const lmi_section_kind *kind, const lmi_setting *r
 
 static void describe(const lmi_setting *row, lmail_config_key *out)
 {
-    static const char *const kinds[] = {[LMI_KIND_TEXT] = "text",         [LMI_KIND_LIST] = "list",
-                                        [LMI_KIND_NUMBER] = "number",     [LMI_KIND_SIZE] = "size",
-                                        [LMI_KIND_DURATION] = "duration", [LMI_KIND_LOAD] = "load",
-                                        [LMI_KIND_BOOL] = "yes or no"};
+    static const char *const kinds[] = {
+        [LMI_KIND_TEXT] = "text",           [LMI_KIND_FILE] = "file",
+        [LMI_KIND_DIRECTORY] = "directory", [LMI_KIND_LIST] = "list",
+        [LMI_KIND_NUMBER] = "number",       [LMI_KIND_SIZE] = "size",
+        [LMI_KIND_DURATION] = "duration",   [LMI_KIND_LOAD] = "load",
+        [LMI_KIND_BOOL] = "yes or no"};
     int chosen = row->kind == LMI_KIND_CHOICE || row->kind == LMI_KIND_FLAGS;
     out->name = lmail_str_from(row->name);
     out->kind = lmail_str_from(chosen ? row->choices : kinds[row->kind]);

@@ -1,4 +1,5 @@
-/* config_show.c - the configuration in force as a native file, each line with its origin. */
+/* config_show.c - the configuration in force as a native file, each line with its origin; and the
+ * files that it names for its host. */
 #include "config/config_internal.h"
 
 #include <string.h>
@@ -94,4 +95,23 @@ lmail_status lmail_config_show(const lmail_config *c, write_fn *write, void *ctx
         for (size_t i = 0; !st && i < c->sections[k].count; i++)
             st = put_section(&w, c->sections[k].items[i]);
     return st;
+}
+
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+lmail_status lmail_config_file_at(const lmail_config *config, size_t i, lmail_config_file *out)
+{
+    const char *base = (const char *)&config->values;
+    for (const lmi_setting *row = lmi_settings; row->name; row++) {
+        lmail_str path = {NULL, 0};
+        if (row->kind == LMI_KIND_FILE || row->kind == LMI_KIND_DIRECTORY)
+            memcpy(&path, base + row->offset, sizeof path);
+        if (!path.len || i--)
+            continue;
+        lmi_origin at = lmi_config_origin(config, row->name);
+        *out = (lmail_config_file){lmail_str_from(row->name), path, row->kind == LMI_KIND_DIRECTORY,
+                                   at.file, at.line};
+        return LMAIL_OK;
+    }
+    return LMAIL_END;
 }

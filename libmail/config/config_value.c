@@ -167,6 +167,8 @@ const char *lmi_value_parse(const lmi_setting *row, lmail_str text, lmi_arena *a
     *st = LMAIL_OK;
     switch (row->kind) {
     case LMI_KIND_TEXT:
+    case LMI_KIND_FILE:
+    case LMI_KIND_DIRECTORY:
         if (text.len < row->min)
             return "must not be empty";
         *st = lmi_arena_copy(arena, text, at);
@@ -283,6 +285,8 @@ lmail_status lmi_value_show(const lmi_setting *row, const void *at, write_fn *wr
     static const char *const time_names[] = {" d", " h", " m", " s", " ms"};
     switch (row->kind) {
     case LMI_KIND_TEXT:
+    case LMI_KIND_FILE:
+    case LMI_KIND_DIRECTORY:
         return show_list(at, 1, write, ctx);
     case LMI_KIND_LIST: {
         const lmail_str_list *list = at;

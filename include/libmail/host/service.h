@@ -52,7 +52,10 @@ typedef struct lmail_files {
      * regular file), ERR_LIMIT (above 64 MiB), ERR_IO, ERR_NOMEM. */
     lmail_status (*open)(void *ctx, lmail_str name, lmail_str *octets);
     void (*close)(void *ctx, lmail_str octets);
-    int (*is_public)(void *ctx, lmail_str name); /* can everybody read it? */
+    unsigned (*mode)(void *ctx, lmail_str name); /* permission bits, as 0640; 0: not known */
+    /* The names that match a pattern, as lmail_config_io.list. NULL: none ever does. */
+    lmail_status (*list)(void *ctx, lmail_str pattern, int (*found)(void *to, lmail_str name),
+                         void *to);
 } lmail_files;
 
 /* The files of the disk; close wipes the octets. */
@@ -98,6 +101,15 @@ LMAIL_API lmail_status lmail_config_load_file(lmail_config **out, const char *pa
 /* The same from elsewhere. */
 LMAIL_API lmail_status lmail_config_load_from(lmail_config **out, const char *path,
                                               const lmail_files *files,
+                                              lmail_diagnostic_fn *diagnostic, void *ctx);
+
+/* Look at the certificates, keys and authorities that a configuration names: can each be read, does it
+ * parse, do certificate and key belong together, may others read the key (errors), does it hold at
+ * this time (warnings)? A start and a reload look too.
+ *   files        as of the loading; NULL: the disk
+ *   diagnostic   called with every complaint: where the setting stands, and the file's name
+ * Returns: OK (there may have been warnings), ERR_SYNTAX (there was an error), ERR_NOMEM. */
+LMAIL_API lmail_status lmail_config_check_tls(const lmail_config *config, const lmail_files *files,
                                               lmail_diagnostic_fn *diagnostic, void *ctx);
 
 /* Whom root becomes, and whose the mail is: settings.user and settings.group. */

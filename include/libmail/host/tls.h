@@ -68,6 +68,20 @@ LMAIL_API lmail_tls *lmail_tls_hold(lmail_tls *tls);
 /* Give a reference back; the last one frees and wipes the keys. NULL is allowed. Any thread. */
 LMAIL_API void lmail_tls_release(lmail_tls *tls);
 
+/* What a certificate is good for, before anybody serves with it. */
+typedef struct lmail_tls_finding {
+    const char *at_fault;          /* after ERR_ARG: "certificate", "key" or "pair" */
+    int64_t not_before, not_after; /* of the leaf, seconds since 1970 */
+    int64_t chain_after;           /* the first of the chain to expire */
+} lmail_tls_finding;
+
+/* Look at a chain and, unless cert->key is empty, at its key: does each parse, do they belong together,
+ * when does it hold? What is expired is no error.
+ *   error   as for lmail_tls_new: why, without the name of what
+ * Returns: OK, ERR_ARG, ERR_NOMEM. */
+LMAIL_API lmail_status lmail_tls_examine(const lmail_tls_cert *cert, lmail_tls_finding *out,
+                                         char *error, size_t cap);
+
 /* Make a self-signed P-256 certificate for `host` (and localhost), valid ten years, unless both
  * files exist already. Each file appears whole or not at all; the key has mode 0600.
  *   error   as for lmail_tls_new

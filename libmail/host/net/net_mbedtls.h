@@ -48,6 +48,9 @@ lmail_status lmi_mbed_binding(lmi_tls *f, unsigned char out[32]);
 
 void lmi_mbed_ticket_taken(void); /* the handshake that this thread runs is a resumption */
 int lmi_mbed_random(void *unused, unsigned char *out, size_t len); /* for f_rng */
+/* PEM or DER; nothing of mbedTLS may be left out silently. Return 0 or an error of mbedTLS. */
+int lmi_mbed_parse_chain(mbedtls_x509_crt *crt, lmail_str in);
+int lmi_mbed_parse_key(mbedtls_pk_context *key, lmail_str in);
 /* Does a certificate's name ("*.example.org") cover a host? RFC 6125 §6.4: one label, leftmost. */
 int lmi_mbed_name_covers(lmail_str pattern, lmail_str host);
 

@@ -72,7 +72,7 @@ static int terminated(lmail_str in, unsigned char **copy, size_t *len)
     return *copy != NULL;
 }
 
-static int parse_chain(mbedtls_x509_crt *crt, lmail_str in)
+int lmi_mbed_parse_chain(mbedtls_x509_crt *crt, lmail_str in)
 {
     unsigned char *copy;
     size_t len;
@@ -83,7 +83,7 @@ static int parse_chain(mbedtls_x509_crt *crt, lmail_str in)
     return rc > 0 ? MBEDTLS_ERR_X509_INVALID_FORMAT : rc; /* above 0: some did not parse */
 }
 
-static int parse_key(mbedtls_pk_context *key, lmail_str in)
+int lmi_mbed_parse_key(mbedtls_pk_context *key, lmail_str in)
 {
     unsigned char *copy;
     size_t len;
@@ -106,10 +106,10 @@ static lmail_status load_certs(mbed_context *c, const lmail_tls_config *config, 
         mbedtls_x509_crt_init(&cert->chain);
         mbedtls_pk_init(&cert->key);
         c->certs_n = i + 1;
-        int rc = parse_chain(&cert->chain, config->certs[i].chain);
+        int rc = lmi_mbed_parse_chain(&cert->chain, config->certs[i].chain);
         if (rc)
             return refuse(error, cap, "certificate", i, rc);
-        rc = parse_key(&cert->key, config->certs[i].key);
+        rc = lmi_mbed_parse_key(&cert->key, config->certs[i].key);
         if (rc)
             return refuse(error, cap, "key of certificate", i, rc);
         rc = mbedtls_pk_check_pair(&cert->chain.pk, &cert->key, lmi_mbed_random, NULL);
@@ -248,7 +248,7 @@ static lmail_status fill(mbed_context *c, const lmail_tls_config *config, char *
     if (st)
         return st;
     if (config->verify != LMAIL_TLS_VERIFY_NONE) {
-        int rc = parse_chain(&c->client_ca, config->client_ca);
+        int rc = lmi_mbed_parse_chain(&c->client_ca, config->client_ca);
         if (rc)
             return refuse(error, cap, "client CA", 0, rc);
         mbedtls_ssl_conf_ca_chain(&c->conf, &c->client_ca, NULL);

@@ -165,19 +165,40 @@ static void close_disk(void *ctx, lmail_str octets)
     lmi_file_free(octets);
 }
 
-static int is_public_on_disk(void *ctx, lmail_str name)
+static unsigned mode_on_disk(void *ctx, lmail_str name)
 {
     struct stat st;
     char *path = strndup(name.ptr, name.len);
     (void)ctx;
-    int open_to_all = path && stat(path, &st) == 0 && (st.st_mode & S_IROTH);
+    unsigned mode = path && stat(path, &st) == 0 ? st.st_mode & 07777u : 0;
     free(path);
-    return open_to_all;
+    return mode;
+}
+
+static lmail_status list_disk(void *ctx, lmail_str pattern, int (*found)(void *to, lmail_str name),
+                              void *to)
+{
+    glob_t names;
+    char *text = strndup(pattern.ptr, pattern.len);
+    (void)ctx;
+    if (!text)
+        return LMAIL_ERR_NOMEM;
+    int failed = glob(text, GLOB_ERR, NULL, &names);
+    free(text);
+    if (failed)
+        return failed == GLOB_NOSPACE   ? LMAIL_ERR_NOMEM
+               : failed == GLOB_NOMATCH ? LMAIL_ERR_NOTFOUND
+                                        : LMAIL_ERR_IO;
+    for (size_t i = 0; i < names.gl_pathc; i++)
+        if (found(to, lmail_str_from(names.gl_pathv[i])))
+            break;
+    globfree(&names);
+    return LMAIL_OK;
 }
 
 void lmail_files_disk(lmail_files *files)
 {
-    *files = (lmail_files){sizeof *files, NULL, open_disk, close_disk, is_public_on_disk};
+    *files = (lmail_files){sizeof *files, NULL, open_disk, close_disk, mode_on_disk, list_disk};
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -197,28 +218,14 @@ static void close_named(void *ctx, lmail_str octets)
 static int is_public(void *ctx, lmail_str name)
 {
     const reading *r = ctx;
-    return r->files.is_public(r->files.ctx, name);
+    return (r->files.mode(r->files.ctx, name) & S_IROTH) != 0;
 }
 
 static lmail_status list_named(void *ctx, lmail_str pattern, int (*found)(void *to, lmail_str name),
                                void *to)
 {
-    glob_t names;
-    char *text = strndup(pattern.ptr, pattern.len);
-    (void)ctx;
-    if (!text)
-        return LMAIL_ERR_NOMEM;
-    int failed = glob(text, GLOB_ERR, NULL, &names);
-    free(text);
-    if (failed)
-        return failed == GLOB_NOSPACE   ? LMAIL_ERR_NOMEM
-               : failed == GLOB_NOMATCH ? LMAIL_ERR_NOTFOUND
-                                        : LMAIL_ERR_IO;
-    for (size_t i = 0; i < names.gl_pathc; i++)
-        if (found(to, lmail_str_from(names.gl_pathv[i])))
-            break;
-    globfree(&names);
-    return LMAIL_OK;
+    const reading *r = ctx;
+    return r->files.list ? r->files.list(r->files.ctx, pattern, found, to) : LMAIL_ERR_NOTFOUND;
 }
 
 lmail_status lmi_config_load(lmail_config **out, const char *path, const lmail_files *files,

@@ -10,7 +10,6 @@
 #include "host/service/service_owner.h"
 #include "host/service/service_secure.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -154,35 +153,48 @@ static lmail_status read_pair(const lmi_rules *r, lmail_tls_cert *out, char *err
     return st ? say(st, error, cap, "tls.key", key) : LMAIL_OK;
 }
 
-/* Every file of a directory, behind what is in *ca; names that are none of a PEM file do no harm. */
-static lmail_status read_ca_directory(lmail_str name, lmail_str *ca, char *error, size_t cap)
+/* Authorities, one file behind the other; names that are none of a PEM file do no harm. */
+typedef struct ca_files {
+    const lmail_files *files;
+    lmail_str *ca;
+    lmail_status status;
+} ca_files;
+
+static int read_ca(void *to, lmail_str name)
 {
-    char path[LMI_MAX_PATH + 300];
-    snprintf(path, sizeof path, "%.*s", name.len > LMI_MAX_PATH ? 0 : (int)name.len, name.ptr);
-    DIR *dir = opendir(path);
-    if (!dir) {
-        snprintf(error, cap, "smtp.client_ca_directory %s: %s", path, strerror(errno));
-        return LMAIL_ERR_IO;
+    ca_files *c = to;
+    lmail_str one;
+    if (c->files->open(c->files->ctx, name, &one))
+        return 0;
+    char *both = realloc((char *)c->ca->ptr, c->ca->len + one.len + 2);
+    if (both) {
+        if (one.len)
+            memcpy(both + c->ca->len, one.ptr, one.len);
+        c->ca->ptr = both;
+        c->ca->len += one.len;
+        both[c->ca->len++] = '\n';
+        both[c->ca->len] = '\0';
+    } else {
+        c->status = LMAIL_ERR_NOMEM;
     }
-    lmail_status st = LMAIL_OK;
-    for (struct dirent *e = readdir(dir); e && !st; e = readdir(dir)) {
-        lmail_str one = {NULL, 0};
-        snprintf(path, sizeof path, "%.*s/%s", TEXT(name), e->d_name);
-        if (e->d_name[0] == '.' || lmi_file_read(path, &one) || !one.len)
-            continue;
-        char *both = realloc((char *)ca->ptr, ca->len + one.len + 2);
-        if (both) {
-            memcpy(both + ca->len, one.ptr, one.len);
-            ca->ptr = both;
-            ca->len += one.len;
-            both[ca->len++] = '\n';
-            both[ca->len] = '\0';
-        } else {
-            st = LMAIL_ERR_NOMEM;
-        }
-        lmi_file_free(one);
-    }
-    closedir(dir);
+    c->files->close(c->files->ctx, one);
+    return !both;
+}
+
+/* Every file of a directory, behind what is in *ca. */
+static lmail_status read_ca_directory(const lmail_files *files, lmail_str name, lmail_str *ca,
+                                      char *error, size_t cap)
+{
+    ca_files c = {files, ca, LMAIL_OK};
+    char pattern[LMI_MAX_PATH + 3];
+    snprintf(pattern, sizeof pattern, "%.*s/*", name.len > LMI_MAX_PATH ? 0 : (int)name.len,
+             name.ptr);
+    lmail_status st = files->list ? files->list(files->ctx, lmail_str_from(pattern), read_ca, &c)
+                                  : LMAIL_ERR_NOTFOUND;
+    st = st ? st : c.status;
+    if (st)
+        snprintf(error, cap, "smtp.client_ca_directory %.*s: %s", TEXT(name),
+                 lmail_status_text(st));
     return st;
 }
 
@@ -191,22 +203,12 @@ static lmail_status smtp_tls(const lmi_rules *r, lmail_tls_config *c, lmail_tls_
                              lmail_str *ca, char *error, size_t cap)
 {
     const lmail_settings *s = r->settings;
-    const lmail_files *files = &r->service->files;
-    struct stat key;
-    char path[LMI_MAX_PATH + 1];
     lmail_status st = LMAIL_OK;
     if (s->smtp.tls_certificate.len) {
         st = lmi_rules_file(r, "smtp.tls_certificate", s->smtp.tls_certificate, &pair->chain, error,
                             cap);
         if (!st)
             st = lmi_rules_file(r, "smtp.tls_key", s->smtp.tls_key, &pair->key, error, cap);
-        snprintf(path, sizeof path, "%.*s", TEXT(s->smtp.tls_key));
-        /* The classic program refuses a key that its group can read. */
-        if (!st && (files->is_public(files->ctx, s->smtp.tls_key) ||
-                    (!stat(path, &key) && key.st_mode & (S_IRWXG | S_IRWXO)))) {
-            snprintf(error, cap, "smtp.tls_key %s: others can read it; chmod 0600", path);
-            st = LMAIL_ERR_DENIED;
-        }
         c->certs = pair;
     }
     if (s->smtp.ciphers.len) {
@@ -219,12 +221,43 @@ static lmail_status smtp_tls(const lmi_rules *r, lmail_tls_config *c, lmail_tls_
     if (!st && s->smtp.client_ca.len)
         st = lmi_rules_file(r, "smtp.client_ca", s->smtp.client_ca, ca, error, cap);
     if (!st && s->smtp.client_ca_directory.len)
-        st = read_ca_directory(s->smtp.client_ca_directory, ca, error, cap);
+        st = read_ca_directory(&r->service->files, s->smtp.client_ca_directory, ca, error, cap);
     if (ca->len)
         c->client_ca = *ca;
     c->verify = c->client_ca.len && s->smtp.request_client_certificate ? LMAIL_TLS_VERIFY_OPTIONAL
                                                                        : LMAIL_TLS_VERIFY_NONE;
     return st;
+}
+
+typedef struct tls_complaints {
+    lmail_log *log;
+    char *error; /* the first error's text goes here */
+    size_t cap;
+    unsigned errors;
+} tls_complaints;
+
+static void complain_of_tls(void *ctx, const lmail_diagnostic *d)
+{
+    tls_complaints *c = ctx;
+    lmail_log_line l;
+    if (d->severity == LMAIL_ERROR && !c->errors++) {
+        lmail_diagnostic_write(d, c->error, c->cap);
+        return; /* whoever asked says it */
+    }
+    lmail_log_begin(&l, c->log, d->severity == LMAIL_ERROR ? LMAIL_LOG_ERR : LMAIL_LOG_WARN,
+                    "config");
+    lmail_log_text(&l, "file", d->file);
+    lmail_log_number(&l, "line", d->line);
+    lmail_log_text(&l, "text", d->text);
+    lmail_log_end(&l);
+}
+
+/* With the names of files and settings, which an error of the TLS library has not. */
+static lmail_status look_at_tls(lmi_rules *r, const lmail_config *config, char *error, size_t cap)
+{
+    tls_complaints c = {r->service->log, error, cap, 0};
+    lmail_status st = lmail_config_check_tls(config, &r->service->files, complain_of_tls, &c);
+    return st == LMAIL_ERR_SYNTAX ? LMAIL_ERR_ARG : st;
 }
 
 static lmail_status make_tls(lmi_rules *r, char *error, size_t cap)
@@ -413,6 +446,8 @@ lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config
     r->tables = routes(r->settings) ? lmail_config_tables(config) : NULL;
     name_host(r);
     lmail_status st = lmi_sockets_list(r, error, cap);
+    if (!st)
+        st = look_at_tls(r, config, error, cap);
     if (!st)
         st = make_tls(r, error, cap);
     if (!st)

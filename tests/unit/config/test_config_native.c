@@ -321,6 +321,50 @@ START_TEST(every_setting_is_documented)
 }
 END_TEST
 
+/* What a process reads for another one it finds by the kind of the setting. */
+START_TEST(a_setting_that_names_a_file_for_the_host_is_of_that_kind)
+{
+    lmail_config_key key;
+    size_t files = 0;
+    for (size_t i = 0; lmail_config_key_at(i, &key) == LMAIL_OK; i++) {
+        int told = lmail_str_equal(key.kind, LMAIL_STR("file"));
+        int pem = key.about.len > 8 && memcmp(key.about.ptr, "PEM file", 8) == 0;
+        ck_assert_msg(told == pem, "%.*s", (int)key.name.len, key.name.ptr);
+        files += (size_t)told;
+    }
+    ck_assert_uint_eq(files, 9);
+}
+END_TEST
+
+START_TEST(files_for_the_host_are_told_with_their_place)
+{
+    world w = {0};
+    lmail_config *config;
+    lmail_config_file f;
+    ck_assert_int_eq(load_text(&w,
+                               "smtp.client_ca_directory = /ca\n\ntls.certificate = /c.pem\n"
+                               "tls.key = /k.pem\n",
+                               &config),
+                     LMAIL_OK);
+    static const struct {
+        const char *setting, *path;
+        size_t line;
+        unsigned directory;
+    } want[] = {{"tls.certificate", "/c.pem", 3, 0},
+                {"tls.key", "/k.pem", 4, 0},
+                {"smtp.client_ca_directory", "/ca", 1, 1}};
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(lmail_config_file_at(config, i, &f), LMAIL_OK);
+        ck_assert(lmail_str_equal(f.setting, lmail_str_from(want[i].setting)));
+        ck_assert(lmail_str_equal(f.path, lmail_str_from(want[i].path)));
+        ck_assert_uint_eq(f.line, want[i].line);
+        ck_assert_uint_eq(f.directory, want[i].directory);
+    }
+    ck_assert_int_eq(lmail_config_file_at(config, 3, &f), LMAIL_END);
+    lmail_config_free(config);
+}
+END_TEST
+
 Suite *config_native_suite(void);
 
 Suite *config_native_suite(void)
@@ -337,6 +381,8 @@ Suite *config_native_suite(void)
     tcase_add_test(t, a_missing_main_file_is_its_own_error);
     tcase_add_test(t, what_is_shown_reads_back_as_the_same);
     tcase_add_test(t, every_setting_is_documented);
+    tcase_add_test(t, a_setting_that_names_a_file_for_the_host_is_of_that_kind);
+    tcase_add_test(t, files_for_the_host_are_told_with_their_place);
     suite_add_tcase(s, t);
     return s;
 }

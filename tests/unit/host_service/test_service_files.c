@@ -33,7 +33,7 @@ static void close_file(void *ctx, lmail_str octets)
     c->open--;
 }
 
-static int is_public(void *ctx, lmail_str name)
+static unsigned mode(void *ctx, lmail_str name)
 {
     cupboard *c = ctx;
     (void)name;
@@ -43,7 +43,7 @@ static int is_public(void *ctx, lmail_str name)
 
 static lmail_config *load(cupboard *c, const char *path, lmail_status expected)
 {
-    const lmail_files files = {sizeof files, c, open_file, close_file, is_public};
+    const lmail_files files = {sizeof files, c, open_file, close_file, mode, NULL};
     lmail_config *config = NULL;
     ck_assert_int_eq(lmail_config_load_from(&config, path, &files, NULL, NULL), expected);
     ck_assert_uint_eq(c->open, 0);

@@ -56,7 +56,7 @@ static void close_file(void *ctx, lmail_str octets)
     (void)ctx, (void)octets;
 }
 
-static int is_public(void *ctx, lmail_str name)
+static unsigned mode(void *ctx, lmail_str name)
 {
     (void)ctx, (void)name;
     return 0;
@@ -105,7 +105,7 @@ static void *run(void *arg)
 static void begin(void)
 {
     lmail_service_config s = LMAIL_SERVICE_CONFIG_INIT;
-    const lmail_files files = {sizeof files, ++c, open_file, close_file, is_public};
+    const lmail_files files = {sizeof files, ++c, open_file, close_file, mode, NULL};
     lmail_accounts_config names = LMAIL_ACCOUNTS_CONFIG_INIT;
     char error[512] = "";
     ck_assert(c < cupboards + sizeof cupboards / sizeof *cupboards);
