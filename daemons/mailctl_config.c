@@ -21,7 +21,7 @@ static int config_check(const mailctl_call *call)
     lmail_config *config = mailctl_load_config_as(call, strict, MAILCTL_NOTICES);
     if (!config)
         return MAILCTL_REFUSED;
-    strictness how = {strict, 0, MAILCTL_NOTICES};
+    strictness how = {strict, 0, MAILCTL_NOTICES, NULL, 0, 0};
     lmail_status st = lmail_config_check_tls(config, NULL, print_diagnostic, &how);
     lmail_config_free(config);
     return st || how.turned ? MAILCTL_REFUSED : MAILCTL_DONE;

@@ -11,12 +11,13 @@
 
 lmail_config *mailctl_load_config_as(const mailctl_call *call, int strict, int quiet)
 {
-    strictness how = {strict, 0, quiet};
+    strictness how = {strict, 0, quiet, NULL, 0, 0};
     /* The default file may be missing; one that was named may not. */
     int none = !call->config_given && access(call->config, F_OK) != 0;
     lmail_config *config;
     lmail_status st =
-        lmail_config_load_file(&config, none ? NULL : call->config, print_diagnostic, &how);
+        lmail_config_load_file(&config, none ? NULL : call->config, keep_diagnostic, &how);
+    tell_diagnostics(&how);
     if (!st && how.turned) {
         lmail_config_free(config);
         return NULL;

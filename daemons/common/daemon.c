@@ -225,7 +225,7 @@ static int read_options(const daemon_facts *f, int argc, char **argv, options *o
 
 int daemon_main(const daemon_facts *f, int argc, char **argv)
 {
-    options o = {NULL, 0, 0, {0, 0, 0}};
+    options o = {NULL, 0, 0, {0, 0, 0, NULL, 0, 0}};
     lmail_config *config;
     int code = read_options(f, argc, argv, &o);
     if (code >= 0)
@@ -234,7 +234,8 @@ int daemon_main(const daemon_facts *f, int argc, char **argv)
     lmail_files disk;
     lmail_files_disk(&disk);
     bundle *files = !f->body && !o.test && geteuid() == 0 ? bundle_new(&disk) : NULL;
-    lmail_status st = lmail_config_load_from(&config, path, &disk, print_diagnostic, &o.strictness);
+    lmail_status st = lmail_config_load_from(&config, path, &disk, keep_diagnostic, &o.strictness);
+    tell_diagnostics(&o.strictness);
     if (!st && o.strictness.turned) {
         lmail_config_free(config);
         st = LMAIL_ERR_SYNTAX;

@@ -4,14 +4,23 @@
 
 #include <libmail/base.h>
 
+typedef struct complaint complaint;
+
 /* With --strict a warning is an error; with -q notices are not told, with -qq nor are warnings. */
 typedef struct strictness {
     int strict;
     unsigned turned; /* warnings that became errors */
     int quiet;
+    complaint *kept; /* by keep_diagnostic, until tell_diagnostics */
+    size_t count, room;
 } strictness;
 
 /* A lmail_diagnostic_fn: one line on the standard error. ctx is a strictness, or NULL. */
 void print_diagnostic(void *ctx, const lmail_diagnostic *d);
+
+/* The same, and nothing is printed yet; ctx is a strictness. */
+void keep_diagnostic(void *ctx, const lmail_diagnostic *d);
+/* Print what was kept: files in the order in which they were complained about, each by lines. */
+void tell_diagnostics(strictness *s);
 
 #endif

@@ -59,11 +59,12 @@ typedef struct lmail_tls_facts {
     lmail_str alpn;        /* protocol agreed on, or empty */
     lmail_str peer_name;   /* identity in a client certificate that was verified, or empty */
     unsigned peer_verified;
+    unsigned peer_rejected; /* a client certificate was shown, and it is not valid */
 } lmail_tls_facts;
 
 #define LMAIL_TLS_FACTS_INIT                                                                       \
     {                                                                                              \
-        sizeof(lmail_tls_facts), {NULL, 0}, {NULL, 0}, 0, {NULL, 0}, {NULL, 0}, {NULL, 0}, 0       \
+        sizeof(lmail_tls_facts), {NULL, 0}, {NULL, 0}, 0, {NULL, 0}, {NULL, 0}, {NULL, 0}, 0, 0    \
     }
 
 /* ---- Trace ----------------------------------------------------------------------------------- */

@@ -235,7 +235,7 @@ static lmail_status keep_facts(lmail_session *s, const lmail_tls_facts *f)
         return LMAIL_ERR_NOMEM;
     s->tls_text = at;
     s->tls_text_size = total;
-    s->tls = *f;
+    lmi_struct_take(&s->tls, sizeof s->tls, f);
     s->tls.version = put(&at, f->version);
     s->tls.cipher = put(&at, f->cipher);
     s->tls.server_name = put(&at, f->server_name);

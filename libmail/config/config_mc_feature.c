@@ -184,7 +184,8 @@ static void put_section(lmi_mc *m, lmi_section *s, const char *key, lmail_str va
     lmi_config_assign(m->r, s, lmail_str_from(key), value, at);
 }
 
-/* A reply of the .cf: quotes go, macros become places for words. */
+/* A reply of the .cf: quotes go, macros become places for words. Blanks between quoted texts only
+ * part them. */
 static lmail_str reply_text(lmi_mc *m, lmail_str in)
 {
     static const struct place {
@@ -194,8 +195,10 @@ static lmail_str reply_text(lmi_mc *m, lmail_str in)
                   {"$&{client_name}", "{name}"},
                   {"${client_name}", "{name}"}};
     lmi_mc_text out = {NULL, 0, 0};
+    int parts = lmi_str_find(in, '"') < in.len, quoted = 0;
     while (in.len) {
         size_t k = 0;
+        quoted ^= in.ptr[0] == '"';
         while (k < sizeof places / sizeof *places &&
                !lmi_str_has_prefix_nocase(in, lmail_str_from(places[k].macro)))
             k++;
@@ -203,7 +206,7 @@ static lmail_str reply_text(lmi_mc *m, lmail_str in)
             lmi_mc_write(m, &out, lmail_str_from(places[k].ours));
             in = lmi_str_skip(in, strlen(places[k].macro));
         } else {
-            if (in.ptr[0] != '"')
+            if (in.ptr[0] != '"' && (quoted || !parts || (unsigned char)in.ptr[0] > ' '))
                 lmi_mc_write(m, &out, lmi_str_sub(in, 0, 1));
             in = lmi_str_skip(in, 1);
         }
@@ -269,7 +272,15 @@ static void dnsbl(lmi_mc *m, const lmi_mc_call *call, const feature *f)
         bad_argument(m, call, f, temporary, "t");
     lmi_mc_text values = {NULL, 0, 0};
     for (size_t i = 4; f->value && i < call->count; i++) {
-        lmi_mc_write(m, &values, argument(call, i));
+        lmail_str value = argument(call, i);
+        if (value.len && value.ptr[value.len - 1] == '.') /* 127.0.0.2. as the manual has it */
+            value.len--;
+        for (size_t k = 0; k < value.len; k++)
+            if (value.ptr[k] != '.' && (value.ptr[k] < '0' || value.ptr[k] > '9')) {
+                bad_argument(m, call, f, value, "addresses as 127.0.0.2");
+                break;
+            }
+        lmi_mc_write(m, &values, value);
         lmi_mc_write(m, &values, LMAIL_STR(" "));
     }
     if (values.len)

@@ -72,7 +72,8 @@ static const lmi_setting dnsbl_rows[] = {
     {"dnsbl.action", LMI_KIND_CHOICE, DNSBL(action), "reject", "reject|quarantine|discard", 0, 0,
      "what becomes of mail from a listed address"},
     {"dnsbl.reply", LMI_KIND_TEXT, DNSBL(reply), "", NULL, 0, 0,
-     "reply to it, code first; empty: 550 5.7.1 Rejected: ADDRESS listed at ZONE"},
+     "reply to it, code first, {address} and {name} of the client in it; empty: 550 5.7.1 "
+     "Rejected: ADDRESS listed at ZONE"},
     {"dnsbl.defer", LMI_KIND_BOOL, DNSBL(defer), "no", NULL, 0, 0,
      "a lookup that fails for now refuses for now"},
     {"dnsbl.values", LMI_KIND_LIST, DNSBL(values), "", NULL, 0, 0,

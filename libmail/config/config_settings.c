@@ -195,7 +195,7 @@ const lmi_setting lmi_settings[] = {
     {"smtp.client_ca_directory", LMI_KIND_DIRECTORY, AT(smtp.client_ca_directory), "", NULL, 0, 0,
      "directory of more such files"},
     {"smtp.ciphers", LMI_KIND_TEXT, AT(smtp.ciphers), "", NULL, 0, 0,
-     "TLS cipher suites of SMTP as OpenSSL names them; empty: a good choice"},
+     "TLS 1.2 cipher suites of SMTP, as openssl-ciphers(1) writes them; empty: all that are spoken"},
     {"smtp.request_client_certificate", LMI_KIND_BOOL, AT(smtp.request_client_certificate),
      "yes", NULL, 0, 0,
      "ask SMTP clients for a certificate, where there is something to check it against"},

@@ -145,7 +145,9 @@ static int take_apart(lmi_policy_loader *l, const lmi_map_text_line *line, parts
             if (out->value_len && (key > colon + 1 || colon > stop))
                 LMI_POLICY_SAY(l, LMAIL_WARNING,
                                key > colon + 1 ? LMAIL_STR("blank after tag")
-                                               : LMAIL_STR("blank before the colon of a tag"));
+                                               : LMAIL_STR("blank before the colon of a tag"),
+                               LMAIL_STR(", read as \""), lmail_str_from(lmi_tags[out->tag].name),
+                               (lmail_str){out->key, out->key_len}, LMAIL_STR("\""));
         }
     }
     if (out->value_len == 0)

@@ -578,6 +578,7 @@ lmail_status script_tls(script *h, const lmail_tls_facts *facts)
                                           {NULL, 0},
                                           {NULL, 0},
                                           {NULL, 0},
+                                          0,
                                           0};
     lmail_status st = LMAIL_OK;
     if (lmail_session_wants(h->session) & LMAIL_WANT_TLS)

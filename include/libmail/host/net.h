@@ -335,6 +335,11 @@ LMAIL_API void *lmail_conn_user(const lmail_conn *conn);
 /* Octets that went over the wire, TLS included. */
 LMAIL_API void lmail_conn_traffic(const lmail_conn *conn, uint64_t *in, uint64_t *out);
 
+/* Certificates and rules for this connection in place of its listener's; it takes a reference. To be
+ * called before its handshake: from on_open, or a callback of its session before STARTTLS. NULL: the
+ * listener's. */
+LMAIL_API void lmail_conn_set_tls(lmail_conn *conn, lmail_tls *tls);
+
 /* The tls-exporter channel binding, 32 octets. Returns: OK, ERR_UNSUPPORTED (no TLS, or TLS 1.2,
  * where it is not safe without the extended master secret). Source: RFC 9266. */
 LMAIL_API lmail_status lmail_conn_channel_binding(lmail_conn *conn, unsigned char out[32]);

@@ -46,18 +46,26 @@ typedef struct lmail_tls_config {
     unsigned tls13_only; /* not 0: refuse TLS 1.2 */
     unsigned no_tickets; /* not 0: no session resumption. Implied when verify is not NONE */
     unsigned ticket_lifetime; /* seconds until ticket keys rotate; 0 means 86400 */
+    /* Which of our TLS 1.2 suites are spoken, best first, in the notation of openssl-ciphers(1):
+     * "ECDHE-RSA-AES256-GCM-SHA384:AESGCM:!aRSA". Words that mean none of ours choose nothing.
+     * Empty: all. Those of TLS 1.3 are always spoken. */
+    lmail_str ciphers;
 } lmail_tls_config;
 
 #define LMAIL_TLS_CONFIG_INIT                                                                      \
     {                                                                                              \
-        sizeof(lmail_tls_config), NULL, 0, NULL, 0, LMAIL_TLS_VERIFY_NONE, {NULL, 0}, 0, 0, 0      \
+        sizeof(lmail_tls_config), NULL, 0, NULL, 0, LMAIL_TLS_VERIFY_NONE, {NULL, 0}, 0, 0, 0,     \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
     }
 
 LMAIL_API void lmail_tls_config_init(lmail_tls_config *config);
 
 /* Make one; *out has one reference.
  *   error   filled with a terminated text for people when it fails (may be NULL, cap 0)
- * Returns: OK, ERR_SIZE, ERR_ARG (no certificate, or one that does not parse or fit its key),
+ * Returns: OK, ERR_SIZE, ERR_ARG (no certificate, or one that does not parse or fit its key;
+ * ciphers that choose none, unless tls13_only),
  * ERR_NOMEM. */
 LMAIL_API lmail_status lmail_tls_new(lmail_tls **out, const lmail_tls_config *config, char *error,
                                      size_t cap);

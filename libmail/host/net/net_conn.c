@@ -50,6 +50,7 @@ static void free_conn(lmail_conn *c)
         lmi_net_give_key(net, c->key);
     lmi_net_give(c->from);
     lmi_tls_free(c->tls);
+    lmail_tls_release(c->own_tls);
     lmi_setup_release(c->setup);
     free(c->shake);
     free(c->text);
@@ -368,6 +369,13 @@ void lmail_conn_traffic(const lmail_conn *conn, uint64_t *in, uint64_t *out)
 {
     *in = conn->octets_in;
     *out = conn->octets_out;
+}
+
+void lmail_conn_set_tls(lmail_conn *conn, lmail_tls *tls)
+{
+    lmail_tls *before = conn->own_tls;
+    conn->own_tls = tls ? lmail_tls_hold(tls) : NULL;
+    lmail_tls_release(before);
 }
 
 lmail_status lmail_conn_channel_binding(lmail_conn *conn, unsigned char out[32])

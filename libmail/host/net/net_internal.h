@@ -280,6 +280,7 @@ struct lmail_conn {
     lmi_setup *setup;
     lmail_session *session;
     lmi_tls *tls;
+    lmail_tls *own_tls; /* in place of the listener's; NULL: none */
     void *user;
     lmi_timer timer;
     lmail_msec phase_due;    /* PROXY, SHAKING, LINGER: until then */

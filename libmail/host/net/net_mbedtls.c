@@ -179,6 +179,7 @@ void lmi_mbed_facts(lmi_tls *base, lmail_tls_facts *facts)
     facts->server_name = lmail_str_from(f->server_name);
     facts->alpn = lmail_str_from(mbedtls_ssl_get_alpn_protocol(&f->ssl));
     facts->peer_verified = peer && mbedtls_ssl_get_verify_result(&f->ssl) == 0;
+    facts->peer_rejected = peer && !facts->peer_verified;
     if (facts->peer_verified && !f->peer_name)
         f->peer_name = identity(peer);
     facts->peer_name = lmail_str_from(f->peer_name);

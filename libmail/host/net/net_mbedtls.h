@@ -19,12 +19,15 @@ typedef struct mbed_cert {
     mbedtls_pk_context key;
 } mbed_cert;
 
+#define LMI_MBED_SUITES 10u /* all of TLS 1.2 and 1.3, and a 0 */
+
 typedef struct mbed_context {
     mbedtls_ssl_config conf;
     mbedtls_ssl_ticket_context tickets;
     mbedtls_x509_crt client_ca;
     mbed_cert *certs;
     size_t certs_n;
+    int suites[LMI_MBED_SUITES];
     char **alpn; /* terminated by NULL, as mbedTLS wants it */
 } mbed_context;
 
@@ -51,6 +54,9 @@ int lmi_mbed_random(void *unused, unsigned char *out, size_t len); /* for f_rng 
 /* PEM or DER; nothing of mbedTLS may be left out silently. Return 0 or an error of mbedTLS. */
 int lmi_mbed_parse_chain(mbedtls_x509_crt *crt, lmail_str in);
 int lmi_mbed_parse_key(mbedtls_pk_context *key, lmail_str in);
+/* The suites that a list chooses (net_mbedtls_suites.c), ended by 0; empty: all. Returns how many of
+ * them are of TLS 1.2. */
+size_t lmi_mbed_suites(lmail_str list, int out[LMI_MBED_SUITES]);
 /* Does a certificate's name ("*.example.org") cover a host? RFC 6125 §6.4: one label, leftmost. */
 int lmi_mbed_name_covers(lmail_str pattern, lmail_str host);
 

@@ -1,6 +1,6 @@
 /* net_mbedtls_context.c - the mbedTLS engine's contexts: certificates, and the rules of RFC 9325.
  *
- * Suites are named one by one: ECDHE with an AEAD, nothing else. Tickets rotate their keys by
+ * Suites are named one by one in net_mbedtls_suites.c: ECDHE with an AEAD, nothing else. Tickets rotate their keys by
  * themselves; with client certificates there are none, because a resumed TLS 1.3 session does not
  * carry the certificate. */
 #include "net_mbedtls.h"
@@ -15,17 +15,6 @@
 #include <sys/random.h>
 
 #define TICKET_LIFETIME 86400u
-
-static const int SUITES[] = {MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
-                             MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
-                             MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
-                             MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-                             MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-                             MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-                             MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-                             MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-                             MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-                             0};
 
 static const uint16_t GROUPS[] = {
     MBEDTLS_SSL_IANA_TLS_GROUP_X25519, MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
@@ -217,7 +206,7 @@ static int use_rules(mbed_context *c, const lmail_tls_config *config)
     mbedtls_ssl_conf_min_tls_version(conf, config->tls13_only ? MBEDTLS_SSL_VERSION_TLS1_3
                                                               : MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_max_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_3);
-    mbedtls_ssl_conf_ciphersuites(conf, SUITES);
+    mbedtls_ssl_conf_ciphersuites(conf, c->suites);
     mbedtls_ssl_conf_groups(conf, GROUPS);
     /* RFC 8446 §2.2: a resumption has its own key exchange, so that a stolen ticket key opens
      * nothing */
@@ -240,6 +229,12 @@ static lmail_status fill(mbed_context *c, const lmail_tls_config *config, char *
     if (!config->certs_n || config->verify > LMAIL_TLS_VERIFY_REQUIRED) {
         if (error && cap)
             snprintf(error, cap, "%s", config->certs_n ? "unknown verify mode" : "no certificate");
+        return LMAIL_ERR_ARG;
+    }
+    if (!lmi_mbed_suites(config->ciphers, c->suites) && !config->tls13_only) {
+        if (error && cap)
+            snprintf(error, cap, "ciphers \"%.*s\": none of the suites that are spoken",
+                     (int)config->ciphers.len, config->ciphers.ptr);
         return LMAIL_ERR_ARG;
     }
     if (psa_crypto_init() != PSA_SUCCESS) /* once a process; TLS 1.3 works through it */

@@ -17,7 +17,7 @@ typedef struct lmi_shake {
 
 void lmi_conn_shake_begin(lmail_conn *c)
 {
-    if (lmi_tls_new(&c->tls, c->setup->tls)) {
+    if (lmi_tls_new(&c->tls, c->own_tls ? c->own_tls : c->setup->tls)) {
         lmi_conn_abort(c, LMAIL_CLOSE_MEMORY);
         return;
     }

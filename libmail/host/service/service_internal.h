@@ -61,15 +61,15 @@ struct lmi_rules {
     const lmail_settings *settings;
     const lmail_policy *policy;
     const lmail_policy_tables *tables; /* NULL: there are none */
-    unsigned asks_certificate;         /* clients are asked for one */
     char hostname[256];
     lmail_accounts *accounts;
     unsigned owns_accounts;
     lmail_auth *auth[LMI_AUTH_COUNT];
     struct lmi_secure *secure;      /* service_secure.c */
     lmail_tls *tls[LMI_AUTH_COUNT]; /* one for each ALPN name */
-    lmail_str trusted_users;        /* the file's octets; empty: none */
-    lmi_socket *sockets;            /* of this service's protocols */
+    lmail_tls *tls_unasked;  /* as SMTP's, without a client certificate; NULL: none is asked for */
+    lmail_str trusted_users; /* the file's octets; empty: none */
+    lmi_socket *sockets;     /* of this service's protocols */
     size_t socket_count;
 };
 

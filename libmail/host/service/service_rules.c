@@ -211,13 +211,7 @@ static lmail_status smtp_tls(const lmi_rules *r, lmail_tls_config *c, lmail_tls_
             st = lmi_rules_file(r, "smtp.tls_key", s->smtp.tls_key, &pair->key, error, cap);
         c->certs = pair;
     }
-    if (s->smtp.ciphers.len) {
-        lmail_log_line l;
-        lmail_log_begin(&l, r->service->log, LMAIL_LOG_WARN, "no_effect");
-        lmail_log_text(&l, "setting", LMAIL_STR("smtp.ciphers"));
-        lmail_log_text(&l, "reason", LMAIL_STR("only suites without known weakness are spoken"));
-        lmail_log_end(&l);
-    }
+    c->ciphers = s->smtp.ciphers;
     if (!st && s->smtp.client_ca.len)
         st = lmi_rules_file(r, "smtp.client_ca", s->smtp.client_ca, ca, error, cap);
     if (!st && s->smtp.client_ca_directory.len)
@@ -279,10 +273,12 @@ static lmail_status make_tls(lmi_rules *r, char *error, size_t cap)
         c.alpn_n = c.alpn ? 1 : 0; /* "smtp" is not registered (RFC 7301 §6) */
         if (i == LMI_AUTH_SMTP)
             st = smtp_tls(r, &c, &smtp_pair, &smtp_ca, error, cap);
-        if (i == LMI_AUTH_SMTP)
-            r->asks_certificate = c.verify != LMAIL_TLS_VERIFY_NONE;
         if (!st)
             st = lmail_tls_new(&r->tls[i], &c, error, cap);
+        if (!st && i == LMI_AUTH_SMTP && c.verify) {
+            c.verify = LMAIL_TLS_VERIFY_NONE; /* for clients that are not to be asked for one */
+            st = lmail_tls_new(&r->tls_unasked, &c, error, cap);
+        }
     }
     lmi_file_free(pair.chain);
     lmi_file_free(pair.key);
@@ -481,6 +477,7 @@ void lmi_rules_release(lmi_rules *r)
         lmail_auth_free(r->auth[i]);
         lmail_tls_release(r->tls[i]);
     }
+    lmail_tls_release(r->tls_unasked);
     lmi_secure_free(r->secure);
     if (r->owns_accounts)
         lmail_accounts_free(r->accounts);

@@ -352,12 +352,40 @@ static lmail_status on_body_end(lmail_smtp_server *s, void *user, lmail_ticket t
 
 /* ---- Logging in ------------------------------------------------------------------------------ */
 
+/* Srv_Features: of the access map: is this mechanism none for this client? */
+static int is_barred(const smtp_peer *p, lmail_str mechanism, const lmail_tls_facts *tls)
+{
+    if (p->features_off & LMAIL_POLICY_FEATURE_CLIENT_CERTIFICATE &&
+        lmail_str_equal(mechanism, LMAIL_STR("EXTERNAL")))
+        return 1; /* with implicit TLS it was asked for one before it was known */
+    return p->features_on & LMAIL_POLICY_FEATURE_PLAIN_NEEDS_TLS && !tls &&
+           (lmail_str_equal(mechanism, LMAIL_STR("PLAIN")) ||
+            lmail_str_equal(mechanism, LMAIL_STR("LOGIN")));
+}
+
 static lmail_str mechanisms(const lmail_smtp_server *s, void *user)
 {
     const smtp_peer *p = user;
-    if (p->features_off & LMAIL_POLICY_FEATURE_AUTH)
+    const lmail_tls_facts *tls = lmail_smtp_server_tls(s);
+    int offers = p->base.door->settings->offer_auth || p->features_on & LMAIL_POLICY_FEATURE_AUTH;
+    if (!offers || p->features_off & LMAIL_POLICY_FEATURE_AUTH)
         return (lmail_str){NULL, 0};
-    return lmi_auth_mechanisms(user, lmail_smtp_server_tls(s));
+    lmail_str all = lmi_auth_mechanisms(user, tls);
+    char *list = (char *)all.ptr; /* in scratch memory: those that stay move to the front */
+    size_t len = 0;
+    for (size_t at = 0; at < all.len;) {
+        size_t end = at;
+        while (end < all.len && all.ptr[end] != ' ')
+            end++;
+        if (!is_barred(p, (lmail_str){all.ptr + at, end - at}, tls)) {
+            if (len)
+                list[len++] = ' ';
+            memmove(list + len, all.ptr + at, end - at);
+            len += end - at;
+        }
+        at = end + 1;
+    }
+    return (lmail_str){list, len};
 }
 
 static lmail_status on_auth(lmail_smtp_server *s, void *user, lmail_ticket t,
@@ -401,14 +429,14 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     h.on_mail = lmi_mail_asked;
     h.on_rcpt = lmi_rcpt_asked;
     h.on_vrfy = v->smtp.privacy & LMAIL_PRIVACY_NO_VRFY ? NULL : lmi_vrfy_asked;
-    h.on_expn = v->smtp.privacy & LMAIL_PRIVACY_NO_EXPN ? NULL : lmi_expn_asked;
+    h.on_expn = lmi_expn_asked; /* Srv_Features: may offer what the privacy flags do not */
     h.on_body_start = on_body_start;
     h.on_body = on_body;
     h.on_body_end = on_body_end;
     h.on_abandon = on_abandon;
     h.on_cancel = on_cancel;
     h.on_trace = lmi_count_trace;
-    if (door->settings->protocol != LMAIL_LISTENER_LMTP && door->settings->offer_auth) {
+    if (door->settings->protocol != LMAIL_LISTENER_LMTP) {
         h.auth_mechanisms = mechanisms;
         h.on_auth = on_auth;
         h.on_auth_end = on_auth_end;

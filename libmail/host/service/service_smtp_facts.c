@@ -67,10 +67,14 @@ void lmi_facts_peer(const smtp_peer *p, lmail_policy_peer *out)
     if (!tls)
         return;
     out->cipher_bits = tls->bits;
+    if (!rules_of(p)->tls_unasked || p->features_off & LMAIL_POLICY_FEATURE_CLIENT_CERTIFICATE) {
+        out->certificate = LMAIL_POLICY_CERTIFICATE_UNASKED;
+        return;
+    }
     out->certificate_name = tls->peer_name;
-    out->certificate = tls->peer_verified              ? LMAIL_POLICY_CERTIFICATE_VERIFIED
-                       : rules_of(p)->asks_certificate ? LMAIL_POLICY_CERTIFICATE_MISSING
-                                                       : LMAIL_POLICY_CERTIFICATE_UNASKED;
+    out->certificate = tls->peer_verified   ? LMAIL_POLICY_CERTIFICATE_VERIFIED
+                       : tls->peer_rejected ? LMAIL_POLICY_CERTIFICATE_FAILED
+                                            : LMAIL_POLICY_CERTIFICATE_MISSING;
 }
 
 /* ---- A question of the session that waits ---------------------------------------------------- */

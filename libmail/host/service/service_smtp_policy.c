@@ -58,8 +58,34 @@ void lmi_reply_late(smtp_peer *p, lmail_ticket t, lmail_status st, lmail_smtp_re
 
 /* ---- Block lists ----------------------------------------------------------------------------- */
 
+/* The text of a list's own reply into v->room, {address} and {name} filled in. */
+static void fill_text(const smtp_peer *p, lmail_policy_verdict *v, lmail_str text)
+{
+    lmail_policy_peer peer;
+    size_t n = 0;
+    lmi_facts_peer(p, &peer);
+    const struct {
+        lmail_str place, word;
+    } words[] = {{LMAIL_STR("{address}"), peer.address},
+                 {LMAIL_STR("{name}"), peer.name.len ? peer.name : peer.address}};
+    while (text.len && n < sizeof v->room) {
+        size_t k = 0;
+        while (k < 2 && (text.len < words[k].place.len ||
+                         memcmp(text.ptr, words[k].place.ptr, words[k].place.len) != 0))
+            k++;
+        lmail_str put = k < 2 ? words[k].word : (lmail_str){text.ptr, 1};
+        size_t skip = k < 2 ? words[k].place.len : 1;
+        if (put.len > sizeof v->room - n)
+            break;
+        memcpy(v->room + n, put.ptr, put.len);
+        n += put.len;
+        text = (lmail_str){text.ptr + skip, text.len - skip};
+    }
+    v->text = (lmail_str){v->room, n};
+}
+
 /* "NNN D.S.N text" into a verdict; what it leaves out is 550 5.7.1 and the classic text. */
-static void own_reply(lmail_policy_verdict *v, lmail_str given)
+static void own_reply(const smtp_peer *p, lmail_policy_verdict *v, lmail_str given)
 {
     unsigned code = 0;
     for (size_t i = 0; i < 3 && i < given.len; i++)
@@ -79,7 +105,7 @@ static void own_reply(lmail_policy_verdict *v, lmail_str given)
             rest = (lmail_str){rest.ptr + 1, rest.len - 1};
     }
     if (rest.len)
-        v->text = rest;
+        fill_text(p, v, rest);
 }
 
 static void list_verdict(const smtp_peer *p, size_t i, lmail_policy_verdict *v)
@@ -106,7 +132,7 @@ static void list_verdict(const smtp_peer *p, size_t i, lmail_policy_verdict *v)
         v->code = 550;
         v->enhanced = LMAIL_STR("5.7.1");
         if (d->reply.len >= 3)
-            own_reply(v, d->reply);
+            own_reply(p, v, d->reply);
     }
 }
 
@@ -164,6 +190,8 @@ static lmail_status offers(smtp_peer *p, lmail_policy_question *q, unsigned *nee
         a->flags_on &= ~(uint32_t)LMAIL_SMTP_STARTTLS;
     p->features_on = f.on;
     p->features_off = f.off;
+    if (f.off & LMAIL_POLICY_FEATURE_CLIENT_CERTIFICATE && p->base.door->rules->tls_unasked)
+        lmail_conn_set_tls(p->base.conn, p->base.door->rules->tls_unasked);
     return LMAIL_OK;
 }
 

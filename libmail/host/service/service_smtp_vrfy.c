@@ -165,12 +165,16 @@ static lmail_status check_connection(smtp_peer *p, const lmi_waiting *w, lmail_s
         lmail_policy_question_init(&q);
         q.peer = &peer;
         lmail_status st = lmail_policy_connect_now(p->base.door->rules->policy, &q, &v);
-        if (!st && v.kind == LMAIL_POLICY_NEED)
-            st = lmi_facts_look_up(p, v.need, none, w);
         if (st)
             return st;
-        if (v.kind != LMAIL_POLICY_NEED)
+        unsigned need = v.kind == LMAIL_POLICY_NEED ? v.need : 0;
+        if (v.kind == LMAIL_POLICY_ACCEPT && !v.listed && lmi_lists_verdict(p, &v) == LMAIL_PENDING)
+            need = LMI_NEED_LISTS;
+        if (!need)
             break;
+        st = lmi_facts_look_up(p, need, none, w);
+        if (st)
+            return st;
     }
     *refused = v.kind == LMAIL_POLICY_DENY;
     if (!*refused)
@@ -223,7 +227,9 @@ lmail_status lmi_expn_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
 {
     smtp_peer *p = user;
     (void)s;
-    if (p->base.door->rules->settings->smtp.privacy & LMAIL_PRIVACY_NO_EXPN)
+    int offers = !(p->base.door->rules->settings->smtp.privacy & LMAIL_PRIVACY_NO_EXPN) ||
+                 p->features_on & LMAIL_POLICY_FEATURE_EXPN;
+    if (!offers || p->features_off & LMAIL_POLICY_FEATURE_EXPN)
         return LMAIL_OK; /* EXPN_OFF */
     return decide(p, t, ev, 1, reply);
 }

@@ -110,10 +110,10 @@ static const char guide_says[] =
     "16384\n"
     "x.mc:22: N: confAUTH_MECHANISMS: GSSAPI is not implemented and not offered\n"
     "x.mc:42: W: FEATURE(masquerade_entire_domain) does nothing without MASQUERADE_DOMAIN\n"
-    "/etc/mail/access:7: W: blank after tag\n"
-    "/etc/mail/access:9: W: blank after tag\n"
-    "/etc/mail/access:11: W: blank after tag\n"
-    "/etc/mail/access:13: W: blank after tag\n"
+    "/etc/mail/access:7: W: blank after tag, read as \"Connect:207.249.24.30\"\n"
+    "/etc/mail/access:9: W: blank after tag, read as \"Connect:midominio.com.mx\"\n"
+    "/etc/mail/access:11: W: blank after tag, read as \"Connect:correo.midominio.com.mx\"\n"
+    "/etc/mail/access:13: W: blank after tag, read as \"Connect:192.168.1.10\"\n"
     "x.mc:27: N: /etc/mail/virtusertable is missing; it counts as empty\n"
     "x.mc:26: N: /etc/mail/mailertable is missing; it counts as empty\n"
     "x.mc:12: N: /etc/aliases is missing; it counts as empty\n";
@@ -450,11 +450,11 @@ static const struct directive {
     {"FEATURE(`nouucp', `reject')", "policy.bang_path", "reject"},
     {"FEATURE(`virtusertable')", "routing.virtusertable", "\"/etc/mail/virtusertable\""},
     {"FEATURE(`dnsbl', `b.example', `\"550 No \" $&{client_addr} \" please\"', `t')", "reply",
-     "\"550 No  {address}  please\""},
+     "\"550 No {address} please\""},
     {"FEATURE(`dnsbl', `b.example', `discard', `t')", "action", "discard"},
     {"FEATURE(`dnsbl', `b.example', `', `t')", "defer", "yes"},
     {"FEATURE(`enhdnsbl', `b.example', `', `', `127.0.0.2.', `127.0.0.3.')", "values",
-     "\"127.0.0.2., 127.0.0.3.\""},
+     "\"127.0.0.2, 127.0.0.3\""},
     {"MASQUERADE_DOMAIN(`a.example b.example')MASQUERADE_DOMAIN(`c.example')", "masquerade.domains",
      "\"a.example, b.example, c.example\""},
     {"MASQUERADE_DOMAIN_FILE(`/m')", "masquerade.domain_files", "\"/m\""},

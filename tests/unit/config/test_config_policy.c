@@ -157,7 +157,7 @@ START_TEST(what_is_wrong_with_a_file_is_said_with_its_place)
          "a.conf:1: gone is missing; it counts as empty\n"},
         {"policy.access = map\n", "\nConnect:192.0.2.1 299 fine\n", 0, LMAIL_ERR_SYNTAX, "map:2: "},
         {"policy.access = map\n", "Connect: 192.0.2.1 OK\n", 0, LMAIL_OK,
-         "map:1: blank after tag\n"},
+         "map:1: blank after tag, read as \"Connect:192.0.2.1\"\n"},
         {"policy.access = map\n", "AuthInfo:x.example \"U:u\" \"P:p\"\n", 1, LMAIL_ERR_SYNTAX,
          "map:"},
         {"policy.access = map\n", "AuthInfo:x.example \"U:u\" \"P:p\"\n", 0, LMAIL_OK, ""},
