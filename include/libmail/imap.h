@@ -11,7 +11,8 @@
  *
  * Questions. A callback fills *answer and returns LMAIL_OK, or keeps the ticket, returns
  * LMAIL_PENDING and calls the matching lmail_imap_server_answer_*() once, cancelled or not. *answer
- * comes zeroed with its size set, and zeroed means success with nothing to tell. The event and all
+ * comes as its _INIT macro makes it, which means success with nothing to tell (but for
+ * lmail_auth_answer, where it means that the client is not let in). The event and all
  * it points to live until the answer. What an answer points to is read before the callback or the
  * answer function returns, but for octets (on_octets), which stay the session's until on_released.
  * A negative return is told to the client as NO [SERVERBUG]. A NULL callback means the default that
@@ -112,6 +113,32 @@ typedef struct lmail_imap_answer {
     {                                                                                              \
         sizeof(lmail_imap_answer), LMAIL_IMAP_RESULT_INIT                                          \
     }
+LMAIL_API void lmail_imap_answer_init(lmail_imap_answer *answer);
+
+/* ---- The connection -------------------------------------------------------------------------- */
+
+typedef struct lmail_imap_connect_event {
+    unsigned tls; /* 1: TLS from the first octet */
+} lmail_imap_connect_event;
+
+/*   result      no: "* BYE" with its code and text, and the session ends (RFC 3501 §7.1.5). Otherwise
+ *               its text is that of the greeting; empty: config.greeting. Its code and changes are
+ *               not looked at
+ *   flags_on    LMAIL_IMAP_* that hold for this session beside the config's: CLEARTEXT, when the
+ *               client is on this machine
+ *   flags_off   and those that do not */
+typedef struct lmail_imap_connect_answer {
+    size_t size;
+    lmail_imap_result result;
+    uint64_t flags_on;
+    uint64_t flags_off;
+} lmail_imap_connect_answer;
+
+#define LMAIL_IMAP_CONNECT_ANSWER_INIT                                                             \
+    {                                                                                              \
+        sizeof(lmail_imap_connect_answer), LMAIL_IMAP_RESULT_INIT, 0, 0                            \
+    }
+LMAIL_API void lmail_imap_connect_answer_init(lmail_imap_connect_answer *answer);
 
 /* ---- Authentication -------------------------------------------------------------------------- */
 
@@ -155,6 +182,10 @@ typedef struct lmail_imap_namespace {
     char separator; /* 0: flat */
 } lmail_imap_namespace;
 
+typedef struct lmail_imap_namespace_event {
+    lmail_str identity; /* whose namespaces */
+} lmail_imap_namespace_event;
+
 /* RFC 2342. The three kinds in their order. */
 typedef struct lmail_imap_namespace_answer {
     size_t size;
@@ -167,6 +198,7 @@ typedef struct lmail_imap_namespace_answer {
     {                                                                                              \
         sizeof(lmail_imap_namespace_answer), LMAIL_IMAP_RESULT_INIT, NULL, NULL, NULL, 0, 0, 0     \
     }
+LMAIL_API void lmail_imap_namespace_answer_init(lmail_imap_namespace_answer *answer);
 
 /* What LIST chooses and returns (RFC 5258 §3, RFC 6154 §2). */
 enum {
@@ -217,6 +249,7 @@ typedef struct lmail_imap_list_answer {
     {                                                                                              \
         sizeof(lmail_imap_list_answer), LMAIL_IMAP_RESULT_INIT, NULL, 0, 0                         \
     }
+LMAIL_API void lmail_imap_list_answer_init(lmail_imap_list_answer *answer);
 
 /* What lmail_imap_list_match says, a bit set. */
 enum {
@@ -259,6 +292,7 @@ typedef struct lmail_imap_status_answer {
     {                                                                                              \
         sizeof(lmail_imap_status_answer), LMAIL_IMAP_RESULT_INIT, 0, 0, 0, 0, 0, 0, 0, 0           \
     }
+LMAIL_API void lmail_imap_status_answer_init(lmail_imap_status_answer *answer);
 
 typedef struct lmail_imap_create_event {
     lmail_str mailbox;    /* without a separator at its end */
@@ -319,6 +353,7 @@ typedef struct lmail_imap_select_answer {
         sizeof(lmail_imap_select_answer), LMAIL_IMAP_RESULT_INIT, NULL, {NULL, 0}, {NULL, 0}, 0,   \
             0, 0, 0, {NULL, 0}, LMAIL_FLAGS_SYSTEM, 0, 0, 0                                        \
     }
+LMAIL_API void lmail_imap_select_answer_init(lmail_imap_select_answer *answer);
 
 /* CLOSE, UNSELECT, or SELECT of another mailbox: the handle will not be used again, whatever the
  * answer. A session that ends does not ask this.
@@ -352,6 +387,7 @@ struct lmail_imap_change {
     {                                                                                              \
         sizeof(lmail_imap_change), LMAIL_IMAP_CHANGE_NEW, {NULL, 0}, {NULL, 0}, {NULL, 0}, 0, 0    \
     }
+LMAIL_API void lmail_imap_change_init(lmail_imap_change *change);
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
@@ -418,6 +454,7 @@ typedef struct lmail_imap_fetch_answer {
     {                                                                                              \
         sizeof(lmail_imap_fetch_answer), LMAIL_IMAP_RESULT_INIT, NULL, 0, 0                        \
     }
+LMAIL_API void lmail_imap_fetch_answer_init(lmail_imap_fetch_answer *answer);
 
 /* Octets of a message in its CRLF form. */
 typedef struct lmail_imap_octets_event {
@@ -443,6 +480,7 @@ typedef struct lmail_imap_octets_answer {
             NULL, 0                                                                                \
         }                                                                                          \
     }
+LMAIL_API void lmail_imap_octets_answer_init(lmail_imap_octets_answer *answer);
 
 typedef enum lmail_imap_store_mode {
     LMAIL_IMAP_STORE_REPLACE = 1, /* FLAGS */
@@ -481,6 +519,7 @@ typedef struct lmail_imap_store_answer {
             NULL, 0                                                                                \
         }                                                                                          \
     }
+LMAIL_API void lmail_imap_store_answer_init(lmail_imap_store_answer *answer);
 
 /* Search among uids. The criteria (libmail/mailbox.h) hold no RECENT: the session has made UIDs of
  * it. */
@@ -501,6 +540,7 @@ typedef struct lmail_imap_search_answer {
     {                                                                                              \
         sizeof(lmail_imap_search_answer), LMAIL_IMAP_RESULT_INIT, {NULL, 0}, 0                     \
     }
+LMAIL_API void lmail_imap_search_answer_init(lmail_imap_search_answer *answer);
 
 /* ---- Appending: begin, (message, octets...)..., commit or abort ------------------------------ */
 
@@ -538,6 +578,11 @@ typedef struct lmail_imap_append_commit_event {
     size_t messages;
 } lmail_imap_append_commit_event;
 
+/* What was given since begin is dropped. Not told when begin or commit said NO. */
+typedef struct lmail_imap_append_abort_event {
+    size_t messages; /* begun so far */
+} lmail_imap_append_abort_event;
+
 /*   uids   the UIDs given, rising; empty: not told (RFC 4315 §3 allows it). If the mailbox is the
  *          selected one, its new messages come in result.changes */
 typedef struct lmail_imap_append_answer {
@@ -554,6 +599,7 @@ typedef struct lmail_imap_append_answer {
             NULL, 0                                                                                \
         }                                                                                          \
     }
+LMAIL_API void lmail_imap_append_answer_init(lmail_imap_append_answer *answer);
 
 /* ---- Copying and removing -------------------------------------------------------------------- */
 
@@ -582,6 +628,7 @@ typedef struct lmail_imap_copy_answer {
             NULL, 0                                                                                \
         }                                                                                          \
     }
+LMAIL_API void lmail_imap_copy_answer_init(lmail_imap_copy_answer *answer);
 
 /* Remove what is \Deleted: among uids, or everywhere (`all`). */
 typedef struct lmail_imap_expunge_event {
@@ -603,6 +650,7 @@ typedef struct lmail_imap_expunge_answer {
             NULL, 0                                                                                \
         }                                                                                          \
     }
+LMAIL_API void lmail_imap_expunge_answer_init(lmail_imap_expunge_answer *answer);
 
 /* NOOP and CHECK with a mailbox selected: put what is new into result.changes. */
 typedef struct lmail_imap_poll_event {
@@ -610,29 +658,52 @@ typedef struct lmail_imap_poll_event {
     unsigned check; /* 1: CHECK (RFC 3501 §6.4.1) */
 } lmail_imap_poll_event;
 
-/* ID: what the client said of itself (RFC 2971 §3.1). Value NULL pointer: NIL. */
+/* ---- Hints ----------------------------------------------------------------------------------- */
+
+/* IDLE (RFC 2177). */
+typedef struct lmail_imap_idle_event {
+    unsigned on; /* 1: the client waits for news, 0: it goes on */
+} lmail_imap_idle_event;
+
 typedef struct lmail_imap_id_field {
     lmail_str name;
-    lmail_str value;
+    lmail_str value; /* NULL pointer: NIL */
 } lmail_imap_id_field;
+
+/* ID: what the client said of itself, fields as sent (RFC 2971 §3.1). */
+typedef struct lmail_imap_id_event {
+    const lmail_imap_id_field *fields;
+    size_t count; /* 0: NIL, or an empty list */
+} lmail_imap_id_event;
+
+/* LOGOUT was said, and the session is about to end. */
+typedef struct lmail_imap_logout_event {
+    void *mailbox; /* the selected one, NULL: none. on_close is not asked for it */
+} lmail_imap_logout_event;
 
 /* ---- The handler ----------------------------------------------------------------------------- */
 
 typedef struct lmail_imap_server_handler {
     size_t size;
 
+    /* Before the greeting. NULL: every connection is served. */
+    lmail_status (*on_connect)(lmail_imap_server *s, void *user, lmail_ticket t,
+                               const lmail_imap_connect_event *ev,
+                               lmail_imap_connect_answer *answer);
+
     /* The three of libmail/sasl.h. Cleartext mechanisms (PLAIN, LOGIN) are left out by the session
      * without LMAIL_IMAP_CLEARTEXT and TLS. auth_mechanisms or on_auth NULL: no AUTHENTICATE. */
     lmail_str (*auth_mechanisms)(const lmail_imap_server *s, void *user);
     lmail_status (*on_auth)(lmail_imap_server *s, void *user, lmail_ticket t,
                             const lmail_auth_event *ev, lmail_auth_answer *answer);
-    void (*on_auth_end)(lmail_imap_server *s, void *user, lmail_auth_end how);
+    void (*on_auth_end)(lmail_imap_server *s, void *user, const lmail_auth_end_event *ev);
     /* LOGIN: OK with an identity, or FAIL. NULL: refused, and LOGINDISABLED is announced. */
     lmail_status (*on_login)(lmail_imap_server *s, void *user, lmail_ticket t,
                              const lmail_imap_login_event *ev, lmail_auth_answer *answer);
 
     /* NULL: one personal namespace "" with config.separator. */
     lmail_status (*on_namespace)(lmail_imap_server *s, void *user, lmail_ticket t,
+                                 const lmail_imap_namespace_event *ev,
                                  lmail_imap_namespace_answer *answer);
     /* NULL: INBOX alone. */
     lmail_status (*on_list)(lmail_imap_server *s, void *user, lmail_ticket t,
@@ -665,8 +736,7 @@ typedef struct lmail_imap_server_handler {
                               const lmail_imap_search_event *ev, lmail_imap_search_answer *answer);
 
     /* on_append_begin or on_append_octets or on_append_commit NULL: APPEND is refused, NO [CANNOT].
-     * on_append_message NULL: flags and date do not matter. on_append_abort: what was given since
-     * begin is dropped; not called when begin or commit said NO. */
+     * on_append_message NULL: flags and date do not matter. */
     lmail_status (*on_append_begin)(lmail_imap_server *s, void *user, lmail_ticket t,
                                     const lmail_imap_append_begin_event *ev,
                                     lmail_imap_answer *answer);
@@ -679,7 +749,8 @@ typedef struct lmail_imap_server_handler {
     lmail_status (*on_append_commit)(lmail_imap_server *s, void *user, lmail_ticket t,
                                      const lmail_imap_append_commit_event *ev,
                                      lmail_imap_append_answer *answer);
-    void (*on_append_abort)(lmail_imap_server *s, void *user);
+    void (*on_append_abort)(lmail_imap_server *s, void *user,
+                            const lmail_imap_append_abort_event *ev);
 
     /* NULL in the next two: NO [CANNOT]. MOVE is announced only with on_copy. */
     lmail_status (*on_copy)(lmail_imap_server *s, void *user, lmail_ticket t,
@@ -691,12 +762,10 @@ typedef struct lmail_imap_server_handler {
     lmail_status (*on_poll)(lmail_imap_server *s, void *user, lmail_ticket t,
                             const lmail_imap_poll_event *ev, lmail_imap_answer *answer);
 
-    /* Hints, without an answer; NULL: not told. on_idle: the client waits for news (on 1) or goes
-     * on (on 0). on_id: fields as sent. on_logout: the client said LOGOUT. */
-    void (*on_idle)(lmail_imap_server *s, void *user, unsigned on);
-    void (*on_id)(lmail_imap_server *s, void *user, const lmail_imap_id_field *fields,
-                  size_t count);
-    void (*on_logout)(lmail_imap_server *s, void *user);
+    /* Hints, without an answer; NULL: not told. */
+    void (*on_idle)(lmail_imap_server *s, void *user, const lmail_imap_idle_event *ev);
+    void (*on_id)(lmail_imap_server *s, void *user, const lmail_imap_id_event *ev);
+    void (*on_logout)(lmail_imap_server *s, void *user, const lmail_imap_logout_event *ev);
 
     /* Octets of an answer to on_octets are not needed any more. NULL: not told. */
     void (*on_released)(lmail_imap_server *s, void *user, lmail_ticket t);
@@ -709,7 +778,7 @@ typedef struct lmail_imap_server_handler {
     {                                                                                              \
         sizeof(lmail_imap_server_handler), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,    \
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                                         \
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                                   \
     }
 LMAIL_API void lmail_imap_server_handler_init(lmail_imap_server_handler *handler);
 
@@ -749,7 +818,9 @@ typedef struct lmail_imap_server_config {
     uint64_t flags_on;    /* LMAIL_IMAP_* that hold beside LMAIL_IMAP_FLAGS_DEFAULT */
     uint64_t flags_off;   /* and those of it that do not */
 
-    lmail_str greeting;            /* text of "* OK" ["IMAP server ready"] */
+    lmail_str host_name;           /* %H ["localhost"] */
+    lmail_str greeting;            /* text of "* OK", with the placeholders of libmail/session.h
+                                    * ["IMAP server ready"] */
     char separator;                /* between levels of hierarchy ['/'] */
     const lmail_imap_id_field *id; /* what ID answers; copied [NIL] */
     size_t id_count;
@@ -774,8 +845,8 @@ typedef struct lmail_imap_server_config {
 
 #define LMAIL_IMAP_SERVER_CONFIG_INIT                                                              \
     {                                                                                              \
-        sizeof(lmail_imap_server_config), {NULL, NULL}, NULL, 0, 0, {NULL, 0}, 0, NULL, 0, 0, 0,   \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                                     \
+        sizeof(lmail_imap_server_config), {NULL, NULL}, NULL, 0, 0, {NULL, 0}, {NULL, 0}, 0, NULL, \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                            \
     }
 LMAIL_API void lmail_imap_server_config_init(lmail_imap_server_config *config);
 
@@ -793,7 +864,7 @@ LMAIL_API void lmail_imap_server_setup_free(lmail_imap_server_setup *setup);
 /* ---- The session ----------------------------------------------------------------------------- */
 
 /* A session for one connection. `user` is handed to every callback. The first feed, tick or
- * tls_done writes the greeting. Returns: OK, ERR_NOMEM. */
+ * tls_done asks on_connect and writes the greeting. Returns: OK, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_imap_server_new(lmail_imap_server **out,
                                              const lmail_imap_server_setup *setup, void *user,
                                              lmail_msec now);
@@ -828,41 +899,45 @@ LMAIL_API lmail_status lmail_imap_server_stop(lmail_imap_server *s, lmail_msec n
  * released), ERR_ARG (another kind of question, or an answer that breaks a rule above: the ticket
  * is still out), ERR_SIZE, ERR_NOMEM, ERR_REENTRANT. */
 LMAIL_API lmail_status lmail_imap_server_answer(lmail_imap_server *s, lmail_ticket t,
-                                                const lmail_imap_answer *a, lmail_msec now);
+                                                const lmail_imap_answer *answer, lmail_msec now);
+LMAIL_API lmail_status lmail_imap_server_answer_connect(lmail_imap_server *s, lmail_ticket t,
+                                                        const lmail_imap_connect_answer *answer,
+                                                        lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_auth(lmail_imap_server *s, lmail_ticket t,
-                                                     const lmail_auth_answer *a, lmail_msec now);
+                                                     const lmail_auth_answer *answer,
+                                                     lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_namespace(lmail_imap_server *s, lmail_ticket t,
-                                                          const lmail_imap_namespace_answer *a,
+                                                          const lmail_imap_namespace_answer *answer,
                                                           lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_list(lmail_imap_server *s, lmail_ticket t,
-                                                     const lmail_imap_list_answer *a,
+                                                     const lmail_imap_list_answer *answer,
                                                      lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_status(lmail_imap_server *s, lmail_ticket t,
-                                                       const lmail_imap_status_answer *a,
+                                                       const lmail_imap_status_answer *answer,
                                                        lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_select(lmail_imap_server *s, lmail_ticket t,
-                                                       const lmail_imap_select_answer *a,
+                                                       const lmail_imap_select_answer *answer,
                                                        lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_fetch(lmail_imap_server *s, lmail_ticket t,
-                                                      const lmail_imap_fetch_answer *a,
+                                                      const lmail_imap_fetch_answer *answer,
                                                       lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_octets(lmail_imap_server *s, lmail_ticket t,
-                                                       const lmail_imap_octets_answer *a,
+                                                       const lmail_imap_octets_answer *answer,
                                                        lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_store(lmail_imap_server *s, lmail_ticket t,
-                                                      const lmail_imap_store_answer *a,
+                                                      const lmail_imap_store_answer *answer,
                                                       lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_search(lmail_imap_server *s, lmail_ticket t,
-                                                       const lmail_imap_search_answer *a,
+                                                       const lmail_imap_search_answer *answer,
                                                        lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_append(lmail_imap_server *s, lmail_ticket t,
-                                                       const lmail_imap_append_answer *a,
+                                                       const lmail_imap_append_answer *answer,
                                                        lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_copy(lmail_imap_server *s, lmail_ticket t,
-                                                     const lmail_imap_copy_answer *a,
+                                                     const lmail_imap_copy_answer *answer,
                                                      lmail_msec now);
 LMAIL_API lmail_status lmail_imap_server_answer_expunge(lmail_imap_server *s, lmail_ticket t,
-                                                        const lmail_imap_expunge_answer *a,
+                                                        const lmail_imap_expunge_answer *answer,
                                                         lmail_msec now);
 
 /* Something happened to the selected mailbox. Call it in the order of events, at any time but from

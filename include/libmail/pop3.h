@@ -35,32 +35,29 @@ typedef struct lmail_pop3_server_setup lmail_pop3_server_setup;
 
 /* Every text of the machine, with its default. Status indicator, response code and whatever the
  * RFCs define behind them (numbers of STAT, LIST, UIDL, LANG) are written by the machine itself.
- *   %n   messages, or the message's number
- *   %o   octets
- *   %h   the configured host name
- * A "%" before anything else stands for itself. */
+ * The placeholders are those of libmail/session.h ("Words"). */
 #define LMAIL_POP3_TEXT_MAP(XX)                                                                    \
     XX(READY, "POP3 server ready")                                                                 \
-    XX(SIGN_OFF, "%h POP3 server signing off")                                                     \
+    XX(SIGN_OFF, "%H POP3 server signing off")                                                     \
     XX(USER, "send PASS")                                                                          \
-    XX(LOGGED_IN, "maildrop has %n messages (%o octets)")                                          \
+    XX(LOGGED_IN, "maildrop has %N messages (%O octets)")                                          \
     XX(CAPA, "capability list follows")                                                            \
     XX(AUTH_LIST, "mechanism list follows")                                                        \
     XX(STLS, "begin TLS negotiation")                                                              \
     XX(UTF8, "UTF-8 mode")                                                                         \
     XX(LANG_LIST, "language listing follows")                                                      \
     XX(LANG_SET, "language changed")                                                               \
-    XX(LIST, "%n messages (%o octets)")                                                            \
+    XX(LIST, "%N messages (%O octets)")                                                            \
     XX(UIDL, "unique-id listing follows")                                                          \
-    XX(RETR, "%o octets")                                                                          \
+    XX(RETR, "%O octets")                                                                          \
     XX(TOP, "top of message follows")                                                              \
-    XX(DELE, "message %n deleted")                                                                 \
-    XX(RSET, "maildrop has %n messages (%o octets)")                                               \
+    XX(DELE, "message %N deleted")                                                                 \
+    XX(RSET, "maildrop has %N messages (%O octets)")                                               \
     XX(NOOP, "nothing done")                                                                       \
-    XX(NO_MESSAGE, "no such message, only %n messages in maildrop")                                \
-    XX(IS_DELETED, "message %n already deleted")                                                   \
-    XX(GONE, "message %n is no longer there")                                                      \
-    XX(NEEDS_UTF8, "message %n needs UTF-8 mode")                                                  \
+    XX(NO_MESSAGE, "no such message, only %N messages in maildrop")                                \
+    XX(IS_DELETED, "message %N already deleted")                                                   \
+    XX(GONE, "message %N is no longer there")                                                      \
+    XX(NEEDS_UTF8, "message %N needs UTF-8 mode")                                                  \
     XX(NOT_REMOVED, "some deleted messages not removed")                                           \
     XX(UNKNOWN, "unknown command")                                                                 \
     XX(SYNTAX, "arguments are not valid")                                                          \
@@ -140,9 +137,9 @@ typedef struct lmail_pop3_server_config {
     size_t size;
     lmail_alloc alloc;        /* for the setup and its sessions; zeroed: the C library's */
     const lmail_env *env;     /* random and wall_clock for APOP's timestamp; copied [none] */
-    uint32_t flags_on;        /* LMAIL_POP3_* that hold beside LMAIL_POP3_FLAGS_DEFAULT */
-    uint32_t flags_off;       /* and those of it that do not */
-    lmail_str host_name;      /* in APOP's timestamp and %h ["localhost"] */
+    uint64_t flags_on;        /* LMAIL_POP3_* that hold beside LMAIL_POP3_FLAGS_DEFAULT */
+    uint64_t flags_off;       /* and those of it that do not */
+    lmail_str host_name;      /* in APOP's timestamp and %H ["localhost"] */
     lmail_str implementation; /* IMPLEMENTATION in CAPA; one token or more [not announced] */
     /* The first is in force at first and for "LANG *"; its texts must be ASCII [English with the
      * default texts]. */
@@ -201,15 +198,16 @@ typedef struct lmail_pop3_connect_answer {
     size_t size;
     lmail_pop3_failure failure; /* not DONE: -ERR and the end */
     lmail_str text;             /* of the refusal, or of the greeting (then without "<") */
-    uint32_t flags_on;          /* LMAIL_POP3_* that hold for this session beside the config's:
+    uint64_t flags_on;          /* LMAIL_POP3_* that hold for this session beside the config's:
                                  * CLEARTEXT, when the client is on this machine */
-    uint32_t flags_off;         /* and those that do not */
+    uint64_t flags_off;         /* and those that do not */
 } lmail_pop3_connect_answer;
 
 #define LMAIL_POP3_CONNECT_ANSWER_INIT                                                             \
     {                                                                                              \
         sizeof(lmail_pop3_connect_answer), LMAIL_POP3_DONE, {NULL, 0}, 0, 0                        \
     }
+LMAIL_API void lmail_pop3_connect_answer_init(lmail_pop3_connect_answer *answer);
 
 /* USER and PASS. Wiped when the ticket is home. */
 typedef struct lmail_pop3_login_event {
@@ -251,6 +249,7 @@ typedef struct lmail_pop3_maildrop_answer {
         sizeof(lmail_pop3_maildrop_answer), LMAIL_POP3_DONE, {NULL, 0}, NULL, 0, 0, 0,             \
             LMAIL_POP3_EXPIRE_UNSAID, 0                                                            \
     }
+LMAIL_API void lmail_pop3_maildrop_answer_init(lmail_pop3_maildrop_answer *answer);
 
 typedef struct lmail_pop3_uidl_event {
     uint32_t first;
@@ -270,6 +269,7 @@ typedef struct lmail_pop3_uidl_answer {
     {                                                                                              \
         sizeof(lmail_pop3_uidl_answer), LMAIL_POP3_DONE, {NULL, 0}, NULL, 0                        \
     }
+LMAIL_API void lmail_pop3_uidl_answer_init(lmail_pop3_uidl_answer *answer);
 
 /* Octets of a message for RETR or TOP, as stored, not dot-stuffed. */
 typedef struct lmail_pop3_octets_event {
@@ -295,6 +295,7 @@ typedef struct lmail_pop3_octets_answer {
     {                                                                                              \
         sizeof(lmail_pop3_octets_answer), LMAIL_POP3_DONE, {NULL, 0}, {NULL, 0}, 0                 \
     }
+LMAIL_API void lmail_pop3_octets_answer_init(lmail_pop3_octets_answer *answer);
 
 typedef struct lmail_pop3_range {
     uint32_t first, last;
@@ -320,6 +321,7 @@ typedef struct lmail_pop3_update_answer {
             NULL, 0                                                                                \
         }                                                                                          \
     }
+LMAIL_API void lmail_pop3_update_answer_init(lmail_pop3_update_answer *answer);
 
 /* The host's side. on_maildrop and on_octets must be there; at least one way to log in should be
  * too. */
@@ -335,7 +337,7 @@ typedef struct lmail_pop3_server_handler {
     lmail_str (*auth_mechanisms)(const lmail_pop3_server *s, void *user);
     lmail_status (*on_auth)(lmail_pop3_server *s, void *user, lmail_ticket t,
                             const lmail_auth_event *ev, lmail_auth_answer *answer);
-    void (*on_auth_end)(lmail_pop3_server *s, void *user, lmail_auth_end how);
+    void (*on_auth_end)(lmail_pop3_server *s, void *user, const lmail_auth_end_event *ev);
 
     /* USER and PASS; APOP. Answered as an authentication: OK with the identity, or FAIL. NULL: not
      * offered. */

@@ -21,7 +21,7 @@
  *       LMAIL_PENDING and call lmail_<session>_answer_auth() once. ev and its octets live until
  *       then, and are wiped afterwards. An error return counts as LMAIL_AUTH_TEMPORARY.
  *
- *   void (*on_auth_end)(<session> *s, void *user, lmail_auth_end how);
+ *   void (*on_auth_end)(<session> *s, void *user, const lmail_auth_end_event *ev);
  *
  *       Called exactly once for each exchange that on_auth saw begin: the place to free what the
  *       mechanism kept. When the peer leaves during a step whose ticket is still out, on_cancel(t)
@@ -122,7 +122,6 @@ typedef struct lmail_auth_answer {
         }                                                                                          \
     }
 
-/* The same for bindings: zero the struct and set its size. */
 LMAIL_API void lmail_auth_answer_init(lmail_auth_answer *answer);
 
 /* One step of an exchange. */
@@ -143,6 +142,10 @@ typedef enum lmail_auth_end {
                                * outcome */
     LMAIL_AUTH_END_GONE       /* the peer left, the time was over, or the session ended */
 } lmail_auth_end;
+
+typedef struct lmail_auth_end_event {
+    lmail_auth_end how;
+} lmail_auth_end_event;
 
 #ifdef __cplusplus
 }

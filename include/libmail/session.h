@@ -67,6 +67,24 @@ typedef struct lmail_tls_facts {
         sizeof(lmail_tls_facts), {NULL, 0}, {NULL, 0}, 0, {NULL, 0}, {NULL, 0}, {NULL, 0}, 0, 0    \
     }
 
+LMAIL_API void lmail_tls_facts_init(lmail_tls_facts *facts);
+
+/* ---- Words ----------------------------------------------------------------------------------- */
+
+/* Where a session writes texts of its own, the host may put them in its words: SMTP's replies,
+ * POP3's texts, IMAP's greeting. In such a text stand for themselves all octets but
+ *
+ *   %H   the host name of the configuration
+ *   %C   the client's name, as it gave it in HELO (SMTP; elsewhere empty)
+ *   %A   what the client sent (SMTP: the argument that the text is about; elsewhere empty)
+ *   %N   a number: of messages, or a message's own (POP3; elsewhere 0)
+ *   %O   octets: a size, or a limit of one
+ *   %%   a percent sign
+ *
+ * A "%" before anything else stands for itself. What a client sent is cut to 60 octets, and other
+ * than printable ASCII becomes "?". Words in an answer (lmail_smtp_reply.text and the like) are
+ * written as they are: they were made for this one client. */
+
 /* ---- Trace ----------------------------------------------------------------------------------- */
 
 typedef enum lmail_trace_kind {

@@ -40,12 +40,7 @@ typedef struct lmail_smtp_server_setup lmail_smtp_server_setup;
 /* ---- Replies --------------------------------------------------------------------------------- */
 
 /* Every reply that the session writes by itself: name, code, enhanced code, text. The host may
- * replace each of them in its config. In texts
- *   %H   is the host name
- *   %C   the client's HELO name
- *   %A   what the client sent (cut short, made printable)
- *   %N   a number
- *   %%   a percent sign
+ * replace each of them in its config, with the placeholders of libmail/session.h ("Words").
  * Source: RFC 5321 §4.2, RFC 3463, and the RFC of each extension. */
 #define LMAIL_SMTP_REPLY_MAP(XX)                                                                   \
     XX(GREETING, 220, "", "%H ESMTP")                                                              \
@@ -56,7 +51,7 @@ typedef struct lmail_smtp_server_setup lmail_smtp_server_setup;
     XX(RCPT_OK, 250, "2.1.5", "OK")                                                                \
     XX(DATA_GO, 354, "", "End data with <CR><LF>.<CR><LF>")                                        \
     XX(BODY_OK, 250, "2.0.0", "OK")                                                                \
-    XX(CHUNK_OK, 250, "2.0.0", "%N octets received")                                               \
+    XX(CHUNK_OK, 250, "2.0.0", "%O octets received")                                               \
     XX(RSET_OK, 250, "2.0.0", "OK")                                                                \
     XX(NOOP_OK, 250, "2.0.0", "OK")                                                                \
     XX(QUIT_OK, 221, "2.0.0", "%H closing connection")                                             \
@@ -96,9 +91,9 @@ typedef struct lmail_smtp_server_setup lmail_smtp_server_setup;
     XX(BDAT_OPEN, 503, "5.5.1", "Only BDAT or RSET may follow BDAT")                               \
     XX(BDAT_SYNTAX, 501, "5.5.4", "Syntax: BDAT size [LAST]; closing connection")                  \
     XX(TOO_MANY_RCPTS, 452, "4.5.3", "Too many recipients")                                        \
-    XX(SIZE_DECLARED, 552, "5.3.4", "Message size exceeds the fixed maximum (%N)")                 \
-    XX(SIZE_REAL, 552, "5.3.4", "Message exceeds the fixed maximum size (%N)")                     \
-    XX(HEADER_TOO_LARGE, 552, "5.3.4", "Headers too large (%N max)")                               \
+    XX(SIZE_DECLARED, 552, "5.3.4", "Message size exceeds the fixed maximum (%O)")                 \
+    XX(SIZE_REAL, 552, "5.3.4", "Message exceeds the fixed maximum size (%O)")                     \
+    XX(HEADER_TOO_LARGE, 552, "5.3.4", "Headers too large (%O max)")                               \
     XX(BODY_BARE, 554, "5.6.0", "Message contains a bare CR or LF")                                \
     XX(BODY_NUL, 554, "5.6.0", "Message contains a NUL octet")                                     \
     XX(NEED_SMTPUTF8, 553, "5.6.7", "Address needs SMTPUTF8")                                      \
@@ -170,7 +165,7 @@ typedef struct lmail_smtp_reply_text {
     lmail_smtp_reply_id id;
     unsigned code;      /* 200..599 */
     lmail_str enhanced; /* may be empty: none is written */
-    lmail_str text;     /* with placeholders */
+    lmail_str text;     /* with the placeholders of libmail/session.h */
 } lmail_smtp_reply_text;
 
 /* The table's name for a reply, "GREETING"; NULL for an id that is not in the list. A static
@@ -230,8 +225,8 @@ enum {
 typedef struct lmail_smtp_server_config {
     size_t size;
     lmail_alloc alloc;   /* for the setup and its sessions; zeroed: the C library's */
-    uint32_t flags_on;   /* LMAIL_SMTP_* that hold beside LMAIL_SMTP_FLAGS_DEFAULT */
-    uint32_t flags_off;  /* and those of it that do not */
+    uint64_t flags_on;   /* LMAIL_SMTP_* that hold beside LMAIL_SMTP_FLAGS_DEFAULT */
+    uint64_t flags_off;  /* and those of it that do not */
     lmail_str host_name; /* %H; required */
 
     const lmail_smtp_reply_text *replies; /* in the host's words; copied */
@@ -290,7 +285,7 @@ typedef struct lmail_smtp_address {
  *   flags   LMAIL_SMTP_SMTPUTF8 and LMAIL_SMTP_ALLOW_*; max_local_part 0 means 64
  * Returns: OK, ERR_SYNTAX (*offset is the first bad octet), ERR_LIMIT. offset may be NULL.
  * Source: RFC 5321 §4.1.2, RFC 6531 §3.3. */
-LMAIL_API lmail_status lmail_smtp_address_parse(lmail_str text, uint32_t flags,
+LMAIL_API lmail_status lmail_smtp_address_parse(lmail_str text, uint64_t flags,
                                                 size_t max_local_part, lmail_smtp_address *out,
                                                 size_t *offset);
 
@@ -318,8 +313,8 @@ typedef struct lmail_smtp_connect_answer {
     lmail_smtp_connect_kind kind;
     lmail_smtp_reply banner; /* ACCEPT, REFUSE: code 0 means GREETING */
     lmail_smtp_reply reply;  /* REFUSE, CLOSE: code 0 means REFUSED. Further lines are not kept */
-    uint32_t flags_on;       /* LMAIL_SMTP_* that hold for this session beside the config's */
-    uint32_t flags_off;      /* and those that do not */
+    uint64_t flags_on;       /* LMAIL_SMTP_* that hold for this session beside the config's */
+    uint64_t flags_off;      /* and those that do not */
     lmail_msec pause;        /* ACCEPT, REFUSE: silence before the banner. Further lines of the
                               * banner are not kept */
     unsigned early_refused;  /* 1: who speaks in the pause gets EARLY_TALKER for a banner at once,
@@ -422,6 +417,10 @@ typedef enum lmail_smtp_abandon {
     LMAIL_SMTP_ABANDON_GONE       /* the peer left, a timeout, stop, an error, free */
 } lmail_smtp_abandon;
 
+typedef struct lmail_smtp_abandon_event {
+    lmail_smtp_abandon why;
+} lmail_smtp_abandon_event;
+
 /* Questions. A callback fills its answer, which comes zeroed with its size set, and returns
  * LMAIL_OK; or it keeps the ticket, returns LMAIL_PENDING, and the matching
  * lmail_smtp_server_answer*() is called once, cancelled or not. A zeroed answer means the success
@@ -433,7 +432,8 @@ typedef struct lmail_smtp_server_handler {
 
     /* Before the greeting. NULL: accept. Answered with answer_connect(). */
     lmail_status (*on_connect)(lmail_smtp_server *s, void *user, lmail_ticket t,
-                               const lmail_smtp_connect_event *ev, lmail_smtp_connect_answer *a);
+                               const lmail_smtp_connect_event *ev,
+                               lmail_smtp_connect_answer *answer);
     /* NULL: yes, HELO or EHLO of the table. */
     lmail_status (*on_helo)(lmail_smtp_server *s, void *user, lmail_ticket t,
                             const lmail_smtp_helo_event *ev, lmail_smtp_reply *reply);
@@ -479,11 +479,11 @@ typedef struct lmail_smtp_server_handler {
     lmail_str (*auth_mechanisms)(const lmail_smtp_server *s, void *user);
     lmail_status (*on_auth)(lmail_smtp_server *s, void *user, lmail_ticket t,
                             const lmail_auth_event *ev, lmail_auth_answer *answer);
-    void (*on_auth_end)(lmail_smtp_server *s, void *user, lmail_auth_end how);
+    void (*on_auth_end)(lmail_smtp_server *s, void *user, const lmail_auth_end_event *ev);
 
     /* No answers: the transaction is over without a message; a question's answer is not wanted any
      * more (the ticket still has to be handed back). */
-    void (*on_abandon)(lmail_smtp_server *s, void *user, lmail_smtp_abandon why);
+    void (*on_abandon)(lmail_smtp_server *s, void *user, const lmail_smtp_abandon_event *ev);
     void (*on_cancel)(lmail_smtp_server *s, void *user, lmail_ticket t);
     lmail_trace_fn *on_trace;
 } lmail_smtp_server_handler;

@@ -53,6 +53,14 @@ void lmi_arena_done(lmi_arena *a);  /* gives all back; the arena stays usable */
  * library knows, or too small to hold its size. */
 lmail_status lmi_struct_take(void *known, size_t known_size, const void *given);
 
+/* lmail_X_init of a struct that the host fills: what its macro _INIT says, for bindings. */
+#define LMI_STRUCT_INIT(type, INIT)                                                                \
+    void type##_init(type *given)                                                                  \
+    {                                                                                              \
+        *given = (type)INIT;                                                                       \
+    }                                                                                              \
+    struct lmi_init_ends_with_a_semicolon
+
 /* Zero means the default. */
 #define LMI_DEFAULT(member, value)                                                                 \
     do {                                                                                           \
@@ -71,11 +79,27 @@ int lmi_str_has_prefix_nocase(lmail_str s, lmail_str prefix);
 size_t lmi_str_find(lmail_str s, char c); /* offset, or s.len */
 char lmi_ascii_lower(char c);
 char lmi_ascii_upper(char c);
+int lmi_str_printable(lmail_str s); /* no control octets: one line, whatever shows it */
 /* Decimal digits only, no sign, whole slice. OK, ERR_SYNTAX, ERR_LIMIT (overflow). */
 lmail_status lmi_parse_u64(lmail_str s, uint64_t *out);
 lmail_status lmi_parse_u32(lmail_str s, uint32_t *out);
 /* Writes decimal digits, at most 20; returns how many. No terminator. */
 size_t lmi_write_u64(char *out, uint64_t value);
+
+/* ---- Words ----------------------------------------------------------------------------------- */
+
+/* What the placeholders of libmail/session.h stand for. */
+typedef struct lmi_words {
+    lmail_str host;     /* %H */
+    lmail_str client;   /* %C */
+    lmail_str argument; /* %A */
+    uint64_t number;    /* %N */
+    uint64_t octets;    /* %O */
+} lmi_words;
+
+/* `text` with its placeholders filled in, into out[0..cap); what does not fit is cut. Returns the
+ * octets written. */
+size_t lmi_words_write(lmail_str text, const lmi_words *words, char *out, size_t cap);
 
 /* ---- Complaints ------------------------------------------------------------------------------ */
 

@@ -65,6 +65,14 @@ size_t lmi_str_find(lmail_str s, char c)
     return p ? (size_t)(p - s.ptr) : s.len;
 }
 
+int lmi_str_printable(lmail_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+            return 0;
+    return 1;
+}
+
 lmail_status lmi_parse_u64(lmail_str s, uint64_t *out)
 {
     uint64_t v = 0;
@@ -144,8 +152,5 @@ lmail_status lmi_struct_take(void *known, size_t known_size, const void *given)
     return LMAIL_OK;
 }
 
-void lmail_env_init(lmail_env *env)
-{
-    memset(env, 0, sizeof *env);
-    env->size = sizeof *env;
-}
+LMI_STRUCT_INIT(lmail_env, LMAIL_ENV_INIT);
+LMI_STRUCT_INIT(lmail_tls_facts, LMAIL_TLS_FACTS_INIT);

@@ -123,8 +123,9 @@ lmail_status lmi_imap_cmd_logout(lmi_imap *s)
     if (st)
         return lmi_imap_finish_parse(s, st);
     if (lmi_imap_handler(s)->on_logout) {
+        lmail_imap_logout_event ev = {s->mbox.open ? s->mbox.handle : NULL};
         lmi_callback_begin(&s->base);
-        lmi_imap_handler(s)->on_logout(s, s->base.user);
+        lmi_imap_handler(s)->on_logout(s, s->base.user, &ev);
         lmi_callback_end(&s->base);
     }
     lmi_imap_put_line(s, LMAIL_STR("* BYE Logging out"));
@@ -181,7 +182,7 @@ lmail_status lmi_imap_cmd_id(lmi_imap *s)
         return lmi_imap_finish_parse(s, st);
     if (lmi_imap_handler(s)->on_id) {
         lmi_callback_begin(&s->base);
-        lmi_imap_handler(s)->on_id(s, s->base.user, fields, count);
+        lmi_imap_handler(s)->on_id(s, s->base.user, &(lmail_imap_id_event){fields, count});
         lmi_callback_end(&s->base);
     }
     lmi_imap_put(s, LMAIL_STR("* ID "));

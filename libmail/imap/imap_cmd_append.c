@@ -27,10 +27,12 @@ static void refuse_take(lmi_imap *s, lmi_imap_take *take, lmi_imap_kind kind, lm
 
 static void undo(lmi_imap *s)
 {
+    const append_data *d = s->cmd.data;
+    lmail_imap_append_abort_event ev = {d->messages};
     if (!lmi_imap_handler(s)->on_append_abort)
         return;
     lmi_callback_begin(&s->base);
-    lmi_imap_handler(s)->on_append_abort(s, s->base.user);
+    lmi_imap_handler(s)->on_append_abort(s, s->base.user, &ev);
     lmi_callback_end(&s->base);
 }
 

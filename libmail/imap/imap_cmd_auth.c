@@ -59,7 +59,7 @@ static void exchange_end(lmi_imap *s, lmail_auth_end how)
     if (!lmi_sasl_end(&s->sasl) || !lmi_imap_handler(s)->on_auth_end)
         return;
     lmi_callback_begin(&s->base);
-    lmi_imap_handler(s)->on_auth_end(s, s->base.user, how);
+    lmi_imap_handler(s)->on_auth_end(s, s->base.user, &(lmail_auth_end_event){how});
     lmi_callback_end(&s->base);
 }
 

@@ -11,7 +11,7 @@ static void tell_host(lmi_imap *s, unsigned on)
     if (!lmi_imap_handler(s)->on_idle)
         return;
     lmi_callback_begin(&s->base);
-    lmi_imap_handler(s)->on_idle(s, s->base.user, on);
+    lmi_imap_handler(s)->on_idle(s, s->base.user, &(lmail_imap_idle_event){on});
     lmi_callback_end(&s->base);
 }
 

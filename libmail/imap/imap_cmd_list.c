@@ -355,8 +355,9 @@ lmail_status lmi_imap_cmd_namespace(lmi_imap *s)
     lmail_status st = lmi_imap_end(&s->cmd.args);
     if (st)
         return lmi_imap_finish_parse(s, st);
+    lmail_imap_namespace_event ev = {lmi_sasl_identity(&s->sasl)};
     if (lmi_imap_handler(s)->on_namespace)
-        return lmi_imap_ask_namespace(s, namespaces);
+        return lmi_imap_ask_namespace(s, &ev, namespaces);
     lmail_imap_namespace personal = {{"", 0}, lmi_imap_config(s)->separator};
     lmail_imap_namespace_answer answer = LMAIL_IMAP_NAMESPACE_ANSWER_INIT;
     answer.personal = &personal;

@@ -10,7 +10,8 @@
  *   imap_view.c      sequence numbers
  *   imap_update.c    what the client is told unasked, and when
  *   imap_cmd_*.c     one file a group of commands
- *   imap_server.c    setup, session, timers
+ *   imap_setup.c     configuration and handler made into the setup
+ *   imap_server.c    session, greeting, timers
  *
  * A command. When it has been read whole (its literals lie in the same buffer as its text), `run`
  * is called once. It parses with the lmi_imap_ functions below and then either calls
@@ -53,7 +54,7 @@ struct lmail_imap_server_setup {
     lmail_imap_server_config config; /* defaults filled in, texts copied behind this struct */
     lmail_imap_server_handler handler;
     lmail_env env;  /* what config.env points to */
-    uint64_t flags; /* LMAIL_IMAP_* */
+    uint64_t flags; /* LMAIL_IMAP_* of every session's begin */
     lmail_alloc alloc;
     size_t total; /* octets of this block */
 };
@@ -141,6 +142,7 @@ struct lmail_imap_server {
     lmail_session base;
     const lmail_imap_server_setup *setup;
     lmail_imap_state state;
+    uint64_t flags;      /* LMAIL_IMAP_*: the setup's, with on_connect's changes */
     unsigned enabled;    /* LMI_ENABLED_* */
     lmail_status failed; /* first error of a writer; ends the session */
 
@@ -182,7 +184,7 @@ static inline const lmail_imap_server_config *lmi_imap_config(const lmi_imap *s)
 
 static inline int lmi_imap_has(const lmi_imap *s, uint64_t flag)
 {
-    return (s->setup->flags & flag) != 0;
+    return (s->flags & flag) != 0;
 }
 
 static inline const lmail_imap_server_handler *lmi_imap_handler(const lmi_imap *s)
@@ -224,7 +226,9 @@ lmail_status lmi_imap_finish_result(lmi_imap *s, const lmail_imap_result *r, lma
 /* BAD with what the reader expected, for ERR_SYNTAX; NO [LIMIT] for ERR_LIMIT; passes ERR_NOMEM on.
  * So `if (st) return lmi_imap_finish_parse(s, st);` */
 lmail_status lmi_imap_finish_parse(lmi_imap *s, lmail_status st);
-/* "* BYE text" and the end of the session. */
+/* "* BYE [code] text" and the end of the session. */
+lmail_status lmi_imap_bye_code(lmi_imap *s, lmail_imap_code code, lmail_str text);
+/* The same without a code. */
 lmail_status lmi_imap_bye(lmi_imap *s, lmail_str text);
 /* Memory of the command. NULL: *st says ERR_LIMIT or ERR_NOMEM. Zeroed. */
 void *lmi_imap_get(lmi_imap *s, size_t size, lmail_status *st);
@@ -247,12 +251,16 @@ enum {
     LMI_Q_SEARCH,
     LMI_Q_APPEND,
     LMI_Q_COPY,
-    LMI_Q_EXPUNGE
+    LMI_Q_EXPUNGE,
+    LMI_Q_CONNECT
 };
 
 /* Each returns OK (answered, `then` has run), PENDING, or an error of the session. A NULL callback
  * gives NO [CANNOT]. */
-lmail_status lmi_imap_ask_namespace(lmi_imap *s, lmi_imap_then *then);
+lmail_status lmi_imap_ask_connect(lmi_imap *s, const lmail_imap_connect_event *ev,
+                                  lmi_imap_then *then);
+lmail_status lmi_imap_ask_namespace(lmi_imap *s, const lmail_imap_namespace_event *ev,
+                                    lmi_imap_then *then);
 lmail_status lmi_imap_ask_list(lmi_imap *s, const lmail_imap_list_event *ev, lmi_imap_then *then);
 lmail_status lmi_imap_ask_status(lmi_imap *s, const lmail_imap_status_event *ev,
                                  lmi_imap_then *then);

@@ -29,8 +29,7 @@ static lmail_status open_question(lmi_imap *s, unsigned kind, const void *ev, si
         lmi_question_done(&s->base, q);
         return LMAIL_ERR_NOMEM;
     }
-    if (size)
-        memcpy(copy, ev, size);
+    memcpy(copy, ev, size);
     k->ev = copy;
     q->data = k;
     *out = q;
@@ -88,13 +87,11 @@ static lmail_status refuse(lmi_imap *s, lmail_imap_code code, void *answer, lmi_
     return then(s, answer, result_of(answer));
 }
 
-#define QUESTION(name, kind, answer_type, lends)                                                   \
+#define QUESTION(name, kind, lends, answer_type, INIT)                                             \
     lmail_status lmi_imap_ask_##name(lmi_imap *s, const lmail_imap_##name##_event *ev,             \
                                      lmi_imap_then *then)                                          \
     {                                                                                              \
-        answer_type answer;                                                                        \
-        memset(&answer, 0, sizeof answer);                                                         \
-        answer.size = sizeof answer;                                                               \
+        answer_type answer = INIT;                                                                 \
         if (!lmi_imap_handler(s)->on_##name)                                                       \
             return refuse(s, LMAIL_IMAP_CODE_CANNOT, &answer, then);                               \
         lmi_question *q;                                                                           \
@@ -112,40 +109,27 @@ static lmail_status refuse(lmi_imap *s, lmail_imap_code code, void *answer, lmi_
     }                                                                                              \
     struct lmi_ends_with_a_semicolon
 
-QUESTION(list, LMI_Q_LIST, lmail_imap_list_answer, 0);
-QUESTION(status, LMI_Q_STATUS, lmail_imap_status_answer, 0);
-QUESTION(create, LMI_Q_PLAIN, lmail_imap_answer, 0);
-QUESTION(delete, LMI_Q_PLAIN, lmail_imap_answer, 0);
-QUESTION(rename, LMI_Q_PLAIN, lmail_imap_answer, 0);
-QUESTION(subscribe, LMI_Q_PLAIN, lmail_imap_answer, 0);
-QUESTION(select, LMI_Q_SELECT, lmail_imap_select_answer, 0);
-QUESTION(close, LMI_Q_PLAIN, lmail_imap_answer, 0);
-QUESTION(fetch, LMI_Q_FETCH, lmail_imap_fetch_answer, 0);
-QUESTION(store, LMI_Q_STORE, lmail_imap_store_answer, 0);
-QUESTION(search, LMI_Q_SEARCH, lmail_imap_search_answer, 0);
-QUESTION(append_begin, LMI_Q_PLAIN, lmail_imap_answer, 0);
-QUESTION(append_message, LMI_Q_PLAIN, lmail_imap_answer, 0);
-QUESTION(append_octets, LMI_Q_PLAIN, lmail_imap_answer, 1);
-QUESTION(append_commit, LMI_Q_APPEND, lmail_imap_append_answer, 0);
-QUESTION(copy, LMI_Q_COPY, lmail_imap_copy_answer, 0);
-QUESTION(expunge, LMI_Q_EXPUNGE, lmail_imap_expunge_answer, 0);
-QUESTION(poll, LMI_Q_PLAIN, lmail_imap_answer, 0);
-
-lmail_status lmi_imap_ask_namespace(lmi_imap *s, lmi_imap_then *then)
-{
-    lmail_imap_namespace_answer answer = LMAIL_IMAP_NAMESPACE_ANSWER_INIT;
-    lmi_question *q;
-    lmail_status st = open_question(s, LMI_Q_NAMESPACE, NULL, 0, &q);
-    if (st == LMAIL_ERR_LIMIT)
-        return refuse(s, LMAIL_IMAP_CODE_LIMIT, &answer, then);
-    if (st)
-        return st;
-    ((asked *)q->data)->then = then;
-    lmi_callback_begin(&s->base);
-    st = lmi_imap_handler(s)->on_namespace(s, s->base.user, q->ticket, &answer);
-    lmi_callback_end(&s->base);
-    return asked_status(s, q, st, &answer, 0);
-}
+QUESTION(connect, LMI_Q_CONNECT, 0, lmail_imap_connect_answer, LMAIL_IMAP_CONNECT_ANSWER_INIT);
+QUESTION(namespace, LMI_Q_NAMESPACE, 0, lmail_imap_namespace_answer,
+         LMAIL_IMAP_NAMESPACE_ANSWER_INIT);
+QUESTION(list, LMI_Q_LIST, 0, lmail_imap_list_answer, LMAIL_IMAP_LIST_ANSWER_INIT);
+QUESTION(status, LMI_Q_STATUS, 0, lmail_imap_status_answer, LMAIL_IMAP_STATUS_ANSWER_INIT);
+QUESTION(create, LMI_Q_PLAIN, 0, lmail_imap_answer, LMAIL_IMAP_ANSWER_INIT);
+QUESTION(delete, LMI_Q_PLAIN, 0, lmail_imap_answer, LMAIL_IMAP_ANSWER_INIT);
+QUESTION(rename, LMI_Q_PLAIN, 0, lmail_imap_answer, LMAIL_IMAP_ANSWER_INIT);
+QUESTION(subscribe, LMI_Q_PLAIN, 0, lmail_imap_answer, LMAIL_IMAP_ANSWER_INIT);
+QUESTION(select, LMI_Q_SELECT, 0, lmail_imap_select_answer, LMAIL_IMAP_SELECT_ANSWER_INIT);
+QUESTION(close, LMI_Q_PLAIN, 0, lmail_imap_answer, LMAIL_IMAP_ANSWER_INIT);
+QUESTION(fetch, LMI_Q_FETCH, 0, lmail_imap_fetch_answer, LMAIL_IMAP_FETCH_ANSWER_INIT);
+QUESTION(store, LMI_Q_STORE, 0, lmail_imap_store_answer, LMAIL_IMAP_STORE_ANSWER_INIT);
+QUESTION(search, LMI_Q_SEARCH, 0, lmail_imap_search_answer, LMAIL_IMAP_SEARCH_ANSWER_INIT);
+QUESTION(append_begin, LMI_Q_PLAIN, 0, lmail_imap_answer, LMAIL_IMAP_ANSWER_INIT);
+QUESTION(append_message, LMI_Q_PLAIN, 0, lmail_imap_answer, LMAIL_IMAP_ANSWER_INIT);
+QUESTION(append_octets, LMI_Q_PLAIN, 1, lmail_imap_answer, LMAIL_IMAP_ANSWER_INIT);
+QUESTION(append_commit, LMI_Q_APPEND, 0, lmail_imap_append_answer, LMAIL_IMAP_APPEND_ANSWER_INIT);
+QUESTION(copy, LMI_Q_COPY, 0, lmail_imap_copy_answer, LMAIL_IMAP_COPY_ANSWER_INIT);
+QUESTION(expunge, LMI_Q_EXPUNGE, 0, lmail_imap_expunge_answer, LMAIL_IMAP_EXPUNGE_ANSWER_INIT);
+QUESTION(poll, LMI_Q_PLAIN, 0, lmail_imap_answer, LMAIL_IMAP_ANSWER_INIT);
 
 lmail_status lmi_imap_ask_octets(lmi_imap *s, const lmail_imap_octets_event *ev,
                                  lmi_imap_octets_then *then)
@@ -216,6 +200,7 @@ static lmail_status late(lmi_imap *s, lmail_ticket t, unsigned kind, const void 
     struct lmi_ends_with_a_semicolon
 
 ANSWER(lmail_imap_server_answer, LMI_Q_PLAIN, lmail_imap_answer);
+ANSWER(lmail_imap_server_answer_connect, LMI_Q_CONNECT, lmail_imap_connect_answer);
 ANSWER(lmail_imap_server_answer_namespace, LMI_Q_NAMESPACE, lmail_imap_namespace_answer);
 ANSWER(lmail_imap_server_answer_list, LMI_Q_LIST, lmail_imap_list_answer);
 ANSWER(lmail_imap_server_answer_status, LMI_Q_STATUS, lmail_imap_status_answer);

@@ -165,8 +165,14 @@ lmail_status lmi_imap_finish_parse(lmi_imap *s, lmail_status st)
 
 lmail_status lmi_imap_bye(lmi_imap *s, lmail_str text)
 {
+    return lmi_imap_bye_code(s, LMAIL_IMAP_CODE_NONE, text);
+}
+
+lmail_status lmi_imap_bye_code(lmi_imap *s, lmail_imap_code code, lmail_str text)
+{
     if (s->state != LMAIL_IMAP_STATE_LOGOUT) {
         lmi_imap_put(s, LMAIL_STR("* BYE "));
+        lmi_imap_put_code(s, code);
         lmi_imap_put_line(s, text);
     }
     s->state = LMAIL_IMAP_STATE_LOGOUT;

@@ -1,139 +1,9 @@
-/* imap_server.c - the setup that sessions share, the session, its timers, its getters.
+/* imap_server.c - the session: its life, its greeting, its timers, its getters.
  *
- * What the pump calls (lmi_class) stands here; commands are read in imap_input.c and run in
- * imap_run.c. RFC 9051 §3 (states), §5.4 (autologout). */
+ * What the pump calls (lmi_class) stands here; the setup is made in imap_setup.c, commands are read
+ * in imap_input.c and run in imap_run.c. RFC 9051 §3 (states), §5.4 (autologout), §7.1 (greeting).
+ */
 #include "imap/imap_internal.h"
-
-#include <string.h>
-
-/* ---- Configuration --------------------------------------------------------------------------- */
-
-void lmail_imap_server_config_init(lmail_imap_server_config *config)
-{
-    memset(config, 0, sizeof *config);
-    config->size = sizeof *config;
-}
-
-void lmail_imap_server_handler_init(lmail_imap_server_handler *handler)
-{
-    memset(handler, 0, sizeof *handler);
-    handler->size = sizeof *handler;
-}
-
-static void fill_defaults(lmail_imap_server_config *c)
-{
-    LMI_DEFAULT(c->separator, '/');
-    LMI_DEFAULT(c->max_line, 65536);
-    LMI_DEFAULT(c->max_literal, 65536);
-    LMI_DEFAULT(c->max_append, (uint64_t)50 << 20);
-    LMI_DEFAULT(c->max_name, 1000);
-    LMI_DEFAULT(c->command_memory, (size_t)256 << 10);
-    LMI_DEFAULT(c->question_memory, (size_t)256 << 10);
-    LMI_DEFAULT(c->view_memory, (size_t)64 << 20);
-    LMI_DEFAULT(c->max_bad_commands, 20);
-    LMI_DEFAULT(c->max_auth_failures, 5);
-    LMI_DEFAULT(c->max_pending, 16);
-    LMI_DEFAULT(c->out_mark, 65536);
-    LMI_DEFAULT(c->login_timeout, 3 * 60 * 1000);
-    LMI_DEFAULT(c->idle_timeout, 30 * 60 * 1000);
-    LMI_DEFAULT(c->keepalive, 2 * 60 * 1000);
-    if (!c->greeting.len)
-        c->greeting = LMAIL_STR("IMAP server ready");
-}
-
-static int one_line(lmail_str text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
-            return 0;
-    return 1;
-}
-
-static lmail_status check(const lmail_imap_server_config *c)
-{
-    char sep = c->separator;
-    if (sep && (sep <= 0x20 || sep >= 0x7f || strchr("*%&\"\\", sep)))
-        return LMAIL_ERR_ARG;
-    if (c->id_count && !c->id)
-        return LMAIL_ERR_ARG;
-    if (!one_line(c->greeting) || (c->greeting.len && c->greeting.ptr[0] == '['))
-        return LMAIL_ERR_ARG;
-    for (size_t i = 0; i < c->id_count; i++)
-        if (!one_line(c->id[i].name) || !one_line(c->id[i].value))
-            return LMAIL_ERR_ARG;
-    return LMAIL_OK;
-}
-
-static lmail_str put(char **at, lmail_str text)
-{
-    lmail_str copy = {text.ptr ? *at : NULL, text.len};
-    if (text.len)
-        memcpy(*at, text.ptr, text.len);
-    *at += text.len;
-    return copy;
-}
-
-static lmail_status block_size(const lmail_imap_server_config *c, size_t *total)
-{
-    lmail_status st = lmail_size_mul(c->id_count, sizeof *c->id, total);
-    if (!st)
-        st = lmail_size_add(*total, sizeof(lmail_imap_server_setup) + c->greeting.len, total);
-    for (size_t i = 0; i < c->id_count && !st; i++)
-        st = lmail_size_add(*total, c->id[i].name.len, total) ||
-                     lmail_size_add(*total, c->id[i].value.len, total)
-                 ? LMAIL_ERR_LIMIT
-                 : LMAIL_OK;
-    return st ? LMAIL_ERR_ARG : LMAIL_OK;
-}
-
-lmail_status lmail_imap_server_setup_new(lmail_imap_server_setup **out,
-                                         const lmail_imap_server_config *config,
-                                         const lmail_imap_server_handler *handler)
-{
-    lmail_imap_server_config c;
-    lmail_imap_server_handler h;
-    lmail_env env = LMAIL_ENV_INIT;
-    *out = NULL;
-    if (lmi_struct_take(&c, sizeof c, config) || lmi_struct_take(&h, sizeof h, handler) ||
-        (c.env && lmi_struct_take(&env, sizeof env, c.env)))
-        return LMAIL_ERR_SIZE;
-    fill_defaults(&c);
-    size_t total;
-    lmail_status st = check(&c);
-    if (!st)
-        st = block_size(&c, &total);
-    if (st)
-        return st;
-    lmail_alloc alloc = lmi_alloc_resolve(&c.alloc);
-    lmail_imap_server_setup *setup = lmi_zalloc(&alloc, total);
-    if (!setup)
-        return LMAIL_ERR_NOMEM;
-    setup->alloc = alloc;
-    setup->total = total;
-    setup->handler = h;
-    lmail_imap_id_field *id = (lmail_imap_id_field *)(void *)(setup + 1);
-    char *at = (char *)(id + c.id_count);
-    for (size_t i = 0; i < c.id_count; i++) {
-        id[i].name = put(&at, c.id[i].name);
-        id[i].value = put(&at, c.id[i].value);
-    }
-    c.id = id;
-    c.greeting = put(&at, c.greeting);
-    setup->env = env;
-    c.env = &setup->env;
-    setup->config = c;
-    setup->flags = (LMAIL_IMAP_FLAGS_DEFAULT & ~c.flags_off) | c.flags_on;
-    *out = setup;
-    return LMAIL_OK;
-}
-
-void lmail_imap_server_setup_free(lmail_imap_server_setup *setup)
-{
-    if (!setup)
-        return;
-    lmail_alloc alloc = setup->alloc;
-    lmi_free(&alloc, setup, setup->total);
-}
 
 /* ---- What the pump calls --------------------------------------------------------------------- */
 
@@ -150,17 +20,39 @@ void lmi_imap_set_timer(lmi_imap *s)
     s->base.due = due;
 }
 
-static lmail_status on_start(lmail_session *base)
+/* "* OK [CAPABILITY ...] text", or "* BYE [code] text" and the end. */
+static lmail_status greet(lmi_imap *s, const void *answer, const lmail_imap_result *r)
 {
-    lmi_imap *s = (lmi_imap *)base;
-    s->heard = s->spoke = base->now;
-    s->auth_deadline = lmi_later(base->now, lmi_imap_config(s)->login_timeout);
+    const lmail_imap_connect_answer *a = answer;
+    char text[512];
+    s->flags = (s->flags & ~a->flags_off) | a->flags_on;
+    if (r->no)
+        return lmi_imap_bye_code(s, r->code,
+                                 r->text.len ? r->text : LMAIL_STR("Connection refused"));
     lmi_imap_put(s, LMAIL_STR("* OK [CAPABILITY "));
     lmi_imap_put_capabilities(s);
     lmi_imap_put(s, LMAIL_STR("] "));
-    lmi_imap_put_line(s, lmi_imap_config(s)->greeting);
-    lmi_imap_set_timer(s);
+    if (r->text.len) {
+        lmi_imap_put_line(s, r->text);
+    } else {
+        lmi_words words = {.host = lmi_imap_config(s)->host_name};
+        size_t n = lmi_words_write(lmi_imap_config(s)->greeting, &words, text, sizeof text);
+        lmi_imap_put_line(s, (lmail_str){text, n});
+    }
     return s->failed;
+}
+
+static lmail_status on_start(lmail_session *base)
+{
+    lmi_imap *s = (lmi_imap *)base;
+    lmail_imap_connect_event ev = {base->tls_active};
+    lmail_imap_connect_answer yes = LMAIL_IMAP_CONNECT_ANSWER_INIT;
+    s->heard = s->spoke = base->now;
+    s->auth_deadline = lmi_later(base->now, lmi_imap_config(s)->login_timeout);
+    lmail_status st = lmi_imap_handler(s)->on_connect ? lmi_imap_ask_connect(s, &ev, greet)
+                                                      : greet(s, &yes, &yes.result);
+    lmi_imap_set_timer(s);
+    return st;
 }
 
 static lmail_status on_timer(lmail_session *base)
@@ -198,7 +90,7 @@ static void end_exchange(lmi_imap *s)
     if (!lmi_sasl_end(&s->sasl) || !lmi_imap_handler(s)->on_auth_end)
         return;
     lmi_callback_begin(&s->base);
-    lmi_imap_handler(s)->on_auth_end(s, s->base.user, LMAIL_AUTH_END_GONE);
+    lmi_imap_handler(s)->on_auth_end(s, s->base.user, &(lmail_auth_end_event){LMAIL_AUTH_END_GONE});
     lmi_callback_end(&s->base);
 }
 
@@ -306,6 +198,7 @@ lmail_status lmail_imap_server_new(lmail_imap_server **out, const lmail_imap_ser
     s->base.max_tickets = setup->config.max_pending;
     s->base.trace = setup->handler.on_trace;
     s->setup = setup;
+    s->flags = setup->flags;
     s->state = LMAIL_IMAP_STATE_NOT_AUTHENTICATED;
     s->auth_deadline = LMAIL_NEVER;
     lmi_arena_init(&s->arena, &s->base.alloc, setup->config.command_memory);

@@ -53,11 +53,13 @@ static lmail_status greet(lmail_pop3_server *s, const lmail_pop3_connect_answer 
         st = lmi_pop3_status_line(s, 1, (lmail_str){NULL, 0}, LMAIL_POP3_TEXT_READY, a->text, none);
     } else {
         /* The timestamp stands behind the text (RFC 1939 §7): one text, given as a whole. */
-        char all[400 + 320];
-        lmail_str text = a->text.len ? a->text : s->language->texts[LMAIL_POP3_TEXT_READY];
-        size_t room_left = 505 - s->timestamp_len; /* "+OK " and CRLF make 512 */
-        size_t n = text.len < room_left ? text.len : room_left;
-        memcpy(all, text.ptr, n);
+        char all[512];
+        size_t room = 505 - s->timestamp_len; /* with "+OK ", a space and CRLF: 512 octets */
+        size_t n = lmi_str_sub(a->text, 0, room).len;
+        if (n)
+            memcpy(all, a->text.ptr, n);
+        else
+            n = lmi_pop3_words(s, LMAIL_POP3_TEXT_READY, none, all, room);
         if (n)
             all[n++] = ' ';
         memcpy(all + n, s->timestamp, s->timestamp_len);
@@ -77,7 +79,7 @@ static int connect_valid(const lmail_pop3_connect_answer *a)
 lmail_status lmi_pop3_start(lmail_session *base)
 {
     lmail_pop3_server *s = (lmail_pop3_server *)base;
-    lmail_pop3_connect_answer a = {sizeof a, LMAIL_POP3_DONE, {NULL, 0}, 0, 0};
+    lmail_pop3_connect_answer a = LMAIL_POP3_CONNECT_ANSWER_INIT;
     s->login_until = lmi_later(base->now, s->setup->cfg.login_timeout);
     lmi_pop3_hear(s);
     if (!s->setup->on.on_connect)
@@ -101,7 +103,7 @@ lmail_status lmi_pop3_start(lmail_session *base)
     }
     lmi_question_done(base, q);
     if (st || !connect_valid(&a))
-        a = (lmail_pop3_connect_answer){sizeof a, LMAIL_POP3_TEMPORARY, {NULL, 0}, 0, 0};
+        a = (lmail_pop3_connect_answer){.size = sizeof a, .failure = LMAIL_POP3_TEMPORARY};
     return greet(s, &a);
 }
 

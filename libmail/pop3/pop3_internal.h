@@ -31,7 +31,7 @@ struct lmail_pop3_server_setup {
     lmail_pop3_server_config cfg; /* defaults filled in; slices in the arena */
     lmail_pop3_server_handler on;
     lmail_env env;                /* what cfg.env points to */
-    uint32_t flags;               /* LMAIL_POP3_* of every session's begin */
+    uint64_t flags;               /* LMAIL_POP3_* of every session's begin */
     lmi_pop3_language *languages; /* one at least */
     size_t language_count;
 };
@@ -109,7 +109,7 @@ struct lmail_pop3_server {
     lmi_line line;
     lmi_sasl sasl;
     lmail_pop3_state state;
-    uint32_t flags; /* the setup's, with on_connect's changes */
+    uint64_t flags; /* the setup's, with on_connect's changes */
     uint8_t utf8;
     uint8_t by_sasl;   /* the question out is a SASL step, not a login */
     uint8_t user_just; /* USER was the command before */
@@ -155,6 +155,9 @@ typedef struct lmi_pop3_values {
     uint64_t n, o;
 } lmi_pop3_values;
 
+/* A text of the table in the session's language, cut to cap. Returns its octets. */
+size_t lmi_pop3_words(const lmail_pop3_server *s, lmail_pop3_text text, lmi_pop3_values v,
+                      char *out, size_t cap);
 /* +OK or -ERR, then `fixed`, then `given` or else the text; each may be empty. */
 lmail_status lmi_pop3_status_line(lmail_pop3_server *s, int ok, lmail_str fixed,
                                   lmail_pop3_text text, lmail_str given, lmi_pop3_values v);

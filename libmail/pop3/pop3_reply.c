@@ -41,31 +41,11 @@ static void put(line *l, lmail_str text)
     l->len += n;
 }
 
-static void put_number(line *l, uint64_t value)
+size_t lmi_pop3_words(const lmail_pop3_server *s, lmail_pop3_text text, lmi_pop3_values v,
+                      char *out, size_t cap)
 {
-    char digits[20];
-    put(l, (lmail_str){digits, lmi_write_u64(digits, value)});
-}
-
-static void put_template(line *l, const lmail_pop3_server *s, lmail_str text, lmi_pop3_values v)
-{
-    while (text.len) {
-        size_t at = lmi_str_find(text, '%');
-        put(l, lmi_str_sub(text, 0, at));
-        text = lmi_str_skip(text, at);
-        if (text.len == 0)
-            return;
-        char what = text.len > 1 ? text.ptr[1] : 0;
-        if (what == 'n')
-            put_number(l, v.n);
-        else if (what == 'o')
-            put_number(l, v.o);
-        else if (what == 'h')
-            put(l, s->setup->cfg.host_name);
-        else
-            put(l, LMAIL_STR("%"));
-        text = lmi_str_skip(text, what == 'n' || what == 'o' || what == 'h' ? 2 : 1);
-    }
+    lmi_words words = {.host = s->setup->cfg.host_name, .number = v.n, .octets = v.o};
+    return lmi_words_write(s->language->texts[text], &words, out, cap);
 }
 
 lmail_status lmi_pop3_status_line(lmail_pop3_server *s, int ok, lmail_str fixed,
@@ -83,7 +63,7 @@ lmail_status lmi_pop3_status_line(lmail_pop3_server *s, int ok, lmail_str fixed,
     if (given.len)
         put(&l, given);
     else if ((unsigned)text < LMAIL_POP3_TEXT_COUNT)
-        put_template(&l, s, s->language->texts[text], v);
+        l.len += lmi_pop3_words(s, text, v, l.octets + l.len, LINE_LIMIT - 2 - l.len);
     if (l.len == before + 1)
         l.len = before; /* no text: no space at the end */
     lmi_trace(&s->base, LMAIL_TRACE_OUT, 0, 0, (lmail_str){l.octets, l.len});

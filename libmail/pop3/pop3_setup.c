@@ -9,28 +9,17 @@
 #define TEXT_MAX 400u
 #define LANGUAGES_MAX 200u
 
-void lmail_pop3_server_config_init(lmail_pop3_server_config *config)
-{
-    memset(config, 0, sizeof *config);
-    config->size = sizeof *config;
-}
-
-void lmail_pop3_server_handler_init(lmail_pop3_server_handler *handler)
-{
-    memset(handler, 0, sizeof *handler);
-    handler->size = sizeof *handler;
-}
+LMI_STRUCT_INIT(lmail_pop3_server_config, LMAIL_POP3_SERVER_CONFIG_INIT);
+LMI_STRUCT_INIT(lmail_pop3_server_handler, LMAIL_POP3_SERVER_HANDLER_INIT);
+LMI_STRUCT_INIT(lmail_pop3_connect_answer, LMAIL_POP3_CONNECT_ANSWER_INIT);
+LMI_STRUCT_INIT(lmail_pop3_maildrop_answer, LMAIL_POP3_MAILDROP_ANSWER_INIT);
+LMI_STRUCT_INIT(lmail_pop3_uidl_answer, LMAIL_POP3_UIDL_ANSWER_INIT);
+LMI_STRUCT_INIT(lmail_pop3_octets_answer, LMAIL_POP3_OCTETS_ANSWER_INIT);
+LMI_STRUCT_INIT(lmail_pop3_update_answer, LMAIL_POP3_UPDATE_ANSWER_INIT);
 
 int lmi_pop3_text_fits(lmail_str text)
 {
-    if (text.len > TEXT_MAX)
-        return 0;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c < 0x20 || c == 0x7f)
-            return 0;
-    }
-    return 1;
+    return text.len <= TEXT_MAX && lmi_str_printable(text);
 }
 
 static int ascii(lmail_str text)

@@ -10,11 +10,7 @@
 
 enum { IDLE, ASKED, READING, READING_LAST };
 
-void lmail_auth_answer_init(lmail_auth_answer *answer)
-{
-    memset(answer, 0, sizeof *answer);
-    answer->size = sizeof *answer;
-}
+LMI_STRUCT_INIT(lmail_auth_answer, LMAIL_AUTH_ANSWER_INIT);
 
 /* RFC 4422 §3.1: sasl-mech = 1*20mech-char, upper case letters, digits, "-" and "_". Clients write
  * lower case too. */

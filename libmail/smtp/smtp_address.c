@@ -62,7 +62,7 @@ static size_t utf8_at(lmail_str in, size_t at)
 }
 
 /* Octets of one "character" of the class, or of UTF-8 if it may come; 0: none. */
-static size_t one(lmail_str in, size_t at, unsigned kind, uint32_t flags)
+static size_t one(lmail_str in, size_t at, unsigned kind, uint64_t flags)
 {
     if (at >= in.len)
         return 0;
@@ -78,7 +78,7 @@ static size_t one(lmail_str in, size_t at, unsigned kind, uint32_t flags)
 /* Octets of a domain at the begin of `in`; *at is where it ends or breaks a rule. 1 when it is
  * good. sub-domain = Let-dig [Ldh-str]; RFC 1035 §2.3.4: a label has 63 octets at most, a name
  * 255. */
-static int scan_domain(lmail_str in, uint32_t flags, size_t *at)
+static int scan_domain(lmail_str in, uint64_t flags, size_t *at)
 {
     size_t i = 0;
     for (;;) {
@@ -193,7 +193,7 @@ int lmi_smtp_is_literal(lmail_str in)
     return is_ipv4(in) || is_tagged(in);
 }
 
-int lmi_smtp_is_domain(lmail_str in, uint32_t flags)
+int lmi_smtp_is_domain(lmail_str in, uint64_t flags)
 {
     size_t at;
     return scan_domain(in, flags, &at) && at == in.len;
@@ -202,7 +202,7 @@ int lmi_smtp_is_domain(lmail_str in, uint32_t flags)
 /* ---- Mailboxes ------------------------------------------------------------------------------- */
 
 /* Local-part = Dot-string / Quoted-string. 1 when there is one; *at is where it ends or breaks. */
-static int scan_local(lmail_str in, uint32_t flags, size_t *at)
+static int scan_local(lmail_str in, uint64_t flags, size_t *at)
 {
     size_t i = 0, n;
     if (in.len && in.ptr[0] == '"') {
@@ -308,7 +308,7 @@ done:
 }
 
 /* A-d-l ":" = At-domain *( "," At-domain ) ":"; ignored, RFC 5321 §4.1.1.3 and Appendix C. */
-static int scan_route(lmail_str in, uint32_t flags, size_t *used)
+static int scan_route(lmail_str in, uint64_t flags, size_t *used)
 {
     size_t i = 0, n;
     for (;;) {
@@ -316,7 +316,7 @@ static int scan_route(lmail_str in, uint32_t flags, size_t *used)
         if (i == in.len || in.ptr[i] != '@')
             return 0;
         i++;
-        if (!scan_domain(lmi_str_skip(in, i), flags & ~(uint32_t)LMAIL_SMTP_ALLOW_TRAILING_DOT,
+        if (!scan_domain(lmi_str_skip(in, i), flags & ~(uint64_t)LMAIL_SMTP_ALLOW_TRAILING_DOT,
                          &n)) {
             *used = i + n;
             return 0;
@@ -378,7 +378,7 @@ lmail_smtp_reply_id lmi_smtp_parse_path(lmail_str in, const lmi_smtp_rules *rule
     return at > rules->max_path ? LMAIL_SMTP_SAY_PATH_TOO_LONG : LMAIL_SMTP_SAY_NONE;
 }
 
-lmail_status lmail_smtp_address_parse(lmail_str text, uint32_t flags, size_t max_local_part,
+lmail_status lmail_smtp_address_parse(lmail_str text, uint64_t flags, size_t max_local_part,
                                       lmail_smtp_address *out, size_t *offset)
 {
     lmi_smtp_rules rules = {flags, SIZE_MAX, max_local_part ? max_local_part : 64};

@@ -24,7 +24,7 @@ static void tell_end(lmail_smtp_server *s, lmail_auth_end how)
     if (!lmi_sasl_end(&s->sasl) || !s->setup->handler.on_auth_end)
         return;
     lmi_callback_begin(&s->base);
-    s->setup->handler.on_auth_end(s, s->base.user, how);
+    s->setup->handler.on_auth_end(s, s->base.user, &(lmail_auth_end_event){how});
     lmi_callback_end(&s->base);
 }
 

@@ -13,7 +13,7 @@ static int name_ok(const lmail_smtp_server *s, lmail_str name)
     if (s->flags & LMAIL_SMTP_ALLOW_ANY_HELO)
         return 1;
     /* RFC 6531 §3.7.1: A-labels here, whatever is on offer. */
-    return lmi_smtp_is_domain(name, s->flags & ~(uint32_t)LMAIL_SMTP_SMTPUTF8) ||
+    return lmi_smtp_is_domain(name, s->flags & ~(uint64_t)LMAIL_SMTP_SMTPUTF8) ||
            lmi_smtp_is_literal(name);
 }
 
@@ -78,7 +78,7 @@ static void add_auth(lmail_smtp_server *s, offer *o)
 
 static void make_offer(lmail_smtp_server *s, offer *o)
 {
-    uint32_t f = s->flags;
+    uint64_t f = s->flags;
     o->count = 0;
     if (f & LMAIL_SMTP_ENHANCED)
         add(o, LMAIL_STR("ENHANCEDSTATUSCODES"));
@@ -154,8 +154,8 @@ lmail_status lmi_smtp_apply_helo(lmail_smtp_server *s, const lmi_question *q,
     lmi_smtp_advance(s);
     if (ev->verb != LMAIL_SMTP_SAID_HELO)
         return say_offer(s, r);
-    uint32_t flags = s->flags; /* RFC 2034 §3: no enhanced code in a reply to HELO */
-    s->flags &= ~(uint32_t)LMAIL_SMTP_ENHANCED;
+    uint64_t flags = s->flags; /* RFC 2034 §3: no enhanced code in a reply to HELO */
+    s->flags &= ~(uint64_t)LMAIL_SMTP_ENHANCED;
     st = lmi_smtp_say_host(s, r, LMAIL_SMTP_SAY_HELO, 0);
     s->flags = flags;
     return st;

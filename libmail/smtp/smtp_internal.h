@@ -33,7 +33,7 @@ typedef struct lmi_smtp_text {
 struct lmail_smtp_server_setup {
     lmail_smtp_server_config config; /* defaults filled in */
     lmail_smtp_server_handler handler;
-    uint32_t flags; /* LMAIL_SMTP_* of every session's begin */
+    uint64_t flags; /* LMAIL_SMTP_* of every session's begin */
     lmi_smtp_text texts[LMAIL_SMTP_SAY_COUNT];
     size_t size; /* of the block, with the copied texts behind this struct */
 };
@@ -134,7 +134,7 @@ struct lmail_smtp_server {
     lmi_line line;
     lmi_smtp_state state;             /* written in smtp_machine.c alone */
     lmi_smtp_state next;              /* of the command being handled */
-    uint32_t flags;                   /* the setup's, with on_connect's changes */
+    uint64_t flags;                   /* the setup's, with on_connect's changes */
     uint8_t hello;                    /* lmail_smtp_hello */
     uint8_t transaction;              /* MAIL was accepted, on_abandon or the last end is due */
     uint8_t body_type;                /* lmail_smtp_body_type */
@@ -171,15 +171,15 @@ struct lmail_smtp_server {
 
 /* ---- Replies (smtp_reply.c) ------------------------------------------------------------------ */
 
-/* A reply of the table. `number` is %N; %A is s->argument. */
-lmail_status lmi_smtp_say(lmail_smtp_server *s, lmail_smtp_reply_id id, uint64_t number);
+/* A reply of the table. `octets` is %O; %A is s->argument. */
+lmail_status lmi_smtp_say(lmail_smtp_server *s, lmail_smtp_reply_id id, uint64_t octets);
 /* The same without the last line's mark: "250-". For EHLO. */
 lmail_status lmi_smtp_say_more(lmail_smtp_server *s, lmail_smtp_reply_id id);
 /* One line "250-text" or "250 text" without an enhanced code. */
 lmail_status lmi_smtp_say_line(lmail_smtp_server *s, unsigned code, lmail_str text, int last);
 /* The host's reply, checked before; code 0 says the table's `id`. */
 lmail_status lmi_smtp_say_host(lmail_smtp_server *s, const lmail_smtp_reply *r,
-                               lmail_smtp_reply_id id, uint64_t number);
+                               lmail_smtp_reply_id id, uint64_t octets);
 /* May it be written? OK, ERR_ARG or ERR_SIZE. */
 lmail_status lmi_smtp_check_reply(const lmail_smtp_reply *r);
 int lmi_smtp_text_ok(lmail_str text); /* no control octets */
@@ -306,7 +306,7 @@ lmail_str lmi_smtp_mechanisms(lmail_smtp_server *s);
 /* ---- Parsers --------------------------------------------------------------------------------- */
 
 typedef struct lmi_smtp_rules {
-    uint32_t flags; /* LMAIL_SMTP_SMTPUTF8 (octets above 127 may come), LMAIL_SMTP_ALLOW_* */
+    uint64_t flags; /* LMAIL_SMTP_SMTPUTF8 (octets above 127 may come), LMAIL_SMTP_ALLOW_* */
     size_t max_path, max_local_part;
 } lmi_smtp_rules;
 
@@ -316,7 +316,7 @@ typedef struct lmi_smtp_rules {
 lmail_smtp_reply_id lmi_smtp_parse_path(lmail_str in, const lmi_smtp_rules *rules, int reverse,
                                         lmail_smtp_address *out, size_t *used);
 /* A whole domain or address literal. 1 when it is one. */
-int lmi_smtp_is_domain(lmail_str in, uint32_t flags);
+int lmi_smtp_is_domain(lmail_str in, uint64_t flags);
 int lmi_smtp_is_literal(lmail_str in);
 
 /* Scans from in[0]. Octets in[from..from+len) belong to the message and are to be handed on; *used

@@ -196,7 +196,7 @@ static int take_ret(const param *p, lmail_smtp_ret *ret)
 static lmail_smtp_reply_id mail_param(const lmail_smtp_server *s, const param *p, unsigned *seen,
                                       lmail_smtp_mail_event *ev, int auth_known)
 {
-    uint32_t f = s->flags;
+    uint64_t f = s->flags;
     if (is_word(p, "SIZE") && (f & LMAIL_SMTP_SIZE))
         return see(seen, SAW_SIZE, take_size(p, &ev->declared_size));
     if (is_word(p, "BODY") && (f & (LMAIL_SMTP_8BITMIME | LMAIL_SMTP_BINARYMIME)))

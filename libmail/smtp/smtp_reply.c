@@ -8,8 +8,7 @@
 #include <string.h>
 
 #define LINE_MAX 512u
-#define TEXT_MAX 480u    /* of one reply line, before it is cut in two */
-#define ARGUMENT_MAX 60u /* of %A */
+#define TEXT_MAX 480u /* of one reply line, before it is cut in two */
 
 static const struct {
     const char *name;
@@ -151,71 +150,29 @@ static head make_head(const lmail_smtp_server *s, unsigned code, lmail_str enhan
     return h;
 }
 
-static size_t put(char *to, size_t cap, size_t n, lmail_str text)
-{
-    if (text.len > cap - n)
-        text.len = cap - n;
-    if (text.len)
-        memcpy(to + n, text.ptr, text.len);
-    return n + text.len;
-}
-
-/* What a client sent, made harmless. */
-static size_t put_argument(char *to, size_t cap, size_t n, lmail_str text)
-{
-    if (text.len > ARGUMENT_MAX)
-        text.len = ARGUMENT_MAX;
-    for (size_t i = 0; i < text.len && n < cap; i++) {
-        char c = text.ptr[i];
-        to[n++] = c < 32 || c > 126 ? '?' : c;
-    }
-    return n;
-}
-
-static size_t expand(const lmail_smtp_server *s, const lmi_smtp_text *t, uint64_t number, char *to,
+static size_t expand(const lmail_smtp_server *s, const lmi_smtp_text *t, uint64_t octets, char *to,
                      size_t cap)
 {
-    char digits[20];
-    size_t n = 0;
-    for (size_t i = 0; i < t->text_len && n < cap; i++) {
-        char c = t->text[i];
-        if (c != '%' || i + 1 == t->text_len) {
-            to[n++] = c;
-            continue;
-        }
-        switch (t->text[++i]) {
-        case 'H':
-            n = put(to, cap, n, s->setup->config.host_name);
-            break;
-        case 'C':
-            n = put_argument(to, cap, n, (lmail_str){s->helo_name, s->helo_len});
-            break;
-        case 'A':
-            n = put_argument(to, cap, n, s->argument);
-            break;
-        case 'N':
-            n = put(to, cap, n, (lmail_str){digits, lmi_write_u64(digits, number)});
-            break;
-        default:
-            to[n++] = t->text[i];
-        }
-    }
-    return n;
+    lmi_words words = {.host = s->setup->config.host_name,
+                       .client = {s->helo_name, s->helo_len},
+                       .argument = s->argument,
+                       .octets = octets};
+    return lmi_words_write((lmail_str){t->text, t->text_len}, &words, to, cap);
 }
 
-static lmail_status say(lmail_smtp_server *s, lmail_smtp_reply_id id, uint64_t number, int last)
+static lmail_status say(lmail_smtp_server *s, lmail_smtp_reply_id id, uint64_t octets, int last)
 {
     const lmi_smtp_text *t = &s->setup->texts[id];
     head h = make_head(s, t->code, (lmail_str){t->enhanced, t->enhanced_len});
     char text[LINE_MAX * 2];
-    return put_text(s, &h, (lmail_str){text, expand(s, t, number, text, sizeof text)}, last);
+    return put_text(s, &h, (lmail_str){text, expand(s, t, octets, text, sizeof text)}, last);
 }
 
-lmail_status lmi_smtp_say(lmail_smtp_server *s, lmail_smtp_reply_id id, uint64_t number)
+lmail_status lmi_smtp_say(lmail_smtp_server *s, lmail_smtp_reply_id id, uint64_t octets)
 {
     if (s->setup->texts[id].code == 421)
         s->close_after = 1;
-    return say(s, id, number, 1);
+    return say(s, id, octets, 1);
 }
 
 lmail_status lmi_smtp_say_more(lmail_smtp_server *s, lmail_smtp_reply_id id)
@@ -230,14 +187,14 @@ lmail_status lmi_smtp_say_line(lmail_smtp_server *s, unsigned code, lmail_str te
 }
 
 lmail_status lmi_smtp_say_host(lmail_smtp_server *s, const lmail_smtp_reply *r,
-                               lmail_smtp_reply_id id, uint64_t number)
+                               lmail_smtp_reply_id id, uint64_t octets)
 {
     if (r == &lmi_smtp_host_error)
         return lmi_smtp_say(s, LMAIL_SMTP_SAY_HOST_ERROR, 0);
     const lmi_smtp_text *t = &s->setup->texts[id];
     unsigned code = r->code ? r->code : t->code;
     if (!r->code && !r->text.len && !r->line_count)
-        return lmi_smtp_say(s, id, number);
+        return lmi_smtp_say(s, id, octets);
     char usual[6] = "X.0.0";
     usual[0] = (char)('0' + code / 100);
     lmail_str enhanced = r->enhanced.len ? r->enhanced : (lmail_str){usual, 5};
@@ -247,7 +204,7 @@ lmail_status lmi_smtp_say_host(lmail_smtp_server *s, const lmail_smtp_reply *r,
     char text[LINE_MAX * 2];
     lmail_str first = r->text;
     if (!first.len && code == t->code)
-        first = (lmail_str){text, expand(s, t, number, text, sizeof text)};
+        first = (lmail_str){text, expand(s, t, octets, text, sizeof text)};
     if (code == 421)
         s->close_after = 1;
     lmail_status st = put_text(s, &h, first, r->line_count == 0);
@@ -297,8 +254,8 @@ lmail_status lmi_smtp_say_refusal(lmail_smtp_server *s, const lmi_smtp_refusal *
 {
     const lmail_smtp_server_config *c = &s->setup->config;
     if (f->id) {
-        uint64_t number = f->id == LMAIL_SMTP_SAY_HEADER_TOO_LARGE ? c->max_header : c->max_message;
-        return lmi_smtp_say(s, f->id, number);
+        uint64_t limit = f->id == LMAIL_SMTP_SAY_HEADER_TOO_LARGE ? c->max_header : c->max_message;
+        return lmi_smtp_say(s, f->id, limit);
     }
     lmail_smtp_reply r = LMAIL_SMTP_REPLY_INIT;
     r.code = f->code;

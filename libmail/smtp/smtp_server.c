@@ -33,7 +33,7 @@ void lmi_smtp_abandon(lmail_smtp_server *s, lmail_smtp_abandon why)
     lmi_smtp_end_transaction(s);
     if (told && s->setup->handler.on_abandon) {
         lmi_callback_begin(&s->base);
-        s->setup->handler.on_abandon(s, s->base.user, why);
+        s->setup->handler.on_abandon(s, s->base.user, &(lmail_smtp_abandon_event){why});
         lmi_callback_end(&s->base);
     }
 }

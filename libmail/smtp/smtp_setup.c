@@ -5,28 +5,10 @@
 
 #include <string.h>
 
-void lmail_smtp_server_config_init(lmail_smtp_server_config *config)
-{
-    memset(config, 0, sizeof *config);
-    config->size = sizeof *config;
-}
-
-void lmail_smtp_server_handler_init(lmail_smtp_server_handler *handler)
-{
-    memset(handler, 0, sizeof *handler);
-    handler->size = sizeof *handler;
-}
-
-void lmail_smtp_reply_init(lmail_smtp_reply *reply)
-{
-    memset(reply, 0, sizeof *reply);
-    reply->size = sizeof *reply;
-}
-
-void lmail_smtp_connect_answer_init(lmail_smtp_connect_answer *answer)
-{
-    *answer = (lmail_smtp_connect_answer)LMAIL_SMTP_CONNECT_ANSWER_INIT;
-}
+LMI_STRUCT_INIT(lmail_smtp_server_config, LMAIL_SMTP_SERVER_CONFIG_INIT);
+LMI_STRUCT_INIT(lmail_smtp_server_handler, LMAIL_SMTP_SERVER_HANDLER_INIT);
+LMI_STRUCT_INIT(lmail_smtp_reply, LMAIL_SMTP_REPLY_INIT);
+LMI_STRUCT_INIT(lmail_smtp_connect_answer, LMAIL_SMTP_CONNECT_ANSWER_INIT);
 
 static int reply_ok(const lmail_smtp_reply_text *r)
 {

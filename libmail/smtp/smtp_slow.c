@@ -85,8 +85,8 @@ lmail_status lmi_smtp_greet(lmail_smtp_server *s, const lmail_smtp_connect_answe
     }
     lmi_smtp_enter_idle(s);
     /* RFC 2034 §3: the greeting has no enhanced code. */
-    uint32_t flags = s->flags;
-    s->flags &= ~(uint32_t)LMAIL_SMTP_ENHANCED;
+    uint64_t flags = s->flags;
+    s->flags &= ~(uint64_t)LMAIL_SMTP_ENHANCED;
     lmail_status st = lmi_smtp_say_host(s, &banner, greeting_of(s), 0);
     s->flags = flags;
     return st;
@@ -105,8 +105,8 @@ lmail_status lmi_smtp_greet_now(lmail_smtp_server *s, int early)
         lmi_smtp_refuse_later(&s->connect_refusal, LMAIL_SMTP_SAY_EARLY_COMMAND);
     }
     lmi_smtp_enter_idle(s);
-    uint32_t flags = s->flags;
-    s->flags &= ~(uint32_t)LMAIL_SMTP_ENHANCED;
+    uint64_t flags = s->flags;
+    s->flags &= ~(uint64_t)LMAIL_SMTP_ENHANCED;
     lmail_status st = lmi_smtp_say_refusal(s, &s->banner);
     s->flags = flags;
     lmi_smtp_refusal_done(s, &s->banner);

@@ -19,7 +19,7 @@ static void inside(lmail_str part, lmail_str whole)
     must(part.len == 0 || (part.ptr >= whole.ptr && part.ptr + part.len <= whole.ptr + whole.len));
 }
 
-static void check_address(const lmail_smtp_address *a, uint32_t flags, lmail_str whole)
+static void check_address(const lmail_smtp_address *a, uint64_t flags, lmail_str whole)
 {
     lmail_smtp_address again;
     inside(a->text, whole);
@@ -54,10 +54,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     setup.config.max_parameters = 16;
-    s.flags = ((uint32_t)data[0] << 20 & 0x3f00000u) | LMAIL_SMTP_FLAGS_DEFAULT;
+    s.flags = ((uint64_t)data[0] << 20 & 0x3f00000u) | LMAIL_SMTP_FLAGS_DEFAULT;
     s.flags |= LMAIL_SMTP_BINARYMIME;
     if (data[0] & 0x40)
-        s.flags &= ~(uint32_t)LMAIL_SMTP_SMTPUTF8;
+        s.flags &= ~(uint64_t)LMAIL_SMTP_SMTPUTF8;
     s.smtputf8 = data[0] >> 7;
     char *copy = malloc(size - 1); /* exact, for the sanitizer */
     memcpy(copy, data + 1, size - 1);

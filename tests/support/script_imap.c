@@ -3,7 +3,7 @@
  * Settings
  *   flags +a -b                     LMAIL_IMAP_A on, LMAIL_IMAP_B off (script.h); starttls,
  *                                   cleartext and create_special_use are on
- *   greeting, separator, max_line, max_literal, max_append, max_name, command_memory, out_mark,
+ *   host_name, greeting, separator, max_line, max_literal, max_append, max_name, command_memory, out_mark,
  *   view_memory, max_bad_commands, max_auth_failures, login_timeout, idle_timeout, keepalive, trace
  *   id name=value,name=value        what ID answers
  *   mechs, mechs_tls                support/auth_script.h
@@ -19,6 +19,7 @@
  *
  * Questions and answers; any but login and auth may also say "no [CODE] [text]", and behind " | "
  * what changed: new SET [SET of recent ones], flags SET, vanished SET, keywords a,b, gone
+ *   connect tls=0                   ok [text] | cleartext
  *   login, auth                     support/auth_script.h
  *   namespace                       ok PREFIX:SEP,... PREFIX:SEP,... ...   (three kinds; "-": none)
  *   list|lsub [options] PATTERN...  ok | take N (rows a slice)
@@ -53,6 +54,7 @@
 extern const script_adaptor script_imap;
 
 enum {
+    CONNECT,
     AUTH,
     NAMESPACE,
     LIST,
@@ -111,6 +113,35 @@ static lmail_status waits(script *h, int st, const void *ev)
     return (lmail_status)st;
 }
 
+/* ---- The connection -------------------------------------------------------------------------- */
+
+/* ok [text] | cleartext | no [CODE] [text] */
+static void read_connect(script *h, const char *text, lmail_imap_connect_answer *a)
+{
+    lmail_imap_answer plain = LMAIL_IMAP_ANSWER_INIT;
+    const char *rest;
+    lmail_imap_connect_answer_init(a);
+    if (script_says(text, "cleartext", &rest)) {
+        a->flags_on = LMAIL_IMAP_CLEARTEXT;
+        return;
+    }
+    imap_read_plain(h, text, &plain);
+    a->result = plain.result;
+    if (script_says(text, "ok", &rest))
+        a->result.text = script_octets(h, rest);
+}
+
+static lmail_status on_connect(lmail_imap_server *s, void *user, lmail_ticket t,
+                               const lmail_imap_connect_event *ev, lmail_imap_connect_answer *a)
+{
+    (void)s;
+    int st;
+    const char *text = script_ask(user, t, CONNECT, "ok", &st, "connect tls=%u", ev->tls);
+    if (!st)
+        read_connect(user, text, a);
+    return st;
+}
+
 /* ---- Login ----------------------------------------------------------------------------------- */
 
 static lmail_str auth_mechanisms(const lmail_imap_server *s, void *user)
@@ -125,10 +156,10 @@ static lmail_status on_auth(lmail_imap_server *s, void *user, lmail_ticket t,
     return auth_script_step(user, t, AUTH, ev, out);
 }
 
-static void on_auth_end(lmail_imap_server *s, void *user, lmail_auth_end how)
+static void on_auth_end(lmail_imap_server *s, void *user, const lmail_auth_end_event *ev)
 {
     (void)s;
-    auth_script_end(user, how);
+    auth_script_end(user, ev->how);
 }
 
 static lmail_status on_login(lmail_imap_server *s, void *user, lmail_ticket t,
@@ -141,9 +172,12 @@ static lmail_status on_login(lmail_imap_server *s, void *user, lmail_ticket t,
 /* ---- Names ----------------------------------------------------------------------------------- */
 
 static lmail_status on_namespace(lmail_imap_server *s, void *user, lmail_ticket t,
+                                 const lmail_imap_namespace_event *ev,
                                  lmail_imap_namespace_answer *a)
 {
     (void)s;
+    if (!lmail_str_equal(ev->identity, lmail_imap_server_identity(s)))
+        script_fail(user, "namespace of another");
     int st;
     const char *text = script_ask(user, t, NAMESPACE, "ok :/", &st, "namespace");
     if (!st)
@@ -303,9 +337,11 @@ static lmail_status on_append_commit(lmail_imap_server *s, void *user, lmail_tic
     return st;
 }
 
-static void on_append_abort(lmail_imap_server *s, void *user)
+static void on_append_abort(lmail_imap_server *s, void *user,
+                            const lmail_imap_append_abort_event *ev)
 {
     (void)s;
+    (void)ev;
     (void)script_collected(user); /* how much came before a refusal depends on the split */
     script_note(user, "append abort");
 }
@@ -318,25 +354,26 @@ static void on_cancel(lmail_imap_server *s, void *user, lmail_ticket t)
     script_cancelled(user, t);
 }
 
-static void on_idle(lmail_imap_server *s, void *user, unsigned on)
+static void on_idle(lmail_imap_server *s, void *user, const lmail_imap_idle_event *ev)
 {
     (void)s;
-    script_note(user, "idle %u", on);
+    script_note(user, "idle %u", ev->on);
 }
 
-static void on_logout(lmail_imap_server *s, void *user)
+static void on_logout(lmail_imap_server *s, void *user, const lmail_imap_logout_event *ev)
 {
-    (void)s;
+    if (ev->mailbox != lmail_imap_server_mailbox_handle(s))
+        script_fail(user, "logout from another mailbox");
     script_note(user, "logout");
 }
 
-static void on_id(lmail_imap_server *s, void *user, const lmail_imap_id_field *fields, size_t count)
+static void on_id(lmail_imap_server *s, void *user, const lmail_imap_id_event *ev)
 {
     (void)s;
-    for (size_t i = 0; i < count; i++)
-        script_note(user, "id %s %s", script_text(user, fields[i].name),
-                    fields[i].value.ptr ? script_text(user, fields[i].value) : "NIL");
-    if (!count)
+    for (size_t i = 0; i < ev->count; i++)
+        script_note(user, "id %s %s", script_text(user, ev->fields[i].name),
+                    ev->fields[i].value.ptr ? script_text(user, ev->fields[i].value) : "NIL");
+    if (!ev->count)
         script_note(user, "id NIL");
 }
 
@@ -349,6 +386,7 @@ static lmail_status answer(script *h, const script_question *q, const char *text
     union {
         lmail_imap_answer plain;
         lmail_auth_answer auth;
+        lmail_imap_connect_answer connect;
         lmail_imap_namespace_answer namespaces;
         lmail_imap_list_answer list;
         lmail_imap_status_answer status;
@@ -369,6 +407,7 @@ static lmail_status answer(script *h, const script_question *q, const char *text
         a.member.size = sizeof a.member;                                                           \
         __VA_ARGS__;                                                                               \
         return lmail_imap_server_##call(s, q->ticket, &a.member, now);
+        CASE(CONNECT, connect, answer_connect, read_connect(h, text, &a.connect))
         CASE(NAMESPACE, namespaces, answer_namespace, imap_read_namespace(h, text, &a.namespaces))
         CASE(LIST, list, answer_list, imap_read_list(h, text, (const void *)event, &a.list))
         CASE(STATUS, status, answer_status, imap_read_status(h, text, &a.status))
@@ -436,6 +475,7 @@ static size_t id_of(script *h, lmail_imap_id_field *fields, size_t max)
 static void fill_config(script *h, lmail_imap_server_config *c)
 {
     lmail_imap_server_config_init(c);
+    c->host_name = lmail_str_from(script_get(h, "host_name"));
     c->greeting = lmail_str_from(script_get(h, "greeting"));
     const char *sep = script_get(h, "separator");
     c->separator = sep ? sep[0] : 0;
@@ -466,6 +506,7 @@ static void fill_handler(script *h, lmail_imap_server_handler *on)
         on->on_auth_end = on_auth_end;
     }
 #define SET(name) on->on_##name = without(h, #name) ? NULL : on_##name
+    SET(connect);
     SET(login);
     SET(namespace);
     SET(list);

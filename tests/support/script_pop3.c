@@ -280,10 +280,10 @@ static lmail_status on_auth(lmail_pop3_server *s, void *user, lmail_ticket t,
     return auth_script_step(user, t, AUTH, ev, out);
 }
 
-static void on_auth_end(lmail_pop3_server *s, void *user, lmail_auth_end how)
+static void on_auth_end(lmail_pop3_server *s, void *user, const lmail_auth_end_event *ev)
 {
     (void)s;
-    auth_script_end(user, how);
+    auth_script_end(user, ev->how);
 }
 
 static lmail_status on_login(lmail_pop3_server *s, void *user, lmail_ticket t,

@@ -274,20 +274,20 @@ static lmail_status on_auth(lmail_smtp_server *s, void *user, lmail_ticket t,
     return auth_script_step(user, t, AUTH, ev, a);
 }
 
-static void on_auth_end(lmail_smtp_server *s, void *user, lmail_auth_end how)
+static void on_auth_end(lmail_smtp_server *s, void *user, const lmail_auth_end_event *ev)
 {
     lmail_str who = lmail_smtp_server_identity(s);
-    auth_script_end(user, how);
+    auth_script_end(user, ev->how);
     if (who.len)
         script_note(user, "identity %s", script_text(user, who));
 }
 
-static void on_abandon(lmail_smtp_server *s, void *user, lmail_smtp_abandon why)
+static void on_abandon(lmail_smtp_server *s, void *user, const lmail_smtp_abandon_event *ev)
 {
     static const char *const names[] = {"", "RESET", "REFUSED", "GONE"};
     (void)s;
     (void)script_collected(user);
-    script_note(user, "abandon %s", names[why]);
+    script_note(user, "abandon %s", names[ev->why]);
 }
 
 static void on_cancel(lmail_smtp_server *s, void *user, lmail_ticket t)

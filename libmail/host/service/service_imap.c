@@ -165,18 +165,32 @@ void lmi_imap_changed(lmi_imap_peer *p)
 
 /* ---- Waiting for news ------------------------------------------------------------------------ */
 
-static void on_idle(lmail_imap_server *s, void *user, unsigned on)
+static void on_idle(lmail_imap_server *s, void *user, const lmail_imap_idle_event *ev)
 {
     lmi_imap_peer *p = user;
     const lmail_store *store = lmi_peer_store(&p->base);
     (void)s;
-    if (!on) {
+    if (!ev->on) {
         lmi_watch_remove(&p->base);
         return;
     }
     lmi_watch_add(p->base.door->service->watch, &p->base);
     if (p->box && (store->watch || store->rest || lmi_imap_stale(p)))
         changed(&p->base);
+}
+
+/* ---- The connection -------------------------------------------------------------------------- */
+
+static lmail_status on_connect(lmail_imap_server *s, void *user, lmail_ticket t,
+                               const lmail_imap_connect_event *ev, lmail_imap_connect_answer *a)
+{
+    const lmi_imap_peer *p = user;
+    (void)s;
+    (void)t;
+    (void)ev;
+    a->result.text = p->base.door->rules->settings->imap.greeting;
+    a->flags_on = p->base.secure ? LMAIL_IMAP_CLEARTEXT : 0;
+    return LMAIL_OK;
 }
 
 /* ---- Logging in ------------------------------------------------------------------------------ */
@@ -192,10 +206,10 @@ static lmail_status on_auth(lmail_imap_server *s, void *user, lmail_ticket t,
     return lmi_auth_step(user, t, ev, lmail_imap_server_tls(s), a);
 }
 
-static void on_auth_end(lmail_imap_server *s, void *user, lmail_auth_end how)
+static void on_auth_end(lmail_imap_server *s, void *user, const lmail_auth_end_event *ev)
 {
     (void)s;
-    lmi_auth_end(user, how);
+    lmi_auth_end(user, ev->how);
 }
 
 static lmail_status on_login(lmail_imap_server *s, void *user, lmail_ticket t,
@@ -219,17 +233,9 @@ static lmail_status answer_auth(lmi_peer *peer, lmail_ticket t, const lmail_auth
 
 /* ---- The protocol's row ---------------------------------------------------------------------- */
 
-/* What sessions begin with, by whether their connection is as good as one with TLS. */
-typedef struct setups {
-    lmail_imap_server_setup *open, *secure;
-} setups;
-
 static void setup_free(void *setup)
 {
-    setups *s = setup;
-    lmail_imap_server_setup_free(s->open);
-    lmail_imap_server_setup_free(s->secure);
-    free(s);
+    lmail_imap_server_setup_free(setup);
 }
 
 static lmail_status setup_new(const lmi_door *door, void **setup)
@@ -243,7 +249,9 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     c.flags_on = LMAIL_IMAP_CREATE_SPECIAL_USE;
     if (door->settings->tls == LMAIL_LISTENER_STARTTLS)
         c.flags_on |= LMAIL_IMAP_STARTTLS;
-    c.greeting = v->imap.greeting;
+    if (lmi_login_of(v, LMI_AUTH_IMAP).allow_cleartext)
+        c.flags_on |= LMAIL_IMAP_CLEARTEXT;
+    c.host_name = lmail_str_from(door->rules->hostname);
     c.separator = v->imap.separator.ptr[0];
     c.id = id;
     c.id_count = sizeof id / sizeof *id;
@@ -253,6 +261,7 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     c.max_bad_commands = (uint32_t)v->imap.max_bad_commands;
     c.login_timeout = v->imap.login_timeout;
     c.idle_timeout = v->imap.idle_timeout;
+    h.on_connect = on_connect;
     h.on_cancel = on_cancel;
     h.auth_mechanisms = mechanisms;
     h.on_auth = on_auth;
@@ -265,17 +274,8 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     lmi_imap_handle_fetch(&h);
     lmi_imap_handle_change(&h);
     lmi_imap_handle_append(&h);
-    setups *made = calloc(1, sizeof *made);
-    if (!made)
-        return LMAIL_ERR_NOMEM;
-    if (lmi_login_of(v, LMI_AUTH_IMAP).allow_cleartext)
-        c.flags_on |= LMAIL_IMAP_CLEARTEXT;
-    lmail_status st = lmail_imap_server_setup_new(&made->open, &c, &h);
-    c.flags_on |= LMAIL_IMAP_CLEARTEXT;
-    if (!st)
-        st = lmail_imap_server_setup_new(&made->secure, &c, &h);
-    if (st)
-        setup_free(made);
+    lmail_imap_server_setup *made;
+    lmail_status st = lmail_imap_server_setup_new(&made, &c, &h);
     *setup = st ? NULL : made;
     return st;
 }
@@ -283,8 +283,7 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
 static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
 {
     lmi_imap_peer *p = (lmi_imap_peer *)peer;
-    const setups *s = peer->door->setup;
-    if (lmail_imap_server_new(&p->server, peer->secure ? s->secure : s->open, p, now))
+    if (lmail_imap_server_new(&p->server, peer->door->setup, p, now))
         return NULL;
     return lmail_imap_server_session(p->server);
 }

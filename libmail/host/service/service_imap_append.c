@@ -322,9 +322,10 @@ static lmail_status on_commit(lmail_imap_server *s, void *user, lmail_ticket t,
     return lmi_peer_submit(&p->base, &job->base);
 }
 
-static void on_abort(lmail_imap_server *s, void *user)
+static void on_abort(lmail_imap_server *s, void *user, const lmail_imap_append_abort_event *ev)
 {
     (void)s;
+    (void)ev;
     lmi_append_drop(user);
 }
 

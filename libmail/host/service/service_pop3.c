@@ -159,10 +159,10 @@ static lmail_status on_auth(lmail_pop3_server *s, void *user, lmail_ticket t,
     return lmi_auth_step(user, t, ev, lmail_pop3_server_tls(s), a);
 }
 
-static void on_auth_end(lmail_pop3_server *s, void *user, lmail_auth_end how)
+static void on_auth_end(lmail_pop3_server *s, void *user, const lmail_auth_end_event *ev)
 {
     (void)s;
-    lmi_auth_end(user, how);
+    lmi_auth_end(user, ev->how);
 }
 
 static lmail_status on_login(lmail_pop3_server *s, void *user, lmail_ticket t,

@@ -142,10 +142,10 @@ static void on_cancel(lmail_smtp_server *s, void *user, lmail_ticket t)
     lmi_facts_cancel(user, t);
 }
 
-static void on_abandon(lmail_smtp_server *s, void *user, lmail_smtp_abandon why)
+static void on_abandon(lmail_smtp_server *s, void *user, const lmail_smtp_abandon_event *ev)
 {
     (void)s;
-    (void)why;
+    (void)ev;
     drop_mail(user);
 }
 
@@ -394,10 +394,10 @@ static lmail_status on_auth(lmail_smtp_server *s, void *user, lmail_ticket t,
     return lmi_auth_step(user, t, ev, lmail_smtp_server_tls(s), a);
 }
 
-static void on_auth_end(lmail_smtp_server *s, void *user, lmail_auth_end how)
+static void on_auth_end(lmail_smtp_server *s, void *user, const lmail_auth_end_event *ev)
 {
     (void)s;
-    lmi_auth_end(user, how);
+    lmi_auth_end(user, ev->how);
 }
 
 static lmail_status answer_auth(lmi_peer *peer, lmail_ticket t, const lmail_auth_answer *a)
@@ -407,13 +407,25 @@ static lmail_status answer_auth(lmi_peer *peer, lmail_ticket t, const lmail_auth
 
 /* ---- The protocol's row ---------------------------------------------------------------------- */
 
+/* The setting is plain text: a % in it is no placeholder. */
+static void write_greeting(lmail_str text, char *out, size_t cap)
+{
+    size_t n = (size_t)snprintf(out, cap, "%%H ");
+    for (size_t i = 0; i < text.len && n + 3 <= cap; i++) {
+        if (text.ptr[i] == '%')
+            out[n++] = '%';
+        out[n++] = text.ptr[i];
+    }
+    out[n] = 0;
+}
+
 static lmail_status setup_new(const lmi_door *door, void **setup)
 {
     const lmail_settings *v = door->rules->settings;
-    char greeting[300];
+    char greeting[600];
     lmail_smtp_server_config c = LMAIL_SMTP_SERVER_CONFIG_INIT;
     lmail_smtp_server_handler h = LMAIL_SMTP_SERVER_HANDLER_INIT;
-    snprintf(greeting, sizeof greeting, "%%H %.*s", TEXT(v->smtp.greeting));
+    write_greeting(v->smtp.greeting, greeting, sizeof greeting);
     size_t count;
     lmail_smtp_reply_text words[LMAIL_SMTP_SAY_COUNT];
     const lmail_smtp_reply_text *classic = lmi_smtp_words(&count);

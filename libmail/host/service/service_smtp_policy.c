@@ -187,7 +187,7 @@ static lmail_status offers(smtp_peer *p, lmail_policy_question *q, unsigned *nee
             a->flags_off |= same[i].flag;
     }
     if (p->base.door->settings->tls == LMAIL_LISTENER_PLAIN)
-        a->flags_on &= ~(uint32_t)LMAIL_SMTP_STARTTLS;
+        a->flags_on &= ~(uint64_t)LMAIL_SMTP_STARTTLS;
     p->features_on = f.on;
     p->features_off = f.off;
     if (f.off & LMAIL_POLICY_FEATURE_CLIENT_CERTIFICATE && p->base.door->rules->tls_unasked)
