@@ -11,7 +11,7 @@ from pathlib import Path
 PURE = {"base": 0, "codec": 1, "mime": 2, "sasl": 3,
         "smtp": 4, "pop3": 4, "imap": 4, "policy": 4, "milter": 4,
         "config": 5, "delivery": 5}
-HOST = {"net": 0, "dns": 0, "admin": 0, "file": 0, "auth": 1, "store": 1, "queue": 1, "service": 2}
+HOST = {"net": 0, "dns": 0, "file": 0, "admin": 1, "auth": 1, "store": 1, "queue": 1, "service": 2}
 
 # All of ISO C that is free of locale, clock and files (stdio.h for snprintf, stdlib.h for base_alloc.c: the nm
 # rules watch which of their names are used).

@@ -4,6 +4,7 @@
  * All on one loop, with libuv's own streams: a request is no mail session, has no TLS and no state
  * worth a pump. A request is freed when its handles are closed and no worker has it. */
 #include "host/admin/admin_metrics_http.h"
+#include "host/net/net_machine.h"
 
 #include <libmail/host/metrics.h>
 
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -297,29 +297,13 @@ static lmail_status status_of(int why)
                                            : LMAIL_ERR_IO;
 }
 
-/* A socket file that nobody listens on, left by a process that was killed. */
-static int is_stale(const char *path)
-{
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    struct stat st;
-    if (lstat(path, &st) || !S_ISSOCK(st.st_mode))
-        return 0;
-    strcpy(name.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int stale = fd >= 0 && connect(fd, (const struct sockaddr *)(const void *)&name, sizeof name) &&
-                errno == ECONNREFUSED;
-    if (fd >= 0)
-        close(fd);
-    return stale;
-}
-
 /* The mode is set before listening: until then nobody can connect. Returns 0 or an errno. */
 static int bind_unix(lmail_metrics_door *d, const char *path, unsigned mode)
 {
     const struct sockaddr_un *name = NULL;
     if (strlen(path) >= sizeof name->sun_path)
         return ENAMETOOLONG;
-    if (is_stale(path))
+    if (lmi_socket_is_stale(path))
         unlink(path);
     int st = uv_pipe_bind(&d->listener.pipe, path);
     if (!st && chmod(path, mode ? mode : 0660))

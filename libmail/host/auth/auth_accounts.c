@@ -40,13 +40,15 @@ lmail_status lmi_source_verify(const lmail_accounts_source *source, lmail_str se
 }
 
 lmail_status lmail_accounts_new(lmail_accounts **out, const lmail_accounts_source *source,
-                                const lmail_accounts_config *cfg)
+                                const lmail_accounts_config *given)
 {
     *out = NULL;
-    if (source->size > sizeof *source || (cfg && cfg->size > sizeof *cfg)) {
+    lmail_accounts_config cfg;
+    lmail_accounts_source table = {0};
+    lmail_status status = lmi_accounts_config_copy(&cfg, given);
+    if (status != LMAIL_OK || source->size > sizeof table) {
         return LMAIL_ERR_SIZE;
     }
-    lmail_accounts_source table = {0};
     memcpy(&table, source, source->size);
     if (!table.find || !table.verify) {
         return LMAIL_ERR_ARG;
@@ -56,20 +58,18 @@ lmail_status lmail_accounts_new(lmail_accounts **out, const lmail_accounts_sourc
         return LMAIL_ERR_NOMEM;
     }
     a->source = table;
-    a->drop_domain =
-        cfg && cfg->size > offsetof(lmail_accounts_config, drop_domain) && cfg->drop_domain;
-    /* A domain is folded as a name is: nobody can have an account under one that does not fold. */
-    lmail_str domain = cfg ? cfg->default_domain : (lmail_str){NULL, 0};
+    a->drop_domain = cfg.drop_domain;
     a->domain = calloc(1, LMAIL_MAX_ACCOUNT_NAME);
-    if (!a->domain) {
-        free(a);
-        return LMAIL_ERR_NOMEM;
+    /* A domain is folded as a name is: nobody can have an account under one that does not fold. */
+    if (a->domain && cfg.default_domain.len > 0) {
+        status = lmail_account_name_fold(cfg.default_domain, a->domain, LMAIL_MAX_ACCOUNT_NAME,
+                                         &a->domain_len);
     }
-    if (domain.len > 0 && lmail_account_name_fold(domain, a->domain, LMAIL_MAX_ACCOUNT_NAME,
-                                                  &a->domain_len) != LMAIL_OK) {
+    if (!a->domain || status != LMAIL_OK) {
+        status = a->domain ? LMAIL_ERR_ARG : LMAIL_ERR_NOMEM;
         free(a->domain);
         free(a);
-        return LMAIL_ERR_ARG;
+        return status;
     }
     *out = a;
     return LMAIL_OK;

@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "auth_authd.h"
@@ -27,13 +26,6 @@ void lmail_authd_config_init(lmail_authd_config *config)
     *config = (lmail_authd_config)LMAIL_AUTHD_CONFIG_INIT;
 }
 
-static lmail_msec steady(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (lmail_msec)now.tv_sec * 1000 + (lmail_msec)now.tv_nsec / 1000000;
-}
-
 static uint32_t or_default(uint32_t value, uint32_t standard)
 {
     return value > 0 ? value : standard;
@@ -41,26 +33,16 @@ static uint32_t or_default(uint32_t value, uint32_t standard)
 
 /* ---- Sockets --------------------------------------------------------------------------------- */
 
-/* A socket file that nobody answers at is a left-over. 1 when the path is free now. */
-static int make_room(const struct sockaddr_un *at, const char **why)
+/* 1 when the path is free now. */
+static int make_room(const char *path, const char **why)
 {
     struct stat st;
-    if (lstat(at->sun_path, &st) != 0) {
+    if (lstat(path, &st) != 0) {
         *why = strerror(errno);
         return errno == ENOENT;
     }
-    *why = "it is there and is no socket";
-    if (!S_ISSOCK(st.st_mode)) {
-        return 0;
-    }
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int answers =
-        fd >= 0 && (connect(fd, (const struct sockaddr *)at, sizeof *at) == 0 || errno == EAGAIN);
-    if (fd >= 0) {
-        close(fd);
-    }
-    *why = answers ? "somebody answers there already" : "the socket that is there stays";
-    return !answers && unlink(at->sun_path) == 0;
+    *why = S_ISSOCK(st.st_mode) ? "somebody answers there already" : "it is there and is no socket";
+    return lmi_socket_is_stale(path) && unlink(path) == 0;
 }
 
 static lmail_status listen_at(lmail_authd *a, lmail_str path, unsigned mode, uint32_t group,
@@ -72,7 +54,7 @@ static lmail_status listen_at(lmail_authd *a, lmail_str path, unsigned mode, uin
         return LMAIL_ERR_ARG;
     }
     memcpy(at.sun_path, path.ptr, path.len);
-    if (!make_room(&at, why)) {
+    if (!make_room(at.sun_path, why)) {
         return LMAIL_ERR_BUSY;
     }
     char *kept = lmi_auth_copy(path);
@@ -320,7 +302,7 @@ lmail_status lmail_authd_run(lmail_authd *a)
     struct pollfd *fds = calloc(OTHERS + a->max_connections, sizeof *fds);
     lmail_status status = fds ? LMAIL_OK : LMAIL_ERR_NOMEM;
     for (int stop = 0; !status && !stop;) {
-        int timeout = gather(a, fds, steady());
+        int timeout = gather(a, fds, lmi_steady());
         int n = poll(fds, OTHERS + a->max_connections, timeout);
         if (n < 0 && errno != EINTR) {
             status = LMAIL_ERR_IO;
@@ -328,7 +310,7 @@ lmail_status lmail_authd_run(lmail_authd *a)
         if (n < 0) {
             continue;
         }
-        lmail_msec now = steady();
+        lmail_msec now = lmi_steady();
         stop = (fds[LMI_AUTHD_SOCKETS].revents & POLLIN) || take_signals(a);
         /* Connections before listeners: a place that a new one takes has no events of its own. */
         for (unsigned i = 0; i < a->max_connections; i++) {

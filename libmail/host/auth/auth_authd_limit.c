@@ -27,7 +27,7 @@ struct lmi_failures {
 lmi_failures *lmi_failures_new(void)
 {
     lmi_failures *f = calloc(1, sizeof *f);
-    if (f && lmi_auth_random(&f->seed, sizeof f->seed) != 0) {
+    if (f && lmi_random(&f->seed, sizeof f->seed) != LMAIL_OK) {
         free(f);
         f = NULL;
     }
@@ -39,19 +39,10 @@ void lmi_failures_free(lmi_failures *f)
     free(f);
 }
 
-static uint64_t mix(uint64_t h, const void *octets, size_t n)
-{
-    const unsigned char *at = octets;
-    for (size_t i = 0; i < n; i++) {
-        h = (h ^ at[i]) * 1099511628211u;
-        h ^= h >> 29;
-    }
-    return h;
-}
-
 static bucket *find(lmi_failures *f, uint32_t peer, lmail_str login, lmail_msec now)
 {
-    uint64_t key = mix(mix(f->seed | 1, &peer, sizeof peer), login.ptr, login.len) | 1;
+    uint64_t key =
+        lmi_auth_mix(lmi_auth_mix(f->seed | 1, &peer, sizeof peer), login.ptr, login.len) | 1;
     bucket *row = f->places[(key >> 8) % BUCKETS], *oldest = row;
     for (size_t i = 0; i < WAYS; i++) {
         if (row[i].key == key) {

@@ -37,7 +37,7 @@ lmail_status lmi_auth_cache_new(lmi_auth_cache **out, lmail_msec time)
     if (!*out) {
         return LMAIL_ERR_NOMEM;
     }
-    if (lmi_auth_random((*out)->key, sizeof(*out)->key) != 0) {
+    if (lmi_random((*out)->key, sizeof(*out)->key) != LMAIL_OK) {
         free(*out);
         *out = NULL;
         return LMAIL_ERR_IO;

@@ -92,7 +92,7 @@ static lmail_status set_up(lmail_auth *auth, const lmail_auth_config *cfg)
     }
     if (cfg->salt_key.len > 0) {
         lmi_auth_mac(cfg->salt_key, "salt key", (lmail_str){NULL, 0}, auth->salt_key);
-    } else if (lmi_auth_random(auth->salt_key, sizeof auth->salt_key) != 0) {
+    } else if (lmi_random(auth->salt_key, sizeof auth->salt_key) != LMAIL_OK) {
         return LMAIL_ERR_IO;
     }
     uint32_t base = cfg->failure_delay > 0 ? cfg->failure_delay : DEFAULT_DELAY;

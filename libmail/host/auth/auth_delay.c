@@ -39,7 +39,7 @@ lmail_status lmail_auth_delays_new(lmail_auth_delays **out, uint32_t base, uint3
     d->max = max > base ? max : base;
     d->buckets = ((slots > 0 ? slots : DEFAULT_SLOTS) + WAYS - 1) / WAYS;
     d->places = calloc(d->buckets, WAYS * sizeof *d->places);
-    if (!d->places || lmi_auth_random(&d->seed, sizeof d->seed) != 0) {
+    if (!d->places || lmi_random(&d->seed, sizeof d->seed) != LMAIL_OK) {
         lmail_status status = d->places ? LMAIL_ERR_IO : LMAIL_ERR_NOMEM;
         free(d->places);
         free(d);
@@ -59,16 +59,6 @@ void lmail_auth_delays_free(lmail_auth_delays *d)
     }
 }
 
-static uint64_t mix(uint64_t h, const void *octets, size_t n)
-{
-    const unsigned char *at = octets;
-    for (size_t i = 0; i < n; i++) {
-        h = (h ^ at[i]) * 1099511628211u;
-        h ^= h >> 29;
-    }
-    return h;
-}
-
 /* Who pays together: an IPv4 address, an IPv6 /64 (one customer's), else the text. */
 static uint64_t key_of(const lmail_auth_delays *d, lmail_str address)
 {
@@ -80,14 +70,14 @@ static uint64_t key_of(const lmail_auth_delays *d, lmail_str address)
         memcpy(text, address.ptr, address.len);
         text[address.len] = '\0';
         if (inet_pton(AF_INET, text, v4) == 1) {
-            return mix(h, v4, sizeof v4) | 1;
+            return lmi_auth_mix(h, v4, sizeof v4) | 1;
         }
         if (inet_pton(AF_INET6, text, v6) == 1) {
-            return memcmp(v6, mapped, sizeof mapped) == 0 ? mix(h, v6 + 12, 4) | 1
-                                                          : mix(h, v6, 8) | 1;
+            return memcmp(v6, mapped, sizeof mapped) == 0 ? lmi_auth_mix(h, v6 + 12, 4) | 1
+                                                          : lmi_auth_mix(h, v6, 8) | 1;
         }
     }
-    return mix(h, address.ptr, address.len) | 1;
+    return lmi_auth_mix(h, address.ptr, address.len) | 1;
 }
 
 static int forgotten(const lmail_auth_delays *d, const place *p, lmail_msec now)

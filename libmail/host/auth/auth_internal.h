@@ -8,6 +8,8 @@
 
 #include <libmail/host/auth.h>
 
+#include "host/net/net_machine.h"
+
 /* ---- auth_scheme.c: password hashes ---- */
 
 typedef struct lmi_auth_scheme lmi_auth_scheme;
@@ -146,8 +148,12 @@ int lmi_auth_names_equal(lmail_str a, lmail_str b);
 
 void lmi_auth_wipe_free(void *p, size_t len);
 int lmi_auth_equal(const void *a, const void *b, size_t n); /* in constant time */
-int lmi_auth_random(void *out, size_t n);                   /* 0, or -1 */
 char *lmi_auth_copy(lmail_str s);                           /* terminated; NULL: no memory */
+/* Spread octets over a seed (or what came of others before them), for tables that an attacker must
+ * not aim at. */
+uint64_t lmi_auth_mix(uint64_t h, const void *octets, size_t n);
+/* The value of a hexadecimal digit, or -1. */
+int lmi_auth_hex_digit(char c);
 /* HMAC-SHA-256 over label, NUL, text. */
 void lmi_auth_mac(lmail_str key, const char *label, lmail_str text, unsigned char out[32]);
 
@@ -245,7 +251,6 @@ struct lmail_auth_exchange {
     lmail_account account;
     char tried[LMAIL_MAX_ACCOUNT_NAME]; /* folded */
     size_t tried_len;
-    unsigned authzid_differs;
 
     char *output; /* of the last step, gsasl's */
     size_t output_len;

@@ -98,11 +98,6 @@ static int next_piece(lmail_str *rest, lmail_str *out)
     return 1;
 }
 
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int parse_pbkdf2(lmail_str data, lmail_str *salt, unsigned *rounds, unsigned char out[20])
 {
     lmail_str nothing, kind, count;
@@ -119,7 +114,8 @@ static int parse_pbkdf2(lmail_str data, lmail_str *salt, unsigned *rounds, unsig
         *rounds = *rounds * 10 + (unsigned)(count.ptr[i] - '0');
     }
     for (size_t i = 0; i < 20; i++) {
-        int high = hex_value(data.ptr[2 * i]), low = hex_value(data.ptr[2 * i + 1]);
+        int high = lmi_auth_hex_digit(data.ptr[2 * i]),
+            low = lmi_auth_hex_digit(data.ptr[2 * i + 1]);
         if (high < 0 || low < 0) {
             return 0;
         }

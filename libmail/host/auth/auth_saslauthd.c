@@ -18,18 +18,11 @@ void lmail_saslauthd_request_init(lmail_saslauthd_request *request)
     *request = (lmail_saslauthd_request)LMAIL_SASLAUTHD_REQUEST_INIT;
 }
 
-static lmail_msec steady(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (lmail_msec)now.tv_sec * 1000 + (lmail_msec)now.tv_nsec / 1000000;
-}
-
 /* Wait until the descriptor is ready. 1, or 0 when the time is over. */
 static int ready(int fd, short events, lmail_msec end)
 {
     for (;;) {
-        lmail_msec now = steady();
+        lmail_msec now = lmi_steady();
         struct pollfd p = {fd, events, 0};
         if (now >= end) {
             return 0;
@@ -54,7 +47,7 @@ static int reach(lmail_str path, lmail_msec end)
     memcpy(to.sun_path, path.ptr, path.len);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     while (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
-        if ((errno != EAGAIN && errno != EINTR) || steady() >= end) {
+        if ((errno != EAGAIN && errno != EINTR) || lmi_steady() >= end) {
             close(fd);
             return -1;
         }
@@ -106,7 +99,7 @@ lmail_status lmail_saslauthd_ask(lmail_str path, const lmail_saslauthd_request *
     if (len == 0) {
         return LMAIL_ERR_ARG;
     }
-    lmail_msec end = steady() + timeout;
+    lmail_msec end = lmi_steady() + timeout;
     lmail_status status = LMAIL_ERR_IO;
     int fd = reach(path, end);
     if (fd >= 0) {

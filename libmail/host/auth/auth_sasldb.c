@@ -62,21 +62,13 @@ static int read_header(dump *d)
     return 0;
 }
 
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Two hexadecimal digits at this place, or -1. */
 static int pair(lmail_str text, size_t at)
 {
     if (at + 2 > text.len) {
         return -1;
     }
-    int high = hex_value(text.ptr[at]), low = hex_value(text.ptr[at + 1]);
+    int high = lmi_auth_hex_digit(text.ptr[at]), low = lmi_auth_hex_digit(text.ptr[at + 1]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 

@@ -109,15 +109,13 @@ static size_t decode_digest(const lmi_auth_hash *hash, unsigned char out[MAX_DIG
         if (in.len % 2 != 0 || in.len / 2 > MAX_DIGEST_DATA) {
             return 0;
         }
-        for (size_t i = 0; i < in.len; i++) {
-            static const char digits[] = "0123456789abcdef";
-            char c = in.ptr[i] >= 'A' && in.ptr[i] <= 'F' ? (char)(in.ptr[i] | 0x20) : in.ptr[i];
-            const char *at = c ? strchr(digits, c) : NULL;
-            if (!at) {
+        for (size_t i = 0; i < in.len / 2; i++) {
+            int high = lmi_auth_hex_digit(in.ptr[2 * i]);
+            int low = lmi_auth_hex_digit(in.ptr[2 * i + 1]);
+            if (high < 0 || low < 0) {
                 return 0;
             }
-            unsigned value = (unsigned)(at - digits);
-            out[i / 2] = (unsigned char)(i % 2 ? out[i / 2] | value : value << 4);
+            out[i] = (unsigned char)(high << 4 | low);
         }
         return in.len / 2;
     }
@@ -376,7 +374,7 @@ lmail_status lmi_auth_hash_make(lmail_str password, char out[LMI_HASH_SIZE])
 {
     static const char braces[] = "{CRYPT}";
     char entropy[32], setting[CRYPT_GENSALT_OUTPUT_SIZE];
-    if (lmi_auth_random(entropy, sizeof entropy) != 0) {
+    if (lmi_random(entropy, sizeof entropy) != LMAIL_OK) {
         return LMAIL_ERR_IO;
     }
     if (!crypt_gensalt_rn(NULL, 0, entropy, sizeof entropy, setting, sizeof setting)) {

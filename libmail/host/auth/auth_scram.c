@@ -83,7 +83,7 @@ int lmi_scram_keys(Gsasl_hash hash, lmail_str password, uint32_t iterations, lma
 lmail_status lmi_scram_make(Gsasl_hash hash, lmail_str password, char out[LMI_SCRAM_TEXT])
 {
     char salt[LMI_SCRAM_SALT], stored[GSASL_HASH_MAX_SIZE], server[GSASL_HASH_MAX_SIZE];
-    if (lmi_auth_random(salt, sizeof salt) != 0) {
+    if (lmi_random(salt, sizeof salt) != LMAIL_OK) {
         return LMAIL_ERR_IO;
     }
     if (!lmi_scram_keys(hash, password, LMAIL_SCRAM_ITERATIONS, (lmail_str){salt, sizeof salt},

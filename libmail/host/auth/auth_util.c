@@ -1,9 +1,8 @@
-/* Small things that deal with secrets: wiping, comparing, drawing, keyed hashing.
+/* Small things that deal with secrets: wiping, comparing, hashing, reading digits.
  *
  * Called by every file of the room. Nothing here knows what a secret is for. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <mbedtls/md.h>
 
@@ -27,18 +26,22 @@ int lmi_auth_equal(const void *a, const void *b, size_t n)
     return differs == 0;
 }
 
-int lmi_auth_random(void *out, size_t n)
+uint64_t lmi_auth_mix(uint64_t h, const void *octets, size_t n)
 {
-    unsigned char *at = out;
-    while (n > 0) {
-        ssize_t got = getrandom(at, n < 256 ? n : 256, 0);
-        if (got <= 0) {
-            return -1;
-        }
-        at += got;
-        n -= (size_t)got;
+    const unsigned char *at = octets;
+    for (size_t i = 0; i < n; i++) {
+        h = (h ^ at[i]) * 1099511628211u;
+        h ^= h >> 29;
     }
-    return 0;
+    return h;
+}
+
+int lmi_auth_hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 char *lmi_auth_copy(lmail_str s)

@@ -77,20 +77,6 @@ static int bind_ip(lmi_address a, int any)
     return by_number;
 }
 
-/* A socket file that nobody serves is left by a process that died. */
-static int is_stale(const struct sockaddr_un *name)
-{
-    struct stat st;
-    if (lstat(name->sun_path, &st) || !S_ISSOCK(st.st_mode))
-        return 0;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int stale = fd >= 0 && connect(fd, (const struct sockaddr *)name, sizeof(*name)) &&
-                errno == ECONNREFUSED;
-    if (fd >= 0)
-        close(fd);
-    return stale;
-}
-
 static int bind_unix(const char *path, unsigned mode)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -102,7 +88,7 @@ static int bind_unix(const char *path, unsigned mode)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    if (is_stale(&name))
+    if (lmi_socket_is_stale(path))
         unlink(path);
     /* The mode is set before listen(): until then nobody can connect. */
     if (bind(fd, (struct sockaddr *)&name, sizeof(name)) || chmod(path, mode ? mode : 0666)) {
@@ -245,9 +231,10 @@ static void take(lmail_listener *l, int fd, const struct sockaddr *sa)
 {
     lmail_net *net = l->net;
     pthread_mutex_lock(&net->lock);
-    lmi_setup *setup = lmi_setup_hold(l->setup);
+    /* None: that this connection took the last place has let the listener see that it is closed. */
+    lmi_setup *setup = l->setup ? lmi_setup_hold(l->setup) : NULL;
     pthread_mutex_unlock(&net->lock);
-    lmail_conn *c = lmi_conn_new(l, setup, fd);
+    lmail_conn *c = setup ? lmi_conn_new(l, setup, fd) : NULL;
     if (!c) {
         close(fd);
         lmi_setup_release(setup);
@@ -324,7 +311,8 @@ void lmi_listener_accept(uv_poll_t *poll, int status, int events)
     lmail_listener *l = poll->data;
     (void)status;
     (void)events;
-    for (int i = 0; i < BATCH && l->listening && l->open; i++)
+    /* What closes it may be on its way while clients come. */
+    for (int i = 0; i < BATCH && l->listening && l->open && !atomic_load(&l->closed); i++)
         if (!accept_one(l))
             break;
 }

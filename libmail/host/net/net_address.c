@@ -63,7 +63,7 @@ uint64_t lmi_address_key(const lmi_address *a)
     return 0;
 }
 
-static lmail_status parse_ip(lmail_str text, lmi_address *out)
+lmail_status lmi_address_parse(lmail_str text, lmi_address *out)
 {
     char copy[LMI_ADDRESS_TEXT];
     *out = (lmi_address){0};
@@ -80,7 +80,7 @@ static lmail_status parse_ip(lmail_str text, lmi_address *out)
     return LMAIL_OK;
 }
 
-static lmail_status parse_number(lmail_str text, unsigned max, unsigned *out)
+lmail_status lmi_number_parse(lmail_str text, unsigned max, unsigned *out)
 {
     unsigned value = 0;
     if (text.len == 0 || text.len > 5)
@@ -102,7 +102,7 @@ lmail_status lmi_net_address_parse(const char *text, lmi_address *out, int *any)
         return LMAIL_ERR_SYNTAX;
     lmail_str host = {text, (size_t)(colon - text)};
     unsigned port;
-    if (parse_number(lmail_str_from(colon + 1), 65535, &port))
+    if (lmi_number_parse(lmail_str_from(colon + 1), 65535, &port))
         return LMAIL_ERR_SYNTAX;
     if (lmail_str_equal(host, LMAIL_STR("*"))) {
         *out = (lmi_address){AF_INET6, {0}, port};
@@ -112,7 +112,7 @@ lmail_status lmi_net_address_parse(const char *text, lmi_address *out, int *any)
     int bracket = host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
     if (bracket)
         host = (lmail_str){host.ptr + 1, host.len - 2};
-    if (parse_ip(host, out) || (out->family == AF_INET6) != bracket)
+    if (lmi_address_parse(host, out) || (out->family == AF_INET6) != bracket)
         return LMAIL_ERR_SYNTAX;
     out->port = port;
     return LMAIL_OK;
@@ -129,13 +129,13 @@ static lmail_status parse_network(lmail_str word, lmi_network *out)
 {
     const char *slash = memchr(word.ptr, '/', word.len);
     lmail_str host = {word.ptr, slash ? (size_t)(slash - word.ptr) : word.len};
-    if (parse_ip(host, &out->base))
+    if (lmi_address_parse(host, &out->base))
         return LMAIL_ERR_SYNTAX;
     unsigned width = out->base.family == AF_INET ? 32 : 128;
     out->bits = width;
     if (!slash)
         return LMAIL_OK;
-    return parse_number((lmail_str){slash + 1, word.len - host.len - 1}, width, &out->bits);
+    return lmi_number_parse((lmail_str){slash + 1, word.len - host.len - 1}, width, &out->bits);
 }
 
 lmail_status lmi_networks_parse(lmi_networks *out, const char *text)

@@ -22,6 +22,10 @@ size_t lmi_address_write(const lmi_address *a, char out[LMI_ADDRESS_TEXT]); /* w
 /* Never 0; equal for all of an IPv4 address or an IPv6 /64 (what one customer has). 0: not IP. */
 uint64_t lmi_address_key(const lmi_address *a);
 
+/* "192.0.2.1" or "::1"; the port is 0. OK or ERR_SYNTAX. */
+lmail_status lmi_address_parse(lmail_str text, lmi_address *out);
+/* Up to five digits. OK or ERR_SYNTAX (also when it is above max). */
+lmail_status lmi_number_parse(lmail_str text, unsigned max, unsigned *out);
 /* "192.0.2.1:25", "[::1]:25", "*:25": OK or ERR_SYNTAX. any: it was "*". */
 lmail_status lmi_net_address_parse(const char *text, lmi_address *out, int *any);
 
@@ -46,8 +50,7 @@ void lmi_networks_done(lmi_networks *n);
 #define LMI_PROXY_MAX 4096u /* of version 2; version 1 has 107 */
 
 typedef struct lmi_proxy {
-    int local; /* LOCAL or UNKNOWN, or a family that is not IP: the connection's own addresses hold
-                */
+    int local; /* LOCAL, UNKNOWN or no family of IP: the connection's own addresses hold */
     lmi_address source, destination;
     int tls;               /* PP2_CLIENT_SSL */
     lmail_str server_name; /* PP2_TYPE_AUTHORITY, in the input */

@@ -3,6 +3,7 @@
  * Key first, certificate second, each written to a nameless-to-others temporary file and linked
  * into place, so that neither is ever seen half. Programs that start together take turns by a lock
  * on the directory. A key that stands alone (a start that was cut off) gets its certificate. */
+#include "net_internal.h"
 #include "net_mbedtls.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <mbedtls/ecp.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/pem.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,26 +22,14 @@
 #define PEM_MAX 8192u
 #define VALID_YEARS 10
 
-static lmail_status fail(lmail_status st, char *error, size_t cap, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static lmail_status fail(lmail_status st, char *error, size_t cap, const char *format, ...)
-{
-    if (error && cap) {
-        va_list args;
-        va_start(args, format);
-        vsnprintf(error, cap, format, args);
-        va_end(args);
-    }
-    return st;
-}
-
 /* ---- Files ----------------------------------------------------------------------------------- */
 
 static int write_all(int fd, const char *text, size_t len)
 {
     while (len) {
         ssize_t n = write(fd, text, len);
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n < 0)
             return -1;
         text += n;
@@ -190,8 +178,8 @@ static lmail_status make_both(const char *cert_path, const char *key_path, const
     int has_cert = !access(cert_path, F_OK), has_key = !access(key_path, F_OK);
     if (has_cert)
         return has_key ? LMAIL_ERR_EXISTS
-                       : fail(LMAIL_ERR_ARG, error, cap, "%s is there, its key %s is not",
-                              cert_path, key_path);
+                       : lmi_net_fail(LMAIL_ERR_ARG, error, cap, "%s is there, its key %s is not",
+                                      cert_path, key_path);
     mbedtls_pk_context key;
     mbedtls_pk_init(&key);
     errno = 0;
@@ -199,11 +187,12 @@ static lmail_status make_both(const char *cert_path, const char *key_path, const
                      : make_key(&key, key_path);
     lmail_status st = LMAIL_OK;
     if (rc)
-        st = fail(LMAIL_ERR_IO, error, cap, "cannot %s the key %s: %s", has_key ? "read" : "write",
-                  key_path, errno ? strerror(errno) : "not a key");
+        st = lmi_net_fail(LMAIL_ERR_IO, error, cap, "cannot %s the key %s: %s",
+                          has_key ? "read" : "write", key_path,
+                          errno ? strerror(errno) : "not a key");
     else if (make_certificate(&key, cert_path, host))
-        st = fail(LMAIL_ERR_IO, error, cap, "cannot write the certificate %s: %s", cert_path,
-                  strerror(errno));
+        st = lmi_net_fail(LMAIL_ERR_IO, error, cap, "cannot write the certificate %s: %s",
+                          cert_path, strerror(errno));
     mbedtls_pk_free(&key);
     return st;
 }
@@ -212,10 +201,11 @@ lmail_status lmail_tls_self_signed(const char *cert_path, const char *key_path, 
                                    char *error, size_t cap)
 {
     if (!is_host(host))
-        return fail(LMAIL_ERR_ARG, error, cap, "\"%s\" is no host name", host);
+        return lmi_net_fail(LMAIL_ERR_ARG, error, cap, "\"%s\" is no host name", host);
     int lock = lock_directory(key_path);
     if (lock < 0)
-        return fail(LMAIL_ERR_IO, error, cap, "no directory for %s: %s", key_path, strerror(errno));
+        return lmi_net_fail(LMAIL_ERR_IO, error, cap, "no directory for %s: %s", key_path,
+                            strerror(errno));
     lmail_status st = make_both(cert_path, key_path, host, error, cap);
     close(lock);
     return st;

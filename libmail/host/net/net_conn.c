@@ -115,7 +115,7 @@ static void unlink_conn(lmail_conn *c)
 
 static void arrive(lmi_task *task)
 {
-    lmail_conn *c = (lmail_conn *)((char *)task - offsetof(lmail_conn, task));
+    lmail_conn *c = LMI_OF(task, lmail_conn, task);
     lmail_loop *loop = c->loop;
     if (lmi_heap_promise(&loop->timers)) {
         atomic_fetch_sub(&loop->load, 1);
@@ -231,7 +231,7 @@ static void rest(lmail_conn *c)
 
 static void fire(lmi_timer *timer)
 {
-    lmail_conn *c = (lmail_conn *)((char *)timer - offsetof(lmail_conn, timer));
+    lmail_conn *c = LMI_OF(timer, lmail_conn, timer);
     lmail_msec now = uv_now(c->loop->uv);
     if (peer_takes_too_little(c, now)) {
         lmi_conn_abort(c, LMAIL_CLOSE_TIMEOUT);

@@ -1,12 +1,13 @@
-/* net_env.c - lmail_env from this machine: iconv, utf8proc, libidn2, getrandom, the clock. */
+/* net_env.c - lmail_env from this machine: iconv, utf8proc, libidn2, random octets, the clock. */
 #include <libmail/host/env.h>
+
+#include "net_machine.h"
 
 #include <errno.h>
 #include <iconv.h>
 #include <idn2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <utf8proc.h>
 
@@ -188,18 +189,8 @@ static lmail_status idna(void *ctx, lmail_str in, char *out, size_t cap, size_t 
 
 static lmail_status random_octets(void *ctx, void *out, size_t n)
 {
-    char *at = out;
     (void)ctx;
-    while (n) {
-        ssize_t got = getrandom(at, n, 0);
-        if (got < 0 && errno != EINTR)
-            return LMAIL_ERR_IO;
-        if (got > 0) {
-            at += got;
-            n -= (size_t)got;
-        }
-    }
-    return LMAIL_OK;
+    return lmi_random(out, n);
 }
 
 static int64_t wall_clock(void *ctx, int *offset_minutes)

@@ -7,6 +7,7 @@
 #define LMI_NET_INTERNAL_H
 
 #include "net_address.h"
+#include "net_machine.h"
 #include "net_tls.h"
 
 #include <libmail/host/net.h>
@@ -19,6 +20,9 @@
 /* A text for people into the caller's buffer, if there is one. Returns st. */
 lmail_status lmi_net_fail(lmail_status st, char *error, size_t cap, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* What holds a member: tasks and timers lie in what they are for. */
+#define LMI_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* ---- Tasks: calls that cross threads, without an allocation ---------------------------------- */
 
@@ -191,7 +195,7 @@ struct lmail_net {
         handshook, tls13, resumed, handshake_errors, handshakes_lent;
 };
 
-/* A place for one more connection: OK, or ERR_BUSY when there is none now. */
+/* net_limits.c: a place for one more connection: OK, or ERR_BUSY when there is none now. */
 lmail_status lmi_net_take(lmail_listener *l);
 void lmi_net_give(lmail_listener *l);
 /* Was that the last place of the net, the group or the listener? */
@@ -201,6 +205,8 @@ int lmi_net_refuses(lmail_listener *l);
 /* A place among those of its address: OK, ERR_BUSY, ERR_NOMEM. */
 lmail_status lmi_net_take_key(lmail_net *net, uint64_t key);
 void lmi_net_give_key(lmail_net *net, uint64_t key);
+/* room_task: a place is free again. On loop 0. */
+void lmi_net_room_again(lmi_task *task);
 void lmi_net_pool_ended(lmail_net *net);
 void lmi_net_ended(lmail_net *net);
 
@@ -223,10 +229,8 @@ typedef struct lmi_setup {
     void *user;
 } lmi_setup;
 
-lmail_status lmi_setup_new(lmi_setup **out, const lmail_listener_config *config, char *error,
-                           size_t cap);
 lmi_setup *lmi_setup_hold(lmi_setup *setup);
-void lmi_setup_release(lmi_setup *setup);
+void lmi_setup_release(lmi_setup *setup); /* NULL is allowed */
 
 struct lmail_listener {
     lmail_listener *next;
@@ -241,7 +245,7 @@ struct lmail_listener {
     lmi_timer timer;
     lmi_task apply_task;
     atomic_int paused, closed;
-    lmi_setup *setup; /* under the net's lock */
+    lmi_setup *setup; /* under the net's lock; NULL: it has ended */
     unsigned group;
     unsigned total;    /* its connections; under the net's lock */
     lmail_msec second; /* when the second began that `accepted` counts in; loop 0's */

@@ -40,14 +40,20 @@ static size_t least_of(lmail_msec time, uint32_t rate)
     return least ? (size_t)least : 1;
 }
 
-lmail_status lmi_setup_new(lmi_setup **out, const lmail_listener_config *given, char *error,
-                           size_t cap)
+/* An older host's configuration is shorter. */
+static lmail_status take_config(lmail_listener_config *out, const lmail_listener_config *given,
+                                char *error, size_t cap)
 {
-    lmail_listener_config full = {0}; /* an older host's is shorter */
-    if (given->size > sizeof(full) || given->size < offsetof(lmail_listener_config, group))
+    *out = (lmail_listener_config){0};
+    if (given->size > sizeof(*out) || given->size < offsetof(lmail_listener_config, group))
         return lmi_net_fail(LMAIL_ERR_SIZE, error, cap, "configuration of another library");
-    memcpy(&full, given, given->size);
-    const lmail_listener_config *config = &full;
+    memcpy(out, given, given->size);
+    return LMAIL_OK;
+}
+
+static lmail_status setup_new(lmi_setup **out, const lmail_listener_config *config, char *error,
+                              size_t cap)
+{
     if (!config->on_open || (config->implicit_tls && !config->tls))
         return lmi_net_fail(LMAIL_ERR_ARG, error, cap,
                             config->on_open ? "TLS without a certificate" : "no on_open");
@@ -102,7 +108,7 @@ lmi_setup *lmi_setup_hold(lmi_setup *setup)
 
 void lmi_setup_release(lmi_setup *setup)
 {
-    if (atomic_fetch_sub(&setup->refs, 1) != 1)
+    if (!setup || atomic_fetch_sub(&setup->refs, 1) != 1)
         return;
     if (setup->on_released)
         setup->on_released(setup->user);
@@ -115,36 +121,37 @@ void lmi_setup_release(lmi_setup *setup)
 /* ---- Listeners ------------------------------------------------------------------------------- */
 
 lmail_status lmail_listener_new(lmail_listener **out, lmail_net *net,
-                                const lmail_listener_config *config, char *error, size_t cap)
+                                const lmail_listener_config *given, char *error, size_t cap)
 {
+    lmail_listener_config config;
+    lmi_setup *setup;
     if (net->stopping)
         return lmi_net_fail(LMAIL_ERR_STATE, error, cap, "the net stops");
-    if (config->size <= sizeof(*config) && config->group > LMAIL_NET_GROUPS)
-        return lmi_net_fail(LMAIL_ERR_ARG, error, cap, "no such group");
-    lmi_setup *setup;
-    lmail_status st = lmi_setup_new(&setup, config, error, cap);
+    lmail_status st = take_config(&config, given, error, cap);
+    if (!st && config.group > LMAIL_NET_GROUPS)
+        st = lmi_net_fail(LMAIL_ERR_ARG, error, cap, "no such group");
+    if (!st)
+        st = setup_new(&setup, &config, error, cap);
     if (st)
         return st;
     lmail_listener *l = calloc(1, sizeof(*l));
     if (!l || lmi_heap_promise(&net->loops[0].timers)) {
-        st = lmi_net_fail(LMAIL_ERR_NOMEM, error, cap, "out of memory");
-    } else {
-        l->net = net;
-        l->fd = -1;
-        l->backlog = config->backlog ? config->backlog : 1024;
-        l->group = config->group;
-        l->apply_task.fn = apply_asked;
-        l->timer.fn = wait_over;
-        l->setup = setup;
-        st = lmi_listener_bind(l, config, error, cap);
+        free(l);
+        setup->on_released = NULL;
+        lmi_setup_release(setup);
+        return lmi_net_fail(LMAIL_ERR_NOMEM, error, cap, "out of memory");
     }
+    l->net = net;
+    l->fd = -1;
+    l->backlog = config.backlog ? config.backlog : 1024;
+    l->group = config.group;
+    l->apply_task.fn = apply_asked;
+    l->timer.fn = wait_over;
+    l->setup = setup;
+    st = lmi_listener_bind(l, &config, error, cap);
     if (st) {
         setup->on_released = NULL; /* the host learns of the failure here */
-        if (l) {
-            lmi_listener_free(l);
-        } else {
-            lmi_setup_release(setup);
-        }
+        lmi_listener_free(l);
         return st;
     }
     l->next = net->listeners;
@@ -156,18 +163,27 @@ lmail_status lmail_listener_new(lmail_listener **out, lmail_net *net,
     return LMAIL_OK;
 }
 
-lmail_status lmail_listener_update(lmail_listener *l, const lmail_listener_config *config,
-                                   char *error, size_t cap)
+/* Returns what was there; whoever calls releases it. */
+static lmi_setup *exchange_setup(lmail_listener *l, lmi_setup *next)
 {
-    lmi_setup *next;
-    lmail_status st = lmi_setup_new(&next, config, error, cap);
-    if (st)
-        return st;
     pthread_mutex_lock(&l->net->lock);
     lmi_setup *before = l->setup;
     l->setup = next;
     pthread_mutex_unlock(&l->net->lock);
-    lmi_setup_release(before);
+    return before;
+}
+
+lmail_status lmail_listener_update(lmail_listener *l, const lmail_listener_config *given,
+                                   char *error, size_t cap)
+{
+    lmail_listener_config config;
+    lmi_setup *next;
+    lmail_status st = take_config(&config, given, error, cap);
+    if (!st)
+        st = setup_new(&next, &config, error, cap);
+    if (st)
+        return st;
+    lmi_setup_release(exchange_setup(l, next));
     lmi_loop_post_task(&l->net->loops[0], &l->apply_task); /* its limit may be another */
     return LMAIL_OK;
 }
@@ -191,20 +207,22 @@ static void poll_closed(uv_handle_t *handle)
     l->fd = -1;
 }
 
+/* It takes nobody any more: what it was set up with goes with its last connection. */
 static void end(lmail_listener *l)
 {
     if (!l->open)
         return;
     l->open = 0;
+    lmi_setup_release(exchange_setup(l, NULL));
     lmi_loop_timer_set(&l->net->loops[0], &l->timer, LMAIL_NEVER);
     if (l->unlink_path)
         unlink(l->unlink_path);
-    if (l->has_poll)
+    if (l->has_poll) {
         uv_close((uv_handle_t *)&l->poll, poll_closed);
-    else
-        close(l->fd);
-    if (!l->has_poll)
-        l->fd = -1;
+        return;
+    }
+    close(l->fd);
+    l->fd = -1;
 }
 
 void lmi_listener_apply(lmail_listener *l)
@@ -232,12 +250,12 @@ void lmi_listener_apply(lmail_listener *l)
 
 static void apply_asked(lmi_task *task)
 {
-    lmi_listener_apply((lmail_listener *)((char *)task - offsetof(lmail_listener, apply_task)));
+    lmi_listener_apply(LMI_OF(task, lmail_listener, apply_task));
 }
 
 static void wait_over(lmi_timer *timer)
 {
-    lmail_listener *l = (lmail_listener *)((char *)timer - offsetof(lmail_listener, timer));
+    lmail_listener *l = LMI_OF(timer, lmail_listener, timer);
     l->waiting = 0;
     lmi_listener_apply(l);
 }
@@ -268,8 +286,7 @@ void lmail_listener_close(lmail_listener *listener)
 void lmi_listener_free(lmail_listener *l)
 {
     end(l);
-    if (l->net && l->net->loops)
-        lmi_heap_unpromise(&l->net->loops[0].timers);
+    lmi_heap_unpromise(&l->net->loops[0].timers);
     lmi_setup_release(l->setup);
     free(l->unlink_path);
     free(l);

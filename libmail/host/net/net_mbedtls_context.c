@@ -3,16 +3,15 @@
  * Suites are named one by one in net_mbedtls_suites.c: ECDHE with an AEAD, nothing else. Tickets rotate their keys by
  * themselves; with client certificates there are none, because a resumed TLS 1.3 session does not
  * carry the certificate. */
+#include "net_machine.h"
 #include "net_mbedtls.h"
 
-#include <errno.h>
 #include <mbedtls/error.h>
 #include <mbedtls/oid.h>
 #include <psa/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define TICKET_LIFETIME 86400u
 
@@ -23,16 +22,7 @@ static const uint16_t GROUPS[] = {
 int lmi_mbed_random(void *unused, unsigned char *out, size_t len)
 {
     (void)unused;
-    while (len) {
-        ssize_t n = getrandom(out, len, 0);
-        if (n < 0 && errno != EINTR)
-            return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
-        if (n > 0) {
-            out += n;
-            len -= (size_t)n;
-        }
-    }
-    return 0;
+    return lmi_random(out, len) ? MBEDTLS_ERR_SSL_INTERNAL_ERROR : 0;
 }
 
 static lmail_status refuse(char *error, size_t cap, const char *what, size_t index, int rc)

@@ -1,4 +1,4 @@
-/* net_net.c - a net: its loops, their threads, its limits, and how all of it stops.
+/* net_net.c - a net: its loops, their threads, and how all of it stops.
  *
  * Stopping runs on loop 0 in four steps: listeners close and every loop asks its sessions to end;
  * all loops are empty (no connection, no ticket out); all pools have finished their queues; all
@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #define DEFAULT_MAX 10000u
@@ -31,11 +30,7 @@ static void loop_empty(lmi_task *task);
 static void loop_close(lmi_task *task);
 static void loop_closed(lmi_task *task);
 static void cut_off(lmi_timer *timer);
-static void room_again(lmi_task *task);
 static void signal_closed(uv_handle_t *handle);
-
-#define NET_OF(task, member) ((lmail_net *)((char *)(task)-offsetof(lmail_net, member)))
-#define LOOP_OF(task, member) ((lmail_loop *)((char *)(task)-offsetof(lmail_loop, member)))
 
 lmail_status lmi_net_fail(lmail_status st, char *error, size_t cap, const char *format, ...)
 {
@@ -80,10 +75,10 @@ static lmail_status fill(lmail_net *net, const lmail_net_config *config)
     net->max_per_key = config->max_per_address ? config->max_per_address : DEFAULT_PER_KEY;
     net->grace = LMAIL_NEVER;
     net->stop_task.fn = stop_asked;
-    net->room_task.fn = room_again;
+    net->room_task.fn = lmi_net_room_again;
     pthread_mutex_init(&net->lock, NULL);
     net->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (net->reserve < 0 || getrandom(&net->counts.seed, sizeof(net->counts.seed), 0) < 0)
+    if (net->reserve < 0 || lmi_random(&net->counts.seed, sizeof(net->counts.seed)))
         return LMAIL_ERR_IO;
     net->loops = calloc(net->loops_n, sizeof(*net->loops));
     if (!net->loops)
@@ -236,7 +231,7 @@ void lmail_net_stop(lmail_net *net, lmail_msec grace)
 
 static void stop_asked(lmi_task *task)
 {
-    lmail_net *net = NET_OF(task, stop_task);
+    lmail_net *net = LMI_OF(task, lmail_net, stop_task);
     if (!net->stopping) {
         net->stopping = 1;
         net->empty_n = net->closed_n = net->loops_n;
@@ -250,14 +245,14 @@ static void stop_asked(lmi_task *task)
 
 static void cut_off(lmi_timer *timer)
 {
-    lmail_loop *loop = LOOP_OF(timer, stop_timer);
+    lmail_loop *loop = LMI_OF(timer, lmail_loop, stop_timer);
     for (lmail_conn *c = loop->conns; c; c = c->next)
         lmi_conn_abort(c, LMAIL_CLOSE_STOP);
 }
 
 static void loop_stop(lmi_task *task)
 {
-    lmail_loop *loop = LOOP_OF(task, stop_task);
+    lmail_loop *loop = LMI_OF(task, lmail_loop, stop_task);
     pthread_mutex_lock(&loop->net->lock);
     lmail_msec grace = loop->net->grace;
     pthread_mutex_unlock(&loop->net->lock);
@@ -297,7 +292,7 @@ static void signal_closed(uv_handle_t *handle)
 
 static void loop_empty(lmi_task *task)
 {
-    lmail_net *net = LOOP_OF(task, empty_task)->net;
+    lmail_net *net = LMI_OF(task, lmail_loop, empty_task)->net;
     if (--net->empty_n)
         return;
     for (lmi_signal *s = net->signals; s; s = s->next)
@@ -320,14 +315,14 @@ void lmi_net_pool_ended(lmail_net *net)
 
 static void loop_close(lmi_task *task)
 {
-    lmail_loop *loop = LOOP_OF(task, close_task);
+    lmail_loop *loop = LMI_OF(task, lmail_loop, close_task);
     lmi_loop_close(loop);
 }
 
 /* On loop 0, for every other loop; when they are through loop 0 goes too. */
 static void loop_closed(lmi_task *task)
 {
-    lmail_loop *loop = LOOP_OF(task, closed_task);
+    lmail_loop *loop = LMI_OF(task, lmail_loop, closed_task);
     lmail_net *net = loop->net;
     if (loop->has_thread) {
         pthread_join(loop->thread, NULL);
@@ -342,142 +337,6 @@ void lmi_net_ended(lmail_net *net)
 {
     if (net->stopped && net->started)
         net->stopped(net->stopped_arg);
-}
-
-/* ---- Limits ---------------------------------------------------------------------------------- */
-
-void lmail_net_limits(lmail_net *net, unsigned max_connections, unsigned max_per_address)
-{
-    pthread_mutex_lock(&net->lock);
-    if (max_connections)
-        net->max = max_connections;
-    if (max_per_address)
-        net->max_per_key = max_per_address;
-    pthread_mutex_unlock(&net->lock);
-    lmi_loop_post_task(&net->loops[0], &net->room_task);
-}
-
-lmail_status lmail_net_group_limit(lmail_net *net, unsigned group, unsigned max)
-{
-    if (group == 0 || group > LMAIL_NET_GROUPS)
-        return LMAIL_ERR_ARG;
-    pthread_mutex_lock(&net->lock);
-    net->groups[group].max = max;
-    pthread_mutex_unlock(&net->lock);
-    lmi_loop_post_task(&net->loops[0], &net->room_task);
-    return LMAIL_OK;
-}
-
-static void fill_up(lmail_net *net)
-{
-    if (net->total >= net->max && !net->full) {
-        net->full = 1;
-        atomic_fetch_add(&net->times_full, 1);
-    }
-}
-
-/* Under the lock: the listener's or its group's own limit is reached. */
-static int own_limit(const lmail_listener *l)
-{
-    unsigned max = l->setup->max_connections, of_group = l->net->groups[l->group].max;
-    return (max && l->total >= max) || (of_group && l->net->groups[l->group].total >= of_group);
-}
-
-lmail_status lmi_net_take(lmail_listener *l)
-{
-    lmail_net *net = l->net;
-    pthread_mutex_lock(&net->lock);
-    int room = net->total < net->max && !own_limit(l);
-    if (room) {
-        net->total++;
-        net->groups[l->group].total++;
-        l->total++;
-    } else {
-        fill_up(net);
-    }
-    pthread_mutex_unlock(&net->lock);
-    return room ? LMAIL_OK : LMAIL_ERR_BUSY;
-}
-
-int lmi_net_full(lmail_listener *l)
-{
-    pthread_mutex_lock(&l->net->lock);
-    fill_up(l->net);
-    int full = l->net->full || own_limit(l);
-    pthread_mutex_unlock(&l->net->lock);
-    return full;
-}
-
-int lmi_net_refuses(lmail_listener *l)
-{
-    pthread_mutex_lock(&l->net->lock);
-    int refuses = l->net->full || own_limit(l) || atomic_load(&l->paused);
-    pthread_mutex_unlock(&l->net->lock);
-    return refuses;
-}
-
-void lmi_net_give(lmail_listener *l)
-{
-    lmail_net *net = l->net;
-    pthread_mutex_lock(&net->lock);
-    int room = own_limit(l);
-    net->total--;
-    net->groups[l->group].total--;
-    l->total--;
-    /* A little room first, so that a full server does not close and open for each connection. */
-    room |= net->full && net->total + net->max / 16 < net->max;
-    pthread_mutex_unlock(&net->lock);
-    if (room)
-        lmi_loop_post_task(&net->loops[0], &net->room_task);
-}
-
-static void room_again(lmi_task *task)
-{
-    lmail_net *net = NET_OF(task, room_task);
-    pthread_mutex_lock(&net->lock);
-    net->full = net->total >= net->max;
-    pthread_mutex_unlock(&net->lock);
-    for (lmail_listener *l = net->listeners; l; l = l->next)
-        lmi_listener_apply(l);
-}
-
-lmail_status lmi_net_take_key(lmail_net *net, uint64_t key)
-{
-    pthread_mutex_lock(&net->lock);
-    lmail_status st = lmi_counts_take(&net->counts, key, net->max_per_key);
-    pthread_mutex_unlock(&net->lock);
-    if (st == LMAIL_ERR_BUSY)
-        atomic_fetch_add(&net->refused_address, 1);
-    return st;
-}
-
-void lmi_net_give_key(lmail_net *net, uint64_t key)
-{
-    pthread_mutex_lock(&net->lock);
-    lmi_counts_give(&net->counts, key);
-    pthread_mutex_unlock(&net->lock);
-}
-
-lmail_status lmail_net_get_stats(lmail_net *net, lmail_net_stats *stats)
-{
-    lmail_net_stats s = {.size = stats->size};
-    if (stats->size > sizeof(s) || stats->size < sizeof(stats->size))
-        return LMAIL_ERR_SIZE;
-    s.accepted = atomic_load(&net->accepted);
-    s.refused_address = atomic_load(&net->refused_address);
-    s.refused_files = atomic_load(&net->refused_files);
-    s.times_full = atomic_load(&net->times_full);
-    s.proxy_errors = atomic_load(&net->proxy_errors);
-    s.handshakes = atomic_load(&net->handshook);
-    s.tls13 = atomic_load(&net->tls13);
-    s.resumed = atomic_load(&net->resumed);
-    s.handshake_errors = atomic_load(&net->handshake_errors);
-    s.handshakes_lent = atomic_load(&net->handshakes_lent);
-    pthread_mutex_lock(&net->lock);
-    s.connections = net->total;
-    pthread_mutex_unlock(&net->lock);
-    memcpy(stats, &s, stats->size);
-    return LMAIL_OK;
 }
 
 /* ---- Signals --------------------------------------------------------------------------------- */

@@ -39,7 +39,7 @@ void lmail_pool_config_init(lmail_pool_config *config)
 
 static void pool_ended(lmi_task *task)
 {
-    lmail_pool *pool = (lmail_pool *)((char *)task - offsetof(lmail_pool, ended_task));
+    lmail_pool *pool = LMI_OF(task, lmail_pool, ended_task);
     for (unsigned i = 0; i < pool->started; i++)
         pthread_join(pool->threads[i], NULL);
     pool->started = 0;

@@ -1,10 +1,9 @@
 /* net_proxy.c - the PROXY header, versions 1 and 2 (proxy-protocol.txt §2.1, §2.2).
  *
  * Strict: a header that is not exactly one of these is ERR_SYNTAX, and the caller closes. Nothing
- * here knows who may send one; net_conn.c asks the list of trusted networks. */
+ * here knows who may send one; net_accept.c asks the list of trusted networks. */
 #include "net_address.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #define V1_MAX 107u
@@ -29,28 +28,16 @@ static int next_word(lmail_str *line, lmail_str *word)
 
 static lmail_status v1_address(lmail_str word, int family, lmi_address *out)
 {
-    char copy[LMI_ADDRESS_TEXT];
-    if (word.len >= sizeof(copy) || memchr(word.ptr, 0, word.len))
-        return LMAIL_ERR_SYNTAX;
-    memcpy(copy, word.ptr, word.len);
-    copy[word.len] = 0;
-    *out = (lmi_address){family, {0}, 0};
-    return inet_pton(family, copy, out->octets) == 1 ? LMAIL_OK : LMAIL_ERR_SYNTAX;
+    lmail_status st = lmi_address_parse(word, out);
+    return st ? st : out->family == family ? LMAIL_OK : LMAIL_ERR_SYNTAX;
 }
 
 /* Digits without a leading zero, 0..65535. */
 static lmail_status v1_port(lmail_str word, unsigned *out)
 {
-    unsigned value = 0;
-    if (word.len > 5 || (word.len > 1 && word.ptr[0] == '0'))
+    if (word.len > 1 && word.ptr[0] == '0')
         return LMAIL_ERR_SYNTAX;
-    for (size_t i = 0; i < word.len; i++) {
-        if (word.ptr[i] < '0' || word.ptr[i] > '9')
-            return LMAIL_ERR_SYNTAX;
-        value = value * 10 + (unsigned)(word.ptr[i] - '0');
-    }
-    *out = value;
-    return value <= 65535 ? LMAIL_OK : LMAIL_ERR_SYNTAX;
+    return lmi_number_parse(word, 65535, out);
 }
 
 static lmail_status v1_line(lmail_str line, lmi_proxy *out)

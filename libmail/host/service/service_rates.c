@@ -3,12 +3,12 @@
  * The while is cut into slices, as the classic program does: the count of a client is that of its
  * last SLICES slices. A client without connections is forgotten when its slices have passed, at the
  * latest when the table would grow. Keys are spread with a seed of this process. */
+#include "host/net/net_machine.h"
 #include "host/service/service_limits.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define SLICES 6u
 #define SMALL 64u /* slots of the first table, a power of two */
@@ -32,7 +32,7 @@ lmi_rates *lmi_rates_new(void)
     lmi_rates *r = calloc(1, sizeof *r);
     if (!r)
         return NULL;
-    if (getrandom(&r->seed, sizeof r->seed, 0) != (ssize_t)sizeof r->seed)
+    if (lmi_random(&r->seed, sizeof r->seed))
         r->seed = (uint64_t)(uintptr_t)r;
     pthread_mutex_init(&r->lock, NULL);
     return r;

@@ -6,10 +6,8 @@
 #include "host/service/service_secure.h"
 #include "host/net/net_address.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct lmi_secure {
     lmi_networks networks[LMI_AUTH_COUNT];
@@ -89,24 +87,6 @@ void lmi_secure_free(lmi_secure *s)
     free(s);
 }
 
-/* family 0: it is none. */
-static lmi_address address_of(lmail_str text)
-{
-    char copy[LMI_ADDRESS_TEXT];
-    lmi_address a = {0, {0}, 0};
-    if (text.len >= sizeof copy)
-        return a;
-    if (text.len)
-        memcpy(copy, text.ptr, text.len);
-    copy[text.len] = '\0';
-    if (inet_pton(AF_INET, copy, a.octets) == 1)
-        a.family = AF_INET;
-    else if (inet_pton(AF_INET6, copy, a.octets) == 1)
-        a.family = AF_INET6;
-    lmi_address_unmap(&a);
-    return a;
-}
-
 int lmi_secure_is(const lmi_secure *s, const lmail_settings *settings, unsigned auth,
                   const lmail_conn_facts *facts)
 {
@@ -115,6 +95,9 @@ int lmi_secure_is(const lmi_secure *s, const lmail_settings *settings, unsigned 
     if (lmi_login_of(settings, auth).local_is_secure && facts->peer_address.len &&
         !facts->proxy_address.len && lmail_str_equal(facts->peer_address, facts->local_address))
         return 1;
-    lmi_address a = address_of(facts->peer_address);
-    return a.family && lmi_networks_hold(&s->networks[auth], &a);
+    lmi_address a;
+    if (lmi_address_parse(facts->peer_address, &a))
+        return 0;
+    lmi_address_unmap(&a);
+    return lmi_networks_hold(&s->networks[auth], &a);
 }

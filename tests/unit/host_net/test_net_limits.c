@@ -120,6 +120,29 @@ START_TEST(test_a_listener_has_a_limit_of_its_own)
 }
 END_TEST
 
+/* What it was set up with - certificates, in a server - goes when nobody needs it any more, not at the
+ * end of the net. */
+START_TEST(test_a_closed_listener_gives_its_setup_back)
+{
+    server sv = {0};
+    lmail_net_config net = LMAIL_NET_CONFIG_INIT;
+    lmail_listener_config listen = listener_config(&sv);
+    start_with(&sv, &net, &listen);
+    int a = greeted(sv.port);
+    lmail_listener_close(sv.listener);
+    for (int i = 0, fd; i < 5000 && (fd = try_dial(sv.port)) >= 0; i++) {
+        close(fd);
+        nap(1);
+    }
+    say(a, "echo on\r\n");
+    expect(a, "on\r\n");
+    ck_assert_uint_eq(atomic_load(&sv.released), 0);
+    close(a);
+    await(&sv.released, 1);
+    stop_server(&sv, LMAIL_NET_GRACE);
+}
+END_TEST
+
 static double seconds(void)
 {
     struct timespec t;
@@ -160,6 +183,7 @@ Suite *net_limits_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_a_group_shares_its_places);
     tcase_add_test(t, test_a_listener_has_a_limit_of_its_own);
+    tcase_add_test(t, test_a_closed_listener_gives_its_setup_back);
     tcase_add_test(t, test_the_excess_of_a_second_waits);
     suite_add_tcase(s, t);
     return s;
