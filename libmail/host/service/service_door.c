@@ -69,16 +69,14 @@ lmail_status lmi_door_new(lmi_door **out, lmi_rules *rules, const lmail_listener
     return LMAIL_OK;
 }
 
-/* The networks of l as one text, malloc'ed; NULL: no memory. */
-static char *trusted_networks(const lmail_listener_settings *l)
+char *lmi_list_text(const lmail_str_list *list)
 {
     size_t len = 1, n = 0;
-    for (size_t i = 0; i < l->proxy_trusted.count; i++)
-        len += l->proxy_trusted.items[i].len + 1;
+    for (size_t i = 0; i < list->count; i++)
+        len += list->items[i].len + 1;
     char *text = calloc(1, len);
-    for (size_t i = 0; text && i < l->proxy_trusted.count; i++)
-        n += (size_t)snprintf(text + n, len - n, "%s%.*s", i ? " " : "",
-                              TEXT(l->proxy_trusted.items[i]));
+    for (size_t i = 0; text && i < list->count; i++)
+        n += (size_t)snprintf(text + n, len - n, "%s%.*s", i ? " " : "", TEXT(list->items[i]));
     return text;
 }
 
@@ -86,7 +84,7 @@ lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, c
 {
     const lmail_listener_settings *l = door->settings;
     lmail_listener_config_init(c);
-    *networks = l->proxy ? trusted_networks(l) : NULL;
+    *networks = l->proxy ? lmi_list_text(&l->proxy_trusted) : NULL;
     if (l->proxy && !*networks)
         return LMAIL_ERR_NOMEM;
     c->proxy_from = *networks;
@@ -220,83 +218,69 @@ const lmi_socket *lmi_socket_at(const lmi_rules *rules, const char *where, lmail
     return found;
 }
 
-/* Room for one more; *name and *where are made. */
-static lmail_status make_room(lmail_service *s, lmail_str listener, const char *at, char **name,
-                              char **where)
-{
-    size_t n = s->listener_count + 1;
-    lmail_listener **listeners = realloc(s->listeners, n * sizeof *listeners);
-    if (listeners)
-        s->listeners = listeners;
-    lmail_str *names = realloc(s->listener_names, n * sizeof *names);
-    if (names)
-        s->listener_names = names;
-    char **wheres = realloc(s->listener_wheres, n * sizeof *wheres);
-    if (wheres)
-        s->listener_wheres = wheres;
-    *name = strndup(listener.ptr, listener.len);
-    *where = strdup(at);
-    if (listeners && names && wheres && *name && *where)
-        return LMAIL_OK;
-    free(*name);
-    free(*where);
-    return LMAIL_ERR_NOMEM;
-}
-
 static void forget(lmail_service *s, size_t i)
 {
-    free((void *)(size_t)s->listener_names[i].ptr);
-    free(s->listener_wheres[i]);
-    size_t behind = --s->listener_count - i;
-    memmove(&s->listeners[i], &s->listeners[i + 1], behind * sizeof s->listeners[0]);
-    memmove(&s->listener_names[i], &s->listener_names[i + 1], behind * sizeof s->listener_names[0]);
-    memmove(&s->listener_wheres[i], &s->listener_wheres[i + 1],
-            behind * sizeof s->listener_wheres[0]);
+    free(s->opened[i].name);
+    free(s->opened[i].where);
+    size_t behind = --s->opened_count - i;
+    memmove(&s->opened[i], &s->opened[i + 1], behind * sizeof s->opened[0]);
 }
 
 void lmi_doors_forget(lmail_service *s)
 {
-    while (s->listener_count)
-        forget(s, s->listener_count - 1);
-    free(s->listeners);
-    free(s->listener_names);
-    free(s->listener_wheres);
+    while (s->opened_count)
+        forget(s, s->opened_count - 1);
+    free(s->opened);
+}
+
+/* One more, without its listener yet. NULL: no memory. */
+static lmi_open *add_open(lmail_service *s, lmail_str name, const char *where)
+{
+    lmi_open *more = realloc(s->opened, (s->opened_count + 1) * sizeof *more);
+    if (!more)
+        return NULL;
+    s->opened = more;
+    lmi_open *one = &more[s->opened_count++];
+    *one = (lmi_open){NULL, strndup(name.ptr, name.len), strdup(where), 0};
+    if (one->name && one->where)
+        return one;
+    forget(s, s->opened_count - 1);
+    return NULL;
+}
+
+static lmail_status listen_through(lmail_service *s, lmi_open *one, lmi_door *door, char *error,
+                                   size_t cap)
+{
+    char why[256] = "", *networks;
+    lmail_listener_config c;
+    lmail_status st = lmi_door_listener(&c, door, &networks);
+    c.address = one->where;
+    c.fd = s->on_socket ? s->on_socket(s->host, one->where) : -1;
+    c.inherited = c.fd >= 0;
+    if (!st)
+        st = lmail_listener_new(&one->listener, s->net, &c, why, sizeof why);
+    free(networks);
+    if (st)
+        snprintf(error, cap, "listener %s at %s: %s", one->name, one->where,
+                 why[0] ? why : lmail_status_text(st));
+    return st;
 }
 
 /* One socket of a listener. l is one of the rules' own. */
 static lmail_status bind_one(lmail_service *s, lmi_rules *rules, const lmail_listener_settings *l,
                              const char *where, char *error, size_t cap)
 {
-    char *name, *kept;
-    if (make_room(s, l->name, where, &name, &kept))
-        return LMAIL_ERR_NOMEM;
-    char why[256] = "", *networks;
-    lmi_door *door;
-    lmail_status st = lmi_door_new(&door, rules, l, error, cap);
-    if (st) {
-        free(name);
-        free(kept);
-        return st;
-    }
-    lmail_listener_config c;
-    st = lmi_door_listener(&c, door, &networks);
-    c.address = where;
-    c.fd = s->on_socket ? s->on_socket(s->host, where) : -1;
-    c.inherited = c.fd >= 0;
+    lmi_open *one = add_open(s, l->name, where);
+    lmi_door *door = NULL;
+    lmail_status st = one ? lmi_door_new(&door, rules, l, error, cap) : LMAIL_ERR_NOMEM;
     if (!st)
-        st = lmail_listener_new(&s->listeners[s->listener_count], s->net, &c, why, sizeof why);
-    free(networks);
+        st = listen_through(s, one, door, error, cap);
     if (st) {
-        snprintf(error, cap, "listener %.*s at %s: %s", TEXT(l->name), where,
-                 why[0] ? why : lmail_status_text(st));
         lmi_door_release(door);
-        free(name);
-        free(kept);
-        return st;
+        if (one)
+            forget(s, s->opened_count - 1);
     }
-    s->listener_names[s->listener_count] = lmail_str_from(name);
-    s->listener_wheres[s->listener_count++] = kept;
-    return LMAIL_OK;
+    return st;
 }
 
 /* One socket, which may be missing when the listener is optional. */
@@ -316,47 +300,47 @@ static lmail_status open_one(lmail_service *s, lmi_rules *rules, const lmail_lis
 
 static int is_open(const lmail_service *s, const char *where)
 {
-    for (size_t i = 0; i < s->listener_count; i++)
-        if (strcmp(s->listener_wheres[i], where) == 0)
+    for (size_t i = 0; i < s->opened_count; i++)
+        if (strcmp(s->opened[i].where, where) == 0)
             return 1;
     return 0;
 }
 
 lmail_status lmi_doors_open(lmail_service *s, lmi_rules *rules, char *error, size_t cap)
 {
-    size_t before = s->listener_count;
+    size_t before = s->opened_count;
     lmail_status st = LMAIL_OK;
     for (size_t i = 0; !st && i < rules->socket_count; i++) {
         const lmi_socket *one = &rules->sockets[i];
         if (!before || !is_open(s, one->at.where))
             st = open_one(s, rules, one->listener, one->at.where, error, cap);
     }
-    if (!st && s->listener_count > 0)
+    if (!st && s->opened_count > 0)
         return LMAIL_OK;
     if (!st) {
         snprintf(error, cap, "no listener is configured for this service");
         st = LMAIL_ERR_ARG;
     }
-    while (s->listener_count > before) {
-        lmail_listener_close(s->listeners[s->listener_count - 1]);
-        forget(s, s->listener_count - 1);
+    while (s->opened_count > before) {
+        lmail_listener_close(s->opened[s->opened_count - 1].listener);
+        forget(s, s->opened_count - 1);
     }
     return st;
 }
 
 void lmi_doors_close_gone(lmail_service *s, const lmi_rules *rules)
 {
-    for (size_t i = s->listener_count; i-- > 0;)
-        if (!lmi_socket_at(rules, s->listener_wheres[i], s->listener_names[i])) {
-            lmail_listener_close(s->listeners[i]);
+    for (size_t i = s->opened_count; i-- > 0;)
+        if (!lmi_socket_at(rules, s->opened[i].where, lmail_str_from(s->opened[i].name))) {
+            lmail_listener_close(s->opened[i].listener);
             forget(s, i);
         }
 }
 
 unsigned lmail_service_port(const lmail_service *s, lmail_str listener)
 {
-    for (size_t i = 0; i < s->listener_count; i++)
-        if (lmail_str_equal(s->listener_names[i], listener))
-            return lmail_listener_port(s->listeners[i]);
+    for (size_t i = 0; i < s->opened_count; i++)
+        if (lmail_str_equal(lmail_str_from(s->opened[i].name), listener))
+            return lmail_listener_port(s->opened[i].listener);
     return 0;
 }

@@ -119,6 +119,8 @@ void lmi_door_release(lmi_door *door);
 /* The net's view of a door. *networks is what c->proxy_from points to, to be freed after c was
  * used. OK or ERR_NOMEM. */
 lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, char **networks);
+/* A list as one text, spaces between; malloc'ed. NULL: no memory. */
+char *lmi_list_text(const lmail_str_list *list);
 const lmi_protocol *lmi_protocol_of(const lmail_listener_settings *l);
 /* Fill rules->sockets. Asks the resolver for names. Returns OK, or fills error. */
 lmail_status lmi_sockets_list(lmi_rules *rules, char *error, size_t cap);
@@ -294,6 +296,14 @@ uint32_t lmi_watch_value(const lmi_watch *w, unsigned slot);
 
 /* ---- The service ----------------------------------------------------------------------------- */
 
+/* A socket that listens. */
+typedef struct lmi_open {
+    lmail_listener *listener;
+    char *name;        /* of the listener in the configuration; malloc'ed */
+    char *where;       /* lmail_service_socket.where; malloc'ed */
+    unsigned refusing; /* closed while the load is high (service_limits.c) */
+} lmi_open;
+
 struct lmail_service {
     lmail_net *net;
     lmail_pool *store_pool, *password_pool;
@@ -319,10 +329,8 @@ struct lmail_service {
     lmi_rules *rules;       /* for new connections */
     lmi_rules *first_rules; /* what a restart alone would change */
     lmail_config *first_config;
-    lmail_listener **listeners;
-    lmail_str *listener_names; /* malloc'ed */
-    char **listener_wheres;    /* malloc'ed: lmail_service_socket.where */
-    size_t listener_count;
+    lmi_open *opened; /* the sockets that listen. Loop 0's */
+    size_t opened_count;
     char *reload_path;
     struct lmi_reading *reading; /* a signal's, on its thread; NULL: none. Loop 0's */
     unsigned read_again;         /* one more is asked for. Loop 0's */

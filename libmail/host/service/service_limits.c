@@ -21,8 +21,7 @@ struct lmi_limits {
     lmail_timer *timer; /* on loop 0; NULL before the first apply */
     int fd;             /* smtp.load_file; -1: not there */
     unsigned processors;
-    atomic_uint load;        /* in hundredths */
-    unsigned char *refusing; /* of each listener */
+    atomic_uint load; /* in hundredths */
     lmi_rates *rates;
     atomic_uint_fast64_t space, space_when;
 };
@@ -67,29 +66,28 @@ static void read_load(lmi_limits *l)
                           memory_order_relaxed);
 }
 
-static const lmail_listener_settings *settings_of(const lmail_service *s, size_t i)
+static const lmail_listener_settings *settings_of(const lmail_service *s, const lmi_open *one)
 {
     const lmail_settings *v = s->rules->settings;
     for (size_t k = 0; k < v->listener_count; k++)
-        if (lmail_str_equal(v->listeners[k].name, s->listener_names[i]) &&
+        if (lmail_str_equal(v->listeners[k].name, lmail_str_from(one->name)) &&
             lmi_protocol_of(&v->listeners[k])->service_bit == LMAIL_SERVICE_SMTP)
             return &v->listeners[k];
     return NULL;
 }
 
-static void refuse(lmi_limits *l, size_t i, int now)
+static void refuse(const lmi_limits *l, lmi_open *one, unsigned now)
 {
-    lmail_service *s = l->service;
-    if (l->refusing[i] == now)
+    if (one->refusing == now)
         return;
-    l->refusing[i] = (unsigned char)now;
+    one->refusing = now;
     if (now)
-        lmail_listener_pause(s->listeners[i]);
+        lmail_listener_pause(one->listener);
     else
-        lmail_listener_resume(s->listeners[i]);
+        lmail_listener_resume(one->listener);
     lmail_log_line line;
-    lmail_log_begin(&line, s->log, LMAIL_LOG_WARN, now ? "load_refuses" : "load_accepts");
-    lmail_log_text(&line, "listener", s->listener_names[i]);
+    lmail_log_begin(&line, l->service->log, LMAIL_LOG_WARN, now ? "load_refuses" : "load_accepts");
+    lmail_log_text(&line, "listener", lmail_str_from(one->name));
     lmail_log_number(&line, "load", atomic_load(&l->load) / 100);
     lmail_log_end(&line);
 }
@@ -110,9 +108,10 @@ static void look(void *arg)
     lmi_limits *l = arg;
     lmail_service *s = l->service;
     read_load(l);
-    for (size_t i = 0; i < s->listener_count; i++) {
-        const lmail_listener_settings *own = settings_of(s, i);
-        refuse(l, i, own && above(l, own->refuse_load, s->rules->settings->smtp.refuse_load));
+    for (size_t i = 0; i < s->opened_count; i++) {
+        lmi_open *one = &s->opened[i];
+        const lmail_listener_settings *own = settings_of(s, one);
+        refuse(l, one, own && above(l, own->refuse_load, s->rules->settings->smtp.refuse_load));
     }
     if (is_wanted(s))
         lmail_timer_set(l->timer, lmail_loop_now(lmail_net_loop(s->net, 0)) + LOOK);
@@ -127,10 +126,6 @@ void lmi_limits_apply(lmail_service *s)
         return;
     lmail_net_group_limit(s->net, LMI_GROUP_SMTP, (unsigned)v->smtp.max_sessions);
     if (!l->timer && lmail_timer_new(&l->timer, lmail_net_loop(s->net, 0), look, l))
-        return;
-    if (!l->refusing)
-        l->refusing = calloc(s->listener_count + 1, 1);
-    if (!l->refusing)
         return;
     int n = snprintf(path, sizeof path, "%.*s", TEXT(v->smtp.load_file));
     int fd =
@@ -194,6 +189,5 @@ void lmi_limits_free(lmi_limits *l)
     if (l->fd >= 0)
         close(l->fd);
     lmi_rates_free(l->rates);
-    free(l->refusing);
     free(l);
 }

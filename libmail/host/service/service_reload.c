@@ -88,13 +88,14 @@ static void change_doors(lmail_service *s, const reading *r, size_t count)
     for (size_t i = 0; i < count; i++) {
         char why[256] = "", *networks;
         lmail_listener_config c;
-        const lmi_socket *at = lmi_socket_at(r->rules, s->listener_wheres[i], s->listener_names[i]);
+        const lmi_socket *at =
+            lmi_socket_at(r->rules, s->opened[i].where, lmail_str_from(s->opened[i].name));
         if (!at)
             continue;
         lmi_door *door = lmi_door_hold(r->doors[at - r->rules->sockets]);
         lmail_status st = lmi_door_listener(&c, door, &networks);
         if (!st)
-            st = lmail_listener_update(s->listeners[i], &c, why, sizeof why);
+            st = lmail_listener_update(s->opened[i].listener, &c, why, sizeof why);
         free(networks);
         if (!st)
             continue; /* the door is the listener's now */
@@ -108,7 +109,7 @@ static void change_doors(lmail_service *s, const reading *r, size_t count)
 static void put_in(reading *r)
 {
     lmail_service *s = r->service;
-    size_t count = s->listener_count; /* opening sockets makes it more */
+    size_t count = s->opened_count; /* opening sockets makes it more */
     r->status = lmi_doors_open(s, r->rules, r->error, sizeof r->error);
     if (r->status)
         return;

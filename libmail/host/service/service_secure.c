@@ -45,19 +45,6 @@ lmi_login_settings lmi_login_of(const lmail_settings *s, unsigned auth)
     return l;
 }
 
-/* The list as lmi_networks_parse wants it, malloc'ed; NULL: no memory. */
-static char *one_text(const lmail_str_list *list)
-{
-    size_t len = 1, n = 0;
-    for (size_t i = 0; i < list->count; i++)
-        len += list->items[i].len + 1;
-    char *text = calloc(1, len);
-    for (size_t i = 0; text && i < list->count; i++)
-        n += (size_t)snprintf(text + n, len - n, "%.*s ", (int)list->items[i].len,
-                              list->items[i].ptr);
-    return text;
-}
-
 lmail_status lmi_secure_new(lmi_secure **out, const lmail_settings *settings, char *error,
                             size_t cap)
 {
@@ -65,7 +52,7 @@ lmail_status lmi_secure_new(lmi_secure **out, const lmail_settings *settings, ch
     lmi_secure *s = calloc(1, sizeof *s);
     lmail_status st = s ? LMAIL_OK : LMAIL_ERR_NOMEM;
     for (unsigned i = 0; !st && i < LMI_AUTH_COUNT; i++) {
-        char *text = one_text(lmi_login_of(settings, i).secure_networks);
+        char *text = lmi_list_text(lmi_login_of(settings, i).secure_networks);
         st = text ? lmi_networks_parse(&s->networks[i], text) : LMAIL_ERR_NOMEM;
         if (st == LMAIL_ERR_SYNTAX) {
             snprintf(error, cap, "%s.secure_networks: %s: not a list of networks", names[i], text);
