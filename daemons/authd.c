@@ -231,13 +231,16 @@ static int open_sockets(body *b, char *error, size_t cap)
 
 /* ---- The body of the daemon ------------------------------------------------------------------ */
 
-static void log_reload(const body *b, const char *result, const char *reason)
+/* As the mail daemons say it. */
+static void log_reload(const body *b, const char *reason)
 {
     lmail_log_line l;
-    lmail_log_begin(&l, b->log, reason ? LMAIL_LOG_ERR : LMAIL_LOG_INFO, "reload");
-    lmail_log_text(&l, "result", lmail_str_from(result));
-    if (reason)
-        lmail_log_text(&l, "reason", lmail_str_from(reason));
+    lmail_log_begin(&l, b->log, reason ? LMAIL_LOG_ERR : LMAIL_LOG_INFO,
+                    reason ? "reload_failed" : "reloaded");
+    lmail_log_text(&l, reason ? "reason" : "file",
+                   lmail_str_from(reason    ? reason
+                                  : b->path ? b->path
+                                            : ""));
     lmail_log_end(&l);
 }
 
@@ -247,22 +250,26 @@ static void reload(void *user)
     reading *next = NULL;
     lmail_config *config = NULL;
     lmail_authd_config c;
-    char error[1024] = "the configuration has an error; see the standard error or mailctl config "
-                       "check";
-    int failed = lmail_config_load_file(&config, b->path, print_diagnostic, NULL) != LMAIL_OK;
+    char error[1024] = "";
+    reload_faults of = {b->log, error, sizeof error};
+    lmail_status st = lmail_config_load_file(&config, b->path, log_diagnostic, &of);
+    int failed = st != LMAIL_OK;
     if (!failed && reading_new(&next, config, b->log, error, sizeof error)) {
         lmail_config_free(config);
         failed = 1;
     }
     if (!failed) {
         fill_config(next, b->log, &c);
-        failed = lmail_authd_change(b->authd, &c) != LMAIL_OK;
+        st = lmail_authd_change(b->authd, &c);
+        failed = st != LMAIL_OK;
         reading *old = failed ? next : b->now;
         b->now = failed ? b->now : next;
         reading_free(old);
     }
+    if (failed && !error[0])
+        snprintf(error, sizeof error, "%s", lmail_status_text(st));
     daemon_reloaded(b->report, failed, error);
-    log_reload(b, failed ? "kept" : "done", failed ? error : NULL);
+    log_reload(b, failed ? error : NULL);
 }
 
 static void body_free(void *user)

@@ -18,7 +18,7 @@
 #define MAX_DUMP (256u << 20)
 #define PORTION 64u
 
-typedef struct import {
+typedef struct taking {
     const mailctl_call *call;
     const char *dump; /* its path; "-": the standard input */
     int hashes, replace, dry, irreversible;
@@ -29,7 +29,7 @@ typedef struct import {
     unsigned pending; /* changes in `edit` */
     int code;
     unsigned long records, made, completed, same, conflicts, refused, others;
-} import;
+} taking;
 
 /* ---- What is read ---------------------------------------------------------------------------- */
 
@@ -67,14 +67,14 @@ static char *read_dump(const char *path, size_t *len)
 
 static void on_fault(void *user, const lmail_accounts_fault *fault)
 {
-    import *m = user;
+    taking *m = user;
     m->refused++;
     fprintf(stderr, "%s:%lu: %.*s\n", m->dump, fault->line, (int)fault->what.len, fault->what.ptr);
 }
 
 /* ---- Realms ---------------------------------------------------------------------------------- */
 
-static int add_realm(import *m, lmail_str realm)
+static int add_realm(taking *m, lmail_str realm)
 {
     size_t have = strlen(m->realms);
     char *more = realloc(m->realms, have + realm.len + 2);
@@ -90,7 +90,7 @@ static int add_realm(import *m, lmail_str realm)
 }
 
 /* The realms whose users have names without one: -u, or what the settings call this server. */
-static int gather_realms(import *m, const char *given)
+static int gather_realms(taking *m, const char *given)
 {
     char host[256] = "";
     m->realms = calloc(1, 1);
@@ -109,7 +109,7 @@ static int gather_realms(import *m, const char *given)
     return ok ? MAILCTL_DONE : MAILCTL_REFUSED;
 }
 
-static int is_ours(const import *m, lmail_str realm)
+static int is_ours(const taking *m, lmail_str realm)
 {
     for (const char *at = m->realms; *at;) {
         const char *end = strchr(at, '\n');
@@ -120,7 +120,7 @@ static int is_ours(const import *m, lmail_str realm)
     return realm.len == 0;
 }
 
-static int name_of(const import *m, const lmail_sasldb_record *r,
+static int name_of(const taking *m, const lmail_sasldb_record *r,
                    char name[LMAIL_MAX_ACCOUNT_NAME + 1])
 {
     char joined[2 * LMAIL_MAX_ACCOUNT_NAME];
@@ -139,7 +139,7 @@ static int name_of(const import *m, const lmail_sasldb_record *r,
 
 /* ---- Changes --------------------------------------------------------------------------------- */
 
-static int failed(import *m, lmail_status status)
+static int failed(taking *m, lmail_status status)
 {
     mailctl_say("%s: %s", m->file,
                 status == LMAIL_ERR_BUSY          ? "another program is changing it"
@@ -149,7 +149,7 @@ static int failed(import *m, lmail_status status)
     return 1; /* ends the reading */
 }
 
-static int commit(import *m)
+static int commit(taking *m)
 {
     if (m->pending == 0)
         return 0;
@@ -166,7 +166,7 @@ static int commit(import *m)
 }
 
 /* The account as it is; what is pending is written first. */
-static lmail_status look_up(import *m, const char *name, lmail_account *out)
+static lmail_status look_up(taking *m, const char *name, lmail_account *out)
 {
     memset(out, 0, sizeof *out);
     if (m->edit && lmail_accounts_edit_has(m->edit, lmail_str_from(name)) && commit(m))
@@ -174,7 +174,7 @@ static lmail_status look_up(import *m, const char *name, lmail_account *out)
     return lmail_accounts_find(m->accounts, lmail_str_from(name), out);
 }
 
-static lmail_status change(import *m, const char *name, lmail_str password, int add, int secret,
+static lmail_status change(taking *m, const char *name, lmail_str password, int add, int secret,
                            int hash)
 {
     lmail_str n = lmail_str_from(name);
@@ -192,7 +192,7 @@ static lmail_status change(import *m, const char *name, lmail_str password, int 
 }
 
 /* What is to be done about one user; 0, or 1 to end. */
-static int take_over(import *m, const char *name, const lmail_sasldb_record *r)
+static int take_over(taking *m, const char *name, const lmail_sasldb_record *r)
 {
     lmail_account account;
     lmail_status known = look_up(m, name, &account);
@@ -236,7 +236,7 @@ static int is_password(lmail_str s)
 
 static int on_record(void *user, const lmail_sasldb_record *r)
 {
-    import *m = user;
+    taking *m = user;
     char name[LMAIL_MAX_ACCOUNT_NAME + 1];
     m->records++;
     if (!lmail_str_equal_nocase(r->property, LMAIL_STR("userPassword"))) {
@@ -254,7 +254,7 @@ static int on_record(void *user, const lmail_sasldb_record *r)
 
 /* ---- The verb -------------------------------------------------------------------------------- */
 
-static int parse_arguments(import *m, const mailctl_call *call)
+static int parse_arguments(taking *m, const mailctl_call *call)
 {
     static const struct option known[] = {{"sasldb", required_argument, NULL, 's'},
                                           {"hashes", no_argument, NULL, 'H'},
@@ -290,7 +290,7 @@ static int parse_arguments(import *m, const mailctl_call *call)
     return m->file ? gather_realms(m, realm) : MAILCTL_REFUSED;
 }
 
-static void print_sum(const import *m)
+static void print_sum(const taking *m)
 {
     printf("%s%lu records: %lu made, %lu completed, %lu the same already, %lu in conflict, %lu "
            "refused, %lu of other kinds\n",
@@ -300,7 +300,7 @@ static void print_sum(const import *m)
 
 static int run_import(const mailctl_call *call)
 {
-import m = {0 };
+    taking m = {0};
     size_t len = 0;
     char *text = NULL;
     int code = parse_arguments(&m, call);

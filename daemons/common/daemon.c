@@ -1,7 +1,8 @@
 /* daemon.c - the start-up of smtpd, imapd, pop3d and authd, in one place.
  *
  * Options and configuration; then the service, or what a daemon has in place of one, until a signal,
- * in this process or, started as root with a user set, in two (parent.h). Exit codes as sysexits.h: 78 for a faulty configuration, 71 when the system refuses something. */
+ * in this process or, started as root with a user set, in two (parent.h). Exit codes as sysexits.h:
+ * 78 for a faulty configuration, 71 when the system refuses something. */
 #include "daemon.h"
 #include "diagnostic.h"
 #include "life.h"

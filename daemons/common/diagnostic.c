@@ -1,4 +1,4 @@
-/* diagnostic.c - complaints about the administrator's files, on the standard error.
+/* diagnostic.c - complaints about the administrator's files, on the standard error or in the log.
  *
  * They come as the files are understood, some only when all were read; whoever mends them wants them
  * file by file and line by line. */
@@ -97,4 +97,18 @@ void tell_diagnostics(strictness *s)
     free(s->kept);
     s->kept = NULL;
     s->count = s->room = 0;
+}
+
+void log_diagnostic(void *ctx, const lmail_diagnostic *d)
+{
+    const reload_faults *c = ctx;
+    lmail_log_line l;
+    int error = d->severity == LMAIL_ERROR;
+    lmail_log_begin(&l, c->log, error ? LMAIL_LOG_ERR : LMAIL_LOG_WARN, "config");
+    lmail_log_text(&l, "file", d->file);
+    lmail_log_number(&l, "line", d->line);
+    lmail_log_text(&l, "text", d->text);
+    lmail_log_end(&l);
+    if (error && !c->error[0])
+        lmail_diagnostic_write(d, c->error, c->cap);
 }

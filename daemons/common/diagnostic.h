@@ -3,6 +3,7 @@
 #define DAEMON_DIAGNOSTIC_H
 
 #include <libmail/base.h>
+#include <libmail/host/log.h>
 
 typedef struct complaint complaint;
 
@@ -22,5 +23,14 @@ void print_diagnostic(void *ctx, const lmail_diagnostic *d);
 void keep_diagnostic(void *ctx, const lmail_diagnostic *d);
 /* Print what was kept: files in the order in which they were complained about, each by lines. */
 void tell_diagnostics(strictness *s);
+/* Where complaints of a reload go: to the log, and the first error as one line for mailctl. */
+typedef struct reload_faults {
+    lmail_log *log;
+    char *error; /* filled while it is empty */
+    size_t cap;
+} reload_faults;
+
+/* A lmail_diagnostic_fn; ctx is a reload_faults. */
+void log_diagnostic(void *ctx, const lmail_diagnostic *d);
 
 #endif

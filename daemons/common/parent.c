@@ -38,10 +38,15 @@ typedef struct parent {
 
 /* ---- Files, directories ---------------------------------------------------------------------- */
 
-/* What the service itself reads beside the configuration. What cannot be read is its to tell. */
+/* What the service itself reads beside the configuration. What cannot be read is its to tell. The list
+ * of trusted users may be missing when "-" stands in front. */
 static void add_files(bundle *b, const lmail_config *config)
 {
     lmail_config_file f;
+    lmail_str trusted = lmail_config_settings(config)->policy.trusted_users;
+    size_t skip = trusted.len && trusted.ptr[0] == '-';
+    if (trusted.len > skip)
+        bundle_add(b, (lmail_str){trusted.ptr + skip, trusted.len - skip});
     for (size_t i = 0; lmail_config_file_at(config, i, &f) == LMAIL_OK; i++)
         if (f.directory)
             bundle_add_all(b, f.path);
@@ -90,21 +95,6 @@ static void reload_failed(const parent *p)
     lmail_log_end(&l);
 }
 
-/* To the log, and the first error to mailctl. */
-static void complain(void *ctx, const lmail_diagnostic *d)
-{
-    parent *p = ctx;
-    lmail_log_line l;
-    int error = d->severity == LMAIL_ERROR;
-    lmail_log_begin(&l, p->start->log, error ? LMAIL_LOG_ERR : LMAIL_LOG_WARN, "config");
-    lmail_log_text(&l, "file", d->file);
-    lmail_log_number(&l, "line", d->line);
-    lmail_log_text(&l, "text", d->text);
-    lmail_log_end(&l);
-    if (error && !p->error[0])
-        lmail_diagnostic_write(d, p->error, sizeof p->error);
-}
-
 static int send_order(parent *p, const int *fds, size_t count)
 {
     union {
@@ -133,8 +123,9 @@ static int read_and_send(parent *p)
     lmail_files files;
     lmail_files_disk(&files);
     bundle *b = bundle_new(&files);
+    reload_faults of = {s->log, p->error, sizeof p->error};
     lmail_status st =
-        b ? lmail_config_load_from(&config, s->path, &files, complain, p) : LMAIL_ERR_NOMEM;
+        b ? lmail_config_load_from(&config, s->path, &files, log_diagnostic, &of) : LMAIL_ERR_NOMEM;
     int failed = st != LMAIL_OK;
     if (failed && !p->error[0])
         snprintf(p->error, sizeof p->error, "%s: %s", s->path ? s->path : "",

@@ -184,6 +184,7 @@ static int enter_sandbox(const parent_start *start, const lmail_settings *s)
     add_copy(&p, s->mail_directory, 1);
     add_copy(&p, s->run_directory, 1);
     add_copy(&p, s->queue.directory, 1);
+    add_copy(&p, s->smtp.load_file, 0);
     add(&p, "/dev/null", 1);
     for (size_t i = 0; i < sizeof readable / sizeof readable[0]; i++)
         add(&p, readable[i], 0);

@@ -78,12 +78,6 @@ def start_authd(d, mux):
     wait_for(lambda: d.alive("authd") and mux.exists() and ask(mux, "alice", "secret"), what="authd")
 
 
-def reload(d):
-    before = d.log("authd").count("event=reload")
-    d.running["authd"].send_signal(signal.SIGHUP)
-    wait_for(lambda: d.log("authd").count("event=reload") > before, what="authd's reload")
-
-
 def system_users(d, mux, etc):
     with smtplib.LMTP("127.0.0.1", d.port["lmtp"]) as client:
         client.sendmail("alice@example.test", ["postizo@example.test"], letter(to="postizo@example.test"))
@@ -129,18 +123,18 @@ def other_programs(d, mux, etc):
     d.mailctl("user", "password", "-p", "alice", input="secret\n")
     # Other checks by a reload; a faulty file changes nothing.
     d.set("authd.check", "shadow")
-    reload(d)
+    d.hang_up("authd")
     assert not ask(mux, "alice", "secret")
     assert ask(mux, "postizo", "clave", "-s", "smtp"), "shadow asks for no service"
     (etc / "shadow").write_text(shadow({}, expired=["postizo"]))
     assert not ask(mux, "postizo", "clave")
     (etc / "shadow").write_text(shadow({}))
     d.set("authd.check", "shadows")
-    reload(d)
-    assert "result=kept" in d.log("authd")
+    d.hang_up("authd", "reload_failed")
+    assert f"event=config file={d.conf} line=" in d.log("authd"), "the log says where, not the standard error alone"
     assert ask(mux, "postizo", "clave")
     d.set("authd.check", None)
-    reload(d)
+    d.hang_up("authd")
     assert ask(mux, "alice", "secret")
 
 

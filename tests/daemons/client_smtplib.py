@@ -85,8 +85,7 @@ def limits(d):
 
 def chunks(d):
     with d.wire("smtp") as w:
-        w.line()
-        w.ask("EHLO client.example.net")
+        w.hello()
         for command in "MAIL FROM:<a@b.example> BODY=8BITMIME", f"RCPT TO:<{BOB}>":
             assert w.ask(command)[0].startswith("250"), command
         first = letter("chunks", body="").encode()
@@ -120,8 +119,7 @@ def strict_lines(d):
     """Bare LF ends nothing: what hides behind one is not a second message (SMTP smuggling)."""
     for end in "\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n":
         with d.wire("smtp") as w:
-            w.line()
-            w.ask("EHLO client.example.net")
+            w.hello()
             w.ask("MAIL FROM:<a@b.example>")
             w.ask(f"RCPT TO:<{BOB}>")
             w.ask("DATA")

@@ -121,7 +121,7 @@ class Daemons:
                               text=True, capture_output=True, **how)
 
     def set(self, key, value):
-        """Change one setting in the file; None takes it out. Running daemons learn of it by SIGHUP."""
+        """Change one setting in the file; None takes it out. Running daemons learn of it by hang_up()."""
         lines = [line for line in self.conf.read_text().splitlines() if not line.startswith(f"{key} = ")]
         self.conf.write_text("\n".join(([] if value is None else [f"{key} = {value}"]) + lines) + "\n")
 
@@ -137,6 +137,12 @@ class Daemons:
                 if self.daemon_of(listener) == name:
                     wait_for(lambda p=port, n=name: self.alive(n) and listens(p),
                              what=f"{name} on port {port}")
+
+    def hang_up(self, name, event="reloaded"):
+        """SIGHUP, and wait until the log says what came of it."""
+        before = self.log(name).count(f"event={event} ")
+        self.running[name].send_signal(signal.SIGHUP)
+        wait_for(lambda: self.alive(name) and self.log(name).count(f"event={event} ") > before, what=f"{name}: {event}")
 
     def alive(self, name):
         if self.running[name].poll() is not None:
@@ -266,6 +272,11 @@ class Wire:
         """A command; the SMTP reply to it, or the lines up to start."""
         self.send(command + "\r\n")
         return self.until(start) if start else self.reply()
+
+    def hello(self, name="client.example.net"):
+        """An SMTP client's first two steps; what is offered."""
+        assert self.reply()[-1].startswith("220 ")
+        return self.ask(f"EHLO {name}")
 
     def rest_of_stream(self):
         while self.more():

@@ -40,8 +40,7 @@ def reload(d):
         for protocol in "smtp", "imap", "pop3":
             d.set(f"{protocol}.greeting", "a new greeting")
         for name in NAMES:
-            d.running[name].send_signal(signal.SIGHUP)
-            wait_for(lambda n=name: "event=reloaded" in d.log(n), what="reloaded")
+            d.hang_up(name)
         for listener in "smtp", "imap", "pop3":
             with d.wire(listener) as new:
                 assert "a new greeting" in new.line(), listener
@@ -50,8 +49,7 @@ def reload(d):
             conf.write("smtp.nonsense = 1\n")
         at = len(d.conf.read_text().splitlines())
         for name in NAMES:
-            d.running[name].send_signal(signal.SIGHUP)
-            wait_for(lambda n=name: "event=reload_failed" in d.log(n), what="reload_failed")
+            d.hang_up(name, "reload_failed")
             assert f"file={d.conf} line={at} " in d.log(name), d.log(name)
         for listener in "smtp", "imap", "pop3":
             with d.wire(listener) as new:
@@ -152,8 +150,7 @@ def stop(d):
 def stop_while_working(d):
     """A message whose last octets come during the stop is answered 250 or not at all, and 250 means it is there."""
     with d.wire("smtp") as w:
-        w.line()
-        w.ask("EHLO client.example.net")
+        w.hello()
         w.ask("MAIL FROM:<a@b.example>")
         w.ask("RCPT TO:<alice@example.test>")
         w.ask("DATA")

@@ -1,25 +1,10 @@
 #!/bin/bash
 # mailctl user import: a sasldb2 that saslpasswd2 made becomes accounts, through db5.3_dump.
 set -u
-mailctl=$BUILD_DIR/daemons/mailctl
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+. "$SOURCE_DIR/tests/daemons/lib_expect.sh"
 file=$dir/accounts
-faults=0
 printf 'hostname = mx.example.org\ndomains = example.org\naccounts = %s\n' "$file" >"$dir/conf"
 
-# expect CODE PATTERN COMMAND...
-expect() {
-    local code=$1 pattern=$2 out got
-    shift 2
-    out=$("$@" 2>&1 </dev/null)
-    got=$?
-    if [ "$got" != "$code" ] || ! grep -q -- "$pattern" <<<"$out"; then
-        echo "FAULT: $* : exit $got, wanted $code and '$pattern':"
-        echo "$out"
-        faults=$((faults + 1))
-    fi
-}
 import() { expect "$1" "$2" "$mailctl" --config "$dir/conf" user import "${@:3}"; }
 fits() { # USER PASSWORD
     printf '%s\n' "$2" | "$mailctl" --config "$dir/conf" user check -p "$1" >/dev/null 2>&1
@@ -33,7 +18,7 @@ made ana example.org 'con \barra: y ñ'
 made eva elsewhere.example suya
 /usr/bin/db5.3_dump "$dir/sasldb2" >"$dir/bytes" && /usr/bin/db5.3_dump -p "$dir/sasldb2" >"$dir/print" ||
     faults=$((faults + 1))
-cmp -s "$dir/bytes" "$dir/print" && { echo "FAULT: the two dumps are one"; faults=$((faults + 1)); }
+cmp -s "$dir/bytes" "$dir/print" && fault "the two dumps are one"
 
 # Usage
 import 64 usage
@@ -43,7 +28,7 @@ import 1 'no text of db_dump' --sasldb "$dir/conf"
 
 # A dry run writes nothing
 import 0 'dry run, nothing is written: 3 records: 3 made, 0 completed' --sasldb "$dir/bytes" --dry-run
-[ ! -e "$file" ] || { echo "FAULT: the dry run wrote"; faults=$((faults + 1)); }
+[ ! -e "$file" ] || fault "the dry run wrote"
 
 # The secrets come over, names by realm; hashes on request, and again only what is missing
 import 0 '3 made, 0 completed, 0 the same already, 0 in conflict' --sasldb "$dir/bytes"
@@ -51,29 +36,29 @@ grep -q '^juan:!.*secret=c2VjcmV0bw==' "$file" && grep -q '^ana:!' "$file" &&
     grep -q '^eva@elsewhere.example:!.*scram_sha_256=' "$file" || { cat "$file"; faults=$((faults + 1)); }
 [ "$(stat -c %a "$file")" = 600 ] || faults=$((faults + 1))
 import 0 '0 made, 0 completed, 3 the same already' --sasldb "$dir/print"
-fits juan secreto && { echo "FAULT: a hash came unasked"; faults=$((faults + 1)); }
+fits juan secreto && fault "a hash came unasked"
 import 0 '0 made, 3 completed' --sasldb "$dir/print" --hashes
 fits juan secreto && fits ana 'con \barra: y ñ' && fits eva@elsewhere.example suya ||
-    { echo "FAULT: a hash does not fit"; faults=$((faults + 1)); }
+    fault "a hash does not fit"
 
 # Conflicts are named and kept; --replace takes them
 printf 'nueva\n' | "$mailctl" --config "$dir/conf" user passwd -p -n juan
 import 1 'juan has another secret already.*' --sasldb "$dir/bytes"
 import 1 '2 the same already, 1 in conflict' --sasldb "$dir/bytes"
-fits juan nueva || { echo "FAULT: a conflict was overwritten"; faults=$((faults + 1)); }
+fits juan nueva || fault "a conflict was overwritten"
 import 0 'juan.replaced' --sasldb "$dir/bytes" --replace --hashes
-fits juan secreto || { echo "FAULT: --replace did not"; faults=$((faults + 1)); }
+fits juan secreto || fault "--replace did not"
 
 # Two users of one name, no reversible secret, another realm as ours, a dump that breaks off
 made juan example.org otra
 /usr/bin/db5.3_dump "$dir/sasldb2" >"$dir/both"
 import 1 'has another secret already' --sasldb "$dir/both" -f "$dir/both.accounts"
-[ "$(grep -c . "$dir/both.accounts")" = 3 ] || { echo "FAULT: both.accounts"; faults=$((faults + 1)); }
+[ "$(grep -c . "$dir/both.accounts")" = 3 ] || fault "both.accounts"
 import 0 '3 made' --sasldb "$dir/bytes" -n -u elsewhere.example -f "$dir/third"
 grep -q '^eva:' "$dir/third" && grep -q '^ana@example.org:' "$dir/third" && ! grep -q 'secret=' "$dir/third" ||
     { cat "$dir/third"; faults=$((faults + 1)); }
 sed '$d' "$dir/bytes" >"$dir/torn"
 import 1 'breaks off' --sasldb "$dir/torn" -f "$dir/fourth"
-[ "$(grep -c . "$dir/fourth")" = 3 ] || { echo "FAULT: a torn dump lost whole records"; faults=$((faults + 1)); }
+[ "$(grep -c . "$dir/fourth")" = 3 ] || fault "a torn dump lost whole records"
 
 [ "$faults" = 0 ]

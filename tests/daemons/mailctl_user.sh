@@ -1,24 +1,8 @@
 #!/bin/bash
 # mailctl user, from one end to the other: every verb, every refusal, the file it leaves.
 set -u
-mailctl=$BUILD_DIR/daemons/mailctl
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+. "$SOURCE_DIR/tests/daemons/lib_expect.sh"
 file=$dir/accounts
-faults=0
-
-# expect CODE PATTERN COMMAND...: the exit code, and what both outputs together must match
-expect() {
-    local code=$1 pattern=$2 out got
-    shift 2
-    out=$("$@" 2>&1 </dev/null)
-    got=$?
-    if [ "$got" != "$code" ] || ! grep -q -- "$pattern" <<<"$out"; then
-        echo "FAULT: $* : exit $got, wanted $code and '$pattern':"
-        echo "$out"
-        faults=$((faults + 1))
-    fi
-}
 
 # piped SECRET CODE PATTERN VERB OPTIONS...
 piped() {
@@ -30,15 +14,13 @@ piped() {
 
 holds() {
     if ! grep -q -- "$1" "$file"; then
-        echo "FAULT: $file does not hold $1"
-        faults=$((faults + 1))
+        fault "$file does not hold $1"
     fi
 }
 
 lacks() {
     if grep -q -- "$1" "$file"; then
-        echo "FAULT: $file holds $1"
-        faults=$((faults + 1))
+        fault "$file holds $1"
     fi
 }
 
@@ -73,8 +55,7 @@ piped clave 1 'no such account' passwd -p -f "$file" ana
 piped clave 0 '' passwd -c -p -n -u Example.ORG -f "$file" ana
 holds '^ana@example.org:{CRYPT}'
 if grep '^ana@' "$file" | grep -q 'secret='; then
-    echo "FAULT: -n left a reversible secret"
-    faults=$((faults + 1))
+    fault "-n left a reversible secret"
 fi
 expect 0 '^ana@example.org.password.scram.-$' "$mailctl" user list -u example.org -f "$file"
 expect 0 '1 accounts, 0 faults' "$mailctl" user check -u example.org -f "$file"
@@ -98,7 +79,7 @@ expect 1 'No such file' "$mailctl" user create -f "$dir/none/accounts" juan
 expect 1 'no such account' "$mailctl" user delete -f "$file" nobody
 
 # The file: mode, damaged lines kept and named, comments kept
-[ "$(stat -c %a "$file")" = 600 ] || { echo "FAULT: mode $(stat -c %a "$file")"; faults=$((faults + 1)); }
+[ "$(stat -c %a "$file")" = 600 ] || fault "mode $(stat -c %a "$file")"
 printf '# by hand\nluis:{NOSUCH}x::::::\nrosa:{PLAIN}clara::::::\n' >>"$file"
 expect 1 "^$file:5: the password scheme is unknown" "$mailctl" user check -f "$file"
 expect 0 '' "$mailctl" user delete -f "$file" juan
@@ -116,14 +97,14 @@ expect 1 '' "$mailctl" --config "$dir/missing.conf" user list
 # A link is followed, not replaced
 ln -s "$file" "$dir/link"
 expect 0 '' "$mailctl" user create -f "$dir/link" enlace
-[ -L "$dir/link" ] || { echo "FAULT: the link was replaced"; faults=$((faults + 1)); }
+[ -L "$dir/link" ] || fault "the link was replaced"
 holds '^enlace:'
 
 # Root's writing keeps the owner
 if [ "$(id -u)" = 0 ]; then
     chown 12345:12346 "$file"
     expect 0 '' "$mailctl" user create -f "$file" duena
-    [ "$(stat -c %u:%g "$file")" = 12345:12346 ] || { echo "FAULT: owner lost"; faults=$((faults + 1)); }
+    [ "$(stat -c %u:%g "$file")" = 12345:12346 ] || fault "owner lost"
 fi
 
 # Many writers at once: nobody's change is lost
@@ -131,7 +112,7 @@ for i in $(seq 1 20); do
     "$mailctl" user create -f "$dir/many" "u$i" 2>/dev/null &
 done
 wait
-[ "$("$mailctl" user list -f "$dir/many" | wc -l)" = 20 ] || { echo "FAULT: a change was lost"; faults=$((faults + 1)); }
+[ "$("$mailctl" user list -f "$dir/many" | wc -l)" = 20 ] || fault "a change was lost"
 
 # On a terminal: asked twice, no echo
 python3 - "$mailctl" "$file" <<'PY' || faults=$((faults + 1))

@@ -121,8 +121,7 @@ def send(w, to, body="Hello.\r\n"):
 def smtp(d):
     before = settled(d, "smtpd")
     with d.wire("smtp") as w:
-        w.line()
-        w.ask("EHLO client.example.net")
+        w.hello()
         assert send(w, ["bob@example.test", "alice@example.test"]) == ["250", "250", "250"]
         assert send(w, ["nobody@example.test"]) == ["550"]
         assert send(w, ["bob@elsewhere.example"]) == ["250", "250"]  # this machine relays
@@ -223,8 +222,7 @@ def logins(d):
 def submission(d):
     before = settled(d, "smtpd")
     with d.wire("submission") as w:
-        w.line()
-        w.ask("EHLO client.example.net")
+        w.hello()
         w.ask("STARTTLS")
         w.secure(d.tls())
         w.ask("EHLO client.example.net")
@@ -252,11 +250,11 @@ def process_and_reload(d):
     assert list(p["libmail_build_info"].values()) == [1]
     assert value(p, "libmail_queue_messages", state="waiting") == value(p, "libmail_queue_messages") == 1
     assert value(p, "libmail_queue_recipients") == 1 and value(p, "libmail_queue_size_bytes") > len(letter())
-    os.kill(d.pid("smtpd"), signal.SIGHUP)
-    wait_for(lambda: value(page(d, "smtpd"), "libmail_reloads_total", result="ok") == 1, what="a good reload")
+    d.hang_up("smtpd")
+    assert value(page(d, "smtpd"), "libmail_reloads_total", result="ok") == 1
     d.set("smtp.max_hops", "many")
-    os.kill(d.pid("smtpd"), signal.SIGHUP)
-    wait_for(lambda: value(page(d, "smtpd"), "libmail_reloads_total", result="failed") == 1, what="a bad reload")
+    d.hang_up("smtpd", "reload_failed")
+    assert value(page(d, "smtpd"), "libmail_reloads_total", result="failed") == 1
     d.set("smtp.max_hops", None)
 
 

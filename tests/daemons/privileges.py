@@ -31,6 +31,8 @@ class Split(Daemons):
         self.make_key("first")
         self.set("tls.certificate", self.home / "keys" / "first.pem")
         self.set("tls.key", self.home / "keys" / "first.key")
+        (self.home / "keys" / "trusted").write_text("alice\n")
+        self.set("policy.trusted_users", self.home / "keys" / "trusted")
         self.ca = self.home / "keys" / "first.pem"
         os.chmod(self.home, 0o711)
         os.chmod(self.conf, 0o600)
@@ -77,8 +79,7 @@ def processes(d):
 def mail(d):
     """All of it works in there: delivery, login, index, search, expunge."""
     with d.wire("smtp") as w:
-        w.line()
-        w.ask("EHLO c.example.net")
+        w.hello("c.example.net")
         for number in range(3):
             w.ask("MAIL FROM:<a@b.example>")
             w.ask("RCPT TO:<alice@example.test>")
@@ -137,8 +138,7 @@ def faulty_reloads(d):
     server = d.server_of("imapd")
     d.conf.write_text(good + "imap.nonsense = 1\n")
     assert f"{d.conf}:" in d.reload("imapd", 1)
-    d.running["imapd"].send_signal(signal.SIGHUP)
-    wait_for(lambda: "event=reload_failed" in d.log("imapd"), what="reload_failed")
+    d.hang_up("imapd", "reload_failed")
     d.conf.write_text(good.replace("keys/first.key", "keys/absent.key"))
     assert "absent.key" in d.reload("imapd", 1)
     taken = d.port["smtp"]

@@ -2,7 +2,7 @@
 import socket
 import time
 
-from lib_daemons import Daemons, Wire, scenarios, wait_for
+from lib_daemons import Daemons, Wire, free_ports, scenarios, wait_for
 
 
 class From(Wire):
@@ -193,6 +193,15 @@ def pause(d):
         assert w.ask("QUIT")[0].startswith("221 ")
 
 
+def listeners_more(d, count):
+    """A reload brings them; their ports."""
+    ports = free_ports(count)
+    d.conf.write_text(d.conf.read_text() + "".join(
+        f"listener more{i} {{\n address = 127.0.0.1\n port = {port}\n}}\n" for i, port in enumerate(ports)))
+    d.hang_up("smtpd")
+    return ports
+
+
 def load(d):
     """Above refuse_load the listeners are closed, above delay_load a connection waits a second; below both come back."""
     port, file = d.port["smtp"], d.home / "load"
@@ -207,8 +216,11 @@ def load(d):
         file.write_text("9.00 1.00 1.00 1/100 1\n")
         wait_for(lambda: refused(port), what="closed listeners")
         assert w.ask("NOOP")[0].startswith("250"), "sessions go on"
+    more = listeners_more(d, 3)
+    wait_for(lambda: all(refused(p) for p in more), what="new listeners that are closed")
     file.write_text("0.10 1.00 1.00 1/100 1\n")
-    wait_for(lambda: served(port), what="open listeners").close()
+    for p in (port, *more):
+        wait_for(lambda p=p: served(p), what="open listeners").close()
     assert "load_refuses" in d.log("smtpd") and "load_accepts" in d.log("smtpd")
 
 
