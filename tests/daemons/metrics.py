@@ -355,7 +355,7 @@ def refused(d):
     """Where others could read it, a door is refused at load; unless that is wanted."""
     def test(key, where):
         d.set(key, where)
-        done = subprocess.run([d.programs / "smtpd", "-t", "-c", d.conf], capture_output=True, text=True)
+        done = subprocess.run([d.programs / "smtpd", "-t", "-q", "-c", d.conf], capture_output=True, text=True)
         d.set(key, None)
         return done.returncode, done.stderr
     for where in "0.0.0.0:9025", "192.0.2.1:9025", "[::]:9025", "*:9025", "127.example.net:9025", "localhost:9025":
