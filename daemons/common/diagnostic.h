@@ -23,6 +23,7 @@ void print_diagnostic(void *ctx, const lmail_diagnostic *d);
 void keep_diagnostic(void *ctx, const lmail_diagnostic *d);
 /* Print what was kept: files in the order in which they were complained about, each by lines. */
 void tell_diagnostics(strictness *s);
+
 /* Where complaints of a reload go: to the log, and the first error as one line for mailctl. */
 typedef struct reload_faults {
     lmail_log *log;
