@@ -86,8 +86,13 @@ static void count_open(md_store *s, int step)
 
 lmail_status lmi_md_enter(md_account *a)
 {
-    md_store *s = a->store;
     pthread_mutex_lock(&a->lock);
+    return lmi_md_enter_locked(a);
+}
+
+lmail_status lmi_md_enter_locked(md_account *a)
+{
+    md_store *s = a->store;
     a->used = atomic_fetch_add_explicit(&s->clock, 1, memory_order_relaxed);
     a->resting = 0;
     if (a->index.db && a->damaged) {

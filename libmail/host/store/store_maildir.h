@@ -230,6 +230,8 @@ typedef struct md_summary {
 
 /* Lock and have an index. On an error nothing is locked. */
 lmail_status lmi_md_enter(md_account *a);
+/* The same by who has locked it already. */
+lmail_status lmi_md_enter_locked(md_account *a);
 /* Unlock; raises the counter when a commit was made. */
 void lmi_md_leave(md_account *a);
 /* Who has it is likely to leave it alone for a while. */
@@ -317,6 +319,8 @@ lmail_status lmi_md_box_get(md_account *a, const char *dir, md_box **out);
 /* By name as a client gave it. */
 lmail_status lmi_md_box_by_name(md_account *a, lmail_str name, md_box **out);
 lmail_status lmi_md_box_by_id(md_account *a, int64_t id, md_box **out);
+/* One that is in memory, as its row was when it was last read; a reference, or NULL. */
+md_box *lmi_md_box_loaded(md_account *a, const char *dir);
 void lmi_md_box_unref(md_box *b);
 void lmi_md_boxes_dead(md_account *a);
 void lmi_md_boxes_free(md_account *a);
@@ -358,6 +362,7 @@ void lmi_md_fill_open(lmail_store *table);
 lmail_status lmi_md_scan(md_box *b, int force);
 /* Directory times of new/ and cur/ in ns, 0 when there is none. */
 void lmi_md_times(const md_account *a, const char *dir, int64_t times[2]);
+int64_t lmi_md_time(const md_account *a, const char *dir, unsigned place);
 /* May a directory with this time change again without showing it, its clock being coarse? */
 int lmi_md_fresh(int64_t time);
 /* Own step from before to after: followed when the row stood at `before`. */

@@ -208,6 +208,16 @@ lmail_status lmi_md_drop_box(md_account *a, int64_t id)
     return st ? st : lmi_md_run(a, MD_BOX_DROP, "i", id);
 }
 
+md_box *lmi_md_box_loaded(md_account *a, const char *dir)
+{
+    md_box *b = a->boxes;
+    while (b && (b->dead || b->generation != a->generation || strcmp(b->dir, dir) != 0))
+        b = b->next;
+    if (b)
+        b->refs++;
+    return b;
+}
+
 lmail_status lmi_md_box_by_id(md_account *a, int64_t id, md_box **out)
 {
     for (md_box *b = a->boxes; b; b = b->next) {

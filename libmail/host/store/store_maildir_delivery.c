@@ -27,25 +27,23 @@ static lmail_status check_keywords(const md_box *b, const lmail_delivery_target 
     return have.count + missing > LMAIL_MAX_KEYWORDS ? LMAIL_ERR_LIMIT : LMAIL_OK;
 }
 
-/* The directory of the target, and its box if the index can be had. */
-static lmail_status find_box(md_job *j, lmail_str name, const char *dir)
+/* What a link alone cannot tell: is the mailbox there, or may it be made; do the keywords fit. */
+static lmail_status look_at_box(md_job *j, lmail_str name, const char *dir)
 {
     md_account *a = j->account;
+    md_box *box;
     char path[MD_PATH];
     lmail_status st = lmi_md_enter(a);
     if (!st) {
-        st = lmi_md_box_get(a, dir, &j->box);
+        st = lmi_md_box_get(a, dir, &box);
         if (st == LMAIL_ERR_NOTFOUND && j->target->create) {
             st = lmi_md_create(a, name, LMAIL_USE_NONE);
             if (!st || st == LMAIL_ERR_EXISTS)
-                st = lmi_md_box_get(a, dir, &j->box);
+                st = lmi_md_box_get(a, dir, &box);
         }
         if (!st) {
-            st = check_keywords(j->box, j->target);
-            if (st) {
-                lmi_md_box_unref(j->box);
-                j->box = NULL;
-            }
+            st = check_keywords(box, j->target);
+            lmi_md_box_unref(box);
         }
         lmi_md_leave(a);
         if (!st || st == LMAIL_ERR_NOTFOUND || st == LMAIL_ERR_LIMIT || st == LMAIL_ERR_ARG)
@@ -74,13 +72,18 @@ static lmail_status link_target(lmail_delivery *d, md_job *j, const char *dir)
         st = lmi_md_path(a, temporary, dir, "tmp", name);
     if (st)
         return st;
-    j->path = strdup(path);
+    size_t path_len = strlen(path) + 1, dir_len = strlen(dir) + 1;
+    free(j->path);
+    j->path = malloc(path_len + dir_len);
     if (!j->path)
         return LMAIL_ERR_NOMEM;
+    memcpy(j->path, path, path_len);
+    memcpy(j->path + path_len, dir, dir_len);
+    j->dir = j->path + path_len;
     pthread_mutex_lock(&a->link_lock);
-    lmi_md_times(a, dir, j->before);
+    j->before[j->place] = lmi_md_time(a, dir, (unsigned)j->place);
     st = lmi_md_link(d->store, m->temporary[0] ? m->temporary : NULL, m->fd, j->path, temporary);
-    lmi_md_times(a, dir, j->after);
+    j->after[j->place] = lmi_md_time(a, dir, (unsigned)j->place);
     pthread_mutex_unlock(&a->link_lock);
     if (!st)
         j->linked = 1, m->linked = 1;
@@ -105,11 +108,16 @@ static lmail_status prepare(lmail_delivery *d, md_job *j)
     lmail_status st = lmi_name_check(d->store->env, t->mailbox, name, &len);
     if (!st)
         st = lmi_md_dir_of(lmi_str(name, len), dir);
-    if (!st)
-        st = lmi_md_room(d->store, j->account->dir);
-    if (!st)
-        st = find_box(j, lmi_str(name, len), dir);
-    return st ? st : link_target(d, j, dir);
+    if (st)
+        return st;
+    /* The link itself shows that the mailbox is there; its box is for who writes the rows. */
+    st = t->keyword_count ? LMAIL_ERR_NOTFOUND : link_target(d, j, dir);
+    if (st == LMAIL_ERR_NOTFOUND) {
+        st = look_at_box(j, lmi_str(name, len), dir);
+        if (!st)
+            st = link_target(d, j, dir);
+    }
+    return st;
 }
 
 /* ---- Commit: the sync ------------------------------------------------------------------------ */
@@ -145,11 +153,11 @@ static lmail_status sync_messages(lmail_delivery *d)
 
 /* ---- Commit: rows ---------------------------------------------------------------------------- */
 
-static lmail_status add_row(md_job *j, lmail_uid uid, lmail_flags seen, int64_t now)
+static lmail_status add_row(md_box *b, md_job *j, int64_t key, lmail_flags seen, int64_t now)
 {
     const md_summary *s = j->message->summary;
-    int64_t key = lmi_md_key(j->box->id, uid), size = s ? (int64_t)s->size : -1, done = s != NULL;
-    lmail_status st = lmi_md_run(j->account, MD_MESSAGE_ADD, "iititiiiiiiti", key, j->box->id,
+    int64_t size = s ? (int64_t)s->size : -1, done = s != NULL;
+    lmail_status st = lmi_md_run(j->account, MD_MESSAGE_ADD, "iititiiiiiiti", key, b->id,
                                  lmi_str(j->base, j->base_len), (int64_t)j->place,
                                  lmi_str(j->suffix, j->suffix_len), (int64_t)seen, size, (int64_t)0,
                                  j->date, (int64_t)j->zone, now, lmi_str("", 0), done);
@@ -166,10 +174,9 @@ static lmail_status complete_row(md_job *j, int64_t key)
     return st;
 }
 
-static lmail_status insert_one(md_job *j, lmail_snapshot_edit *edit, lmail_modseq modseq,
+static lmail_status insert_one(md_box *b, md_job *j, lmail_snapshot_edit *edit, lmail_modseq modseq,
                                int64_t now, int *changed)
 {
-    md_box *b = j->box;
     md_account *a = j->account;
     lmail_flags bits, seen = j->target->flags & LMAIL_FLAGS_SYSTEM;
     int64_t key;
@@ -184,7 +191,7 @@ static lmail_status insert_one(md_job *j, lmail_snapshot_edit *edit, lmail_modse
         *changed |= bits != seen;
     } else if (st == LMAIL_ERR_NOTFOUND) {
         key = lmi_md_key(b->id, b->row.uidnext++);
-        st = add_row(j, (lmail_uid)key, seen, now);
+        st = add_row(b, j, key, seen, now);
         made = 1;
     }
     j->target->uid = (lmail_uid)key;
@@ -199,7 +206,7 @@ static lmail_status insert_one(md_job *j, lmail_snapshot_edit *edit, lmail_modse
     return st;
 }
 
-/* Rows of one mailbox, in one transaction. */
+/* Rows of one mailbox, in one transaction. ERR_STALE: the box is another directory's by now. */
 static lmail_status insert_rows(md_box *b, md_job *jobs, uint64_t count)
 {
     lmail_snapshot_edit *edit = NULL;
@@ -207,6 +214,10 @@ static lmail_status insert_rows(md_box *b, md_job *jobs, uint64_t count)
     int zone, changed = 0;
     int64_t now = lmi_wall_clock(a->store->env, &zone);
     lmail_status st = lmi_md_begin(a, &b, &count, 1);
+    if (!st && strcmp(b->dir, jobs->dir) != 0) {
+        lmi_md_rollback(a);
+        st = LMAIL_ERR_STALE;
+    }
     if (st)
         return st;
     /* The snapshot goes along if somebody has it; else it is read when asked for. */
@@ -215,7 +226,7 @@ static lmail_status insert_rows(md_box *b, md_job *jobs, uint64_t count)
         st = lmail_snapshot_edit_begin(b->snapshot, &edit);
     lmail_modseq modseq = b->row.modseq + 1;
     for (md_job *j = jobs; j && !st; j = j->next)
-        st = insert_one(j, edit, modseq, now, &changed);
+        st = insert_one(b, j, edit, modseq, now, &changed);
     b->row.modseq = modseq;
     if (changed)
         b->row.changed = modseq;
@@ -232,22 +243,56 @@ static lmail_status insert_rows(md_box *b, md_job *jobs, uint64_t count)
     return edit ? lmi_md_publish(b, edit) : LMAIL_OK;
 }
 
-/* The account is entered: rows of all who wait, mailbox by mailbox. */
-static void drain(md_account *a)
+/* Rows of one directory: through the box that is loaded, if its row still says the same. */
+static void insert_group(md_account *a, md_job *jobs, uint64_t count)
+{
+    md_box *box = lmi_md_box_loaded(a, jobs->dir);
+    lmail_status st = LMAIL_ERR_STALE;
+    if (box) {
+        st = insert_rows(box, jobs, count);
+        if (st == LMAIL_ERR_STALE)
+            lmi_md_box_unref(box);
+    }
+    if (st == LMAIL_ERR_STALE) {
+        st = lmi_md_box_get(a, jobs->dir, &box);
+        if (st)
+            box = NULL;
+        else
+            st = insert_rows(box, jobs, count);
+    }
+    for (md_job *j = jobs, *next; j; j = next) {
+        next = j->next;
+        if (st)
+            j->target->uid = 0;
+        else
+            j->target->uidvalidity = box->row.uidvalidity;
+        j->done = 1;
+    }
+    if (box)
+        lmi_md_box_unref(box);
+}
+
+static md_job *take_jobs(md_account *a)
 {
     pthread_mutex_lock(&a->queue_lock);
     md_job *list = a->jobs;
     a->jobs = NULL;
     a->jobs_end = &a->jobs;
     pthread_mutex_unlock(&a->queue_lock);
-    while (list) {
+    return list;
+}
+
+/* The account is entered: rows of all who wait, mailbox by mailbox. */
+static void drain(md_account *a)
+{
+    for (md_job *list = take_jobs(a); list;) {
         md_job *mine = NULL, **mine_end = &mine, *rest = NULL, **rest_end = &rest, *next;
-        md_box *box = list->box;
+        const char *dir = list->dir;
         uint64_t count = 0;
         for (md_job *j = list; j; j = next) {
             next = j->next;
             j->next = NULL;
-            if (j->box == box) {
+            if (strcmp(j->dir, dir) == 0) {
                 *mine_end = j;
                 mine_end = &j->next;
                 count++;
@@ -256,16 +301,18 @@ static void drain(md_account *a)
                 rest_end = &j->next;
             }
         }
-        lmail_status st = insert_rows(box, mine, count);
-        for (md_job *j = mine; j; j = next) {
-            next = j->next;
-            if (st)
-                j->target->uid = 0;
-            else
-                j->target->uidvalidity = box->row.uidvalidity;
-            j->done = 1;
-        }
+        insert_group(a, mine, count);
         list = rest;
+    }
+}
+
+/* The account cannot be entered: a scan makes the rows. */
+static void give_up(md_account *a)
+{
+    for (md_job *j = take_jobs(a), *next; j; j = next) {
+        next = j->next;
+        j->target->uid = 0;
+        j->done = 1;
     }
 }
 
@@ -279,43 +326,37 @@ static void queue_job(md_job *j)
     pthread_mutex_unlock(&a->queue_lock);
 }
 
-/* A queue may hold other threads' jobs: whoever is in the account does them all. */
+/* A queue may hold other threads' jobs: whoever is in the account does them all, and who comes
+ * behind finds its own done. */
 static void write_rows(lmail_delivery *d)
 {
     for (size_t i = 0; i < d->job_count; i++) {
-        if (d->jobs[i].linked && d->jobs[i].box)
+        if (d->jobs[i].linked)
             queue_job(&d->jobs[i]);
     }
     for (size_t i = 0; i < d->job_count; i++) {
         md_job *j = &d->jobs[i];
         md_account *a = j->account;
-        if (!j->linked || !j->box)
+        if (!j->linked)
             continue;
-        int entered = !lmi_md_enter(a);
-        if (!entered)
-            pthread_mutex_lock(&a->lock);
-        if (!j->done)
-            drain(a);
-        lmi_md_box_unref(j->box);
-        j->box = NULL;
-        if (entered)
-            lmi_md_leave(a);
-        else
+        pthread_mutex_lock(&a->lock);
+        if (j->done) {
             pthread_mutex_unlock(&a->lock);
+        } else if (!lmi_md_enter_locked(a)) {
+            drain(a);
+            lmi_md_leave(a);
+        } else {
+            pthread_mutex_lock(&a->lock);
+            give_up(a);
+            pthread_mutex_unlock(&a->lock);
+        }
     }
 }
 
 void lmi_md_forget_jobs(lmail_delivery *d)
 {
-    for (size_t i = 0; i < d->job_count; i++) {
-        md_job *j = &d->jobs[i];
-        free(j->path);
-        if (!j->box)
-            continue;
-        pthread_mutex_lock(&j->account->lock);
-        lmi_md_box_unref(j->box);
-        pthread_mutex_unlock(&j->account->lock);
-    }
+    for (size_t i = 0; i < d->job_count; i++)
+        free(d->jobs[i].path);
     free(d->jobs);
     d->jobs = NULL;
     d->job_count = 0;

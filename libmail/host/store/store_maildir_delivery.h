@@ -17,12 +17,12 @@ typedef struct incoming {
 /* One target's row, waiting in its account's queue. */
 typedef struct md_job {
     struct md_job *next;
-    md_box *box; /* a reference; NULL: no row can be made now */
     md_account *account;
     lmail_delivery_target *target;
     const incoming *message;
     char base[128], suffix[16];
-    char *path; /* of the link; malloc'ed, NULL: none was tried */
+    char *path;      /* of the link; malloc'ed, NULL: none was tried */
+    const char *dir; /* the mailbox's; behind path */
     size_t base_len, suffix_len;
     int place, linked, done;
     int64_t date;

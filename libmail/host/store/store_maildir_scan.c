@@ -50,16 +50,19 @@ static int64_t ns(struct timespec t)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+int64_t lmi_md_time(const md_account *a, const char *dir, unsigned place)
+{
+    char path[MD_PATH];
+    struct stat st;
+    if (lmi_md_path(a, path, dir, place ? "cur" : "new", lmi_str(NULL, 0)) || stat(path, &st) < 0)
+        return 0;
+    return ns(st.st_mtim);
+}
+
 void lmi_md_times(const md_account *a, const char *dir, int64_t times[2])
 {
-    static const char *const subs[2] = {"new", "cur"};
-    for (unsigned i = 0; i < 2; i++) {
-        char path[MD_PATH];
-        struct stat st;
-        times[i] = 0;
-        if (!lmi_md_path(a, path, dir, subs[i], lmi_str(NULL, 0)) && stat(path, &st) == 0)
-            times[i] = ns(st.st_mtim);
-    }
+    for (unsigned i = 0; i < 2; i++)
+        times[i] = lmi_md_time(a, dir, i);
 }
 
 int lmi_md_fresh(int64_t time)

@@ -134,6 +134,8 @@ static lmail_status delivery_end(lmail_delivery *d, uint64_t *octets)
     lmail_status st = flush(d);
     const lmail_mime_summary *summary = lmi_intake_end(&d->intake);
     m->size = d->intake.octets;
+    if (!st && m->size > BUFFER) /* what a small one takes was there when its file was made */
+        st = lmi_file_room(NULL, m->fd, d->store->reserve);
     if (summary && summary->size == m->size)
         m->summary = lmi_md_summary_keep(summary);
     if (d->intake.broken)
@@ -174,7 +176,7 @@ static lmail_status copy_octets(md_store *s, const char *from, int fd, const cha
     if (in < 0)
         return lmi_md_errno();
     int out = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, s->file_mode);
-    lmail_status st = out < 0 ? lmi_md_errno() : LMAIL_OK;
+    lmail_status st = out < 0 ? lmi_md_errno() : lmi_file_room(NULL, out, s->reserve);
     ssize_t n = 1;
     for (off_t at = 0; !st && n > 0; at += n > 0 ? n : 0) {
         n = pread(in, piece, sizeof piece, at);
