@@ -181,9 +181,10 @@ lmail_status lmi_pool_submit_job(lmail_pool *pool, lmi_job *job)
         *pool->last = job;
         pool->last = &job->next;
         pool->waiting++;
-        pthread_cond_signal(&pool->wake);
     }
     pthread_mutex_unlock(&pool->lock);
+    if (!st) /* not under the lock, which the woken would find taken */
+        pthread_cond_signal(&pool->wake);
     return st;
 }
 
