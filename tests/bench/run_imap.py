@@ -232,6 +232,7 @@ def idle_run(d, what, port, tls, users, budget):
 
 
 def idle(d):
+    """imapd runs before and afterwards, anew for each measurement."""
     d.stop("imapd")
     tls = ssl.create_default_context(cafile=d.ca)
     for i in range(SESSIONS):
@@ -243,6 +244,7 @@ def idle(d):
         idle_run(d, f"idle, {port}, 100 sessions an account", port, context, one, budget)
     make_holes(d)
     idle_run(d, "idle, imap, 10,000 with a third expunged", "imap", None, ["carol"] * SESSIONS, 4)
+    d.start("imapd")
 
 
 def make_holes(d):
