@@ -170,8 +170,8 @@ static void set_modifiers(lmi_mc *m, const lmi_mc_call *call, lmi_section *s, lm
     } modifiers[] = {{'a', "require_auth", "yes"},
                      {'A', "offer_auth", "no"},
                      {'b', "same_address", "yes"},
-                     {'c', NULL, NULL}, /* names are never completed */
-                     {'C', NULL, NULL},
+                     {'c', NULL, "c: names are taken as they are, none is looked up and completed"},
+                     {'C', NULL, NULL}, /* as it is here anyway */
                      {'E', "etrn", "no"},
                      {'f', "qualified_senders", "yes"},
                      {'h', "interface_name", "yes"},
@@ -187,6 +187,9 @@ static void set_modifiers(lmi_mc *m, const lmi_mc_call *call, lmi_section *s, lm
         if (k == sizeof modifiers / sizeof *modifiers)
             LMI_MC_SAY(m, LMAIL_WARNING, call->at, call->name, LMAIL_STR(": modifier \""),
                        lmi_str_sub(letters, i, 1), LMAIL_STR("\" has no effect here"));
+        else if (!modifiers[k].key && modifiers[k].value)
+            LMI_MC_SAY(m, LMAIL_NOTICE, call->at, call->name, LMAIL_STR(": modifier "),
+                       lmail_str_from(modifiers[k].value));
         else if (modifiers[k].key)
             put(m, s, modifiers[k].key, lmail_str_from(modifiers[k].value));
     }

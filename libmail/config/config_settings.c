@@ -18,7 +18,8 @@ const lmi_setting lmi_settings[] = {
     {"domains", LMI_KIND_LIST, AT(domains), "", NULL, 0, 0,
      "domains whose mail is delivered here; empty: the host name"},
     {"postmaster", LMI_KIND_TEXT, AT(postmaster), "", NULL, 0, 0,
-     "account that gets postmaster's mail (RFC 5321 section 4.5.1) when none has that name"},
+     "account that gets postmaster's mail (RFC 5321 section 4.5.1) when none has that name; with "
+     "nobody to get it the queue holds it"},
     {"mail_directory", LMI_KIND_TEXT, AT(mail_directory), "/var/lib/libmail", NULL, 1, 0,
      "accounts' mail and the spool, on one file system"},
     {"run_directory", LMI_KIND_TEXT, AT(run_directory), "/run/libmail", NULL, 1, 0,

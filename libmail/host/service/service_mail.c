@@ -136,7 +136,7 @@ size_t lmi_write_date(char *out, size_t cap, int64_t seconds, int zone)
 
 lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *t)
 {
-    char text[2048], date[40], tls[200] = "";
+    char text[3072], date[40], tls[200] = "";
     lmi_write_date(date, sizeof date, t->seconds, t->zone);
     if (t->tls)
         snprintf(tls, sizeof tls, "\r\n\t(using %.*s with cipher %.*s)", TEXT(t->tls->version),
@@ -145,15 +145,16 @@ lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *t)
     char to[400] = "";
     if (m->count == 1 && strlen(m->recipients[0].address) < 330)
         snprintf(to, sizeof to, "\r\n\tfor <%s>", m->recipients[0].address);
-    int ipv6 =
-        memchr(t->peer_address.ptr ? t->peer_address.ptr : "", ':', t->peer_address.len) != NULL;
+    char warning[800] = "";
+    if (t->warn)
+        snprintf(warning, sizeof warning,
+                 "X-Authentication-Warning: %.*s: %.*s didn't use HELO protocol\r\n", TEXT(t->host),
+                 TEXT(t->client));
     int n = snprintf(text, sizeof text,
-                     "Return-Path: <%s>\r\nReceived: from %.*s (%s%.*s%s)%s\r\n"
-                     "\tby %.*s with %.*s id %s%s;\r\n\t%s\r\n",
-                     m->from, TEXT(t->helo), t->peer_address.len ? (ipv6 ? "[IPv6:" : "[") : "",
-                     TEXT(t->peer_address.len ? t->peer_address : LMAIL_STR("local")),
-                     t->peer_address.len ? "]" : "", tls, TEXT(t->host), TEXT(t->protocol), m->id,
-                     to, date);
+                     "Return-Path: <%s>\r\nReceived: from %.*s (%.*s)%s\r\n"
+                     "\tby %.*s with %.*s id %s%s;\r\n\t%s\r\n%s",
+                     m->from, TEXT(t->helo.len ? t->helo : LMAIL_STR("unknown")), TEXT(t->client),
+                     tls, TEXT(t->host), TEXT(t->protocol), m->id, to, date, warning);
     if (n < 0 || (size_t)n >= sizeof text)
         return LMAIL_ERR_LIMIT;
     if (t->complete)

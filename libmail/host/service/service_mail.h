@@ -119,11 +119,12 @@ void lmi_mail_free_envelope(lmi_mail *m);
 
 /* Begin the message with Return-Path and Received. */
 typedef struct lmi_mail_trace {
-    lmail_str helo, peer_address, host, protocol; /* protocol: "ESMTPSA" */
+    lmail_str helo, client, host, protocol; /* client: "name [192.0.2.1]"; protocol: "ESMTPSA" */
     const lmail_tls_facts *tls;
     int64_t seconds;
     int zone;
     unsigned complete; /* a message without Date or Message-ID gets them */
+    unsigned warn;     /* X-Authentication-Warning: the client said no hello */
 } lmi_mail_trace;
 lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *trace);
 /* Octets go by: their header is watched. */

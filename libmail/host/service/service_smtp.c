@@ -156,7 +156,7 @@ static lmail_str protocol_name(const smtp_peer *p, char out[16])
 {
     const lmail_smtp_server *s = p->server;
     int tls = lmail_smtp_server_tls(s) != NULL, auth = lmail_smtp_server_identity(s).len != 0;
-    if (lmail_smtp_server_hello(s) == LMAIL_SMTP_SAID_HELO)
+    if (lmail_smtp_server_hello(s) < LMAIL_SMTP_SAID_EHLO)
         return LMAIL_STR("SMTP");
     int lmtp = lmail_smtp_server_hello(s) == LMAIL_SMTP_SAID_LHLO;
     int n = snprintf(out, 16, "%s%s%s",
@@ -171,16 +171,18 @@ static lmail_status on_body_start(lmail_smtp_server *s, void *user, lmail_ticket
                                   const lmail_smtp_body_start_event *ev, lmail_smtp_reply *reply)
 {
     smtp_peer *p = user;
-    char protocol[16];
+    char protocol[16], client[600];
     const lmail_env *env = &p->base.door->service->env;
     lmi_mail_trace trace = {lmail_smtp_server_helo_name(s),
-                            lmail_conn_get_facts(p->base.conn)->peer_address,
+                            {client, lmi_facts_write(p, client, sizeof client)},
                             lmail_str_from(p->base.door->rules->hostname),
                             protocol_name(p, protocol),
                             lmail_smtp_server_tls(s),
                             0,
                             0,
-                            kind_of(p) != LMAIL_LISTENER_LMTP};
+                            kind_of(p) != LMAIL_LISTENER_LMTP,
+                            settings_of(p)->smtp.privacy & LMAIL_PRIVACY_AUTH_WARNINGS &&
+                                lmail_smtp_server_hello(s) < LMAIL_SMTP_SAID_HELO};
     (void)t;
     (void)reply;
     p->mail->exact = !ev->chunked; /* DATA has CRLF alone; BDAT may bring a bare LF */

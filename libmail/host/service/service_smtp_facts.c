@@ -7,6 +7,7 @@
 #include "host/service/service_dns.h"
 #include "host/service/service_smtp.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@ typedef struct list {
 } list;
 
 struct smtp_facts {
-    char *name; /* terminated; VERIFIED only */
+    char *name; /* terminated; one that does not lead back too */
     asked client, domain, mx;
     lmail_msec client_asked; /* when */
     unsigned missing;        /* what `waiting` waits for */
@@ -59,7 +60,7 @@ void lmi_facts_peer(const smtp_peer *p, lmail_policy_peer *out)
     lmail_policy_peer_init(out);
     out->address = address_of(p);
     out->name_state = (lmail_policy_name_state)p->name_state;
-    if (p->facts && p->facts->name)
+    if (p->facts && p->facts->name && p->name_state == LMAIL_POLICY_NAME_VERIFIED)
         out->name = lmail_str_from(p->facts->name);
     out->login = lmail_smtp_server_identity(p->server);
     out->mechanism = lmail_smtp_server_mechanism(p->server);
@@ -139,7 +140,7 @@ static void on_client(void *user, lmail_ticket ticket, const lmail_dns_client *a
     (void)ticket;
     f->client.ticket = 0;
     p->name_state = (unsigned char)states[a->result];
-    if (a->result == LMAIL_DNS_FOUND) {
+    if (a->name.len) {
         f->name = strndup(a->name.ptr, a->name.len);
         if (!f->name)
             p->name_state = LMAIL_POLICY_NAME_TEMPORARY;
@@ -160,6 +161,30 @@ static void ask_name(smtp_peer *p)
         f->client.ticket = 0;
         p->name_state = LMAIL_POLICY_NAME_TEMPORARY;
     }
+}
+
+void lmi_facts_start_name(smtp_peer *p)
+{
+    lmail_str a = address_of(p);
+    if (a.len && !lmail_str_equal(a, LMAIL_STR("::1")) &&
+        !(a.len > 4 && memcmp(a.ptr, "127.", 4) == 0) && facts_of(p))
+        ask_name(p);
+}
+
+size_t lmi_facts_write(const smtp_peer *p, char *out, size_t cap)
+{
+    lmail_str a = address_of(p), name = {NULL, 0};
+    if (p->facts && p->facts->name)
+        name = lmail_str_from(p->facts->name);
+    const char *six = a.len && memchr(a.ptr, ':', a.len) ? "IPv6:" : "";
+    const char *doubt =
+        name.len && p->name_state != LMAIL_POLICY_NAME_VERIFIED ? " (may be forged)" : "";
+    int n = a.len ? snprintf(out, cap, "%.*s%s[%s%.*s]%s", (int)name.len, name.ptr,
+                             name.len ? " " : "", six, (int)a.len, a.ptr, doubt)
+                  : snprintf(out, cap, "local");
+    if (n < 0 || (size_t)n >= cap)
+        n = snprintf(out, cap, "unknown");
+    return (size_t)n;
 }
 
 /* ---- Domains --------------------------------------------------------------------------------- */

@@ -31,6 +31,12 @@ void lmi_facts_peer(const smtp_peer *p, lmail_policy_peer *out);
  * Returns: OK (known now, decide again), PENDING (w->resume will be called), ERR_NOMEM. */
 lmail_status lmi_facts_look_up(smtp_peer *p, unsigned need, lmail_str domain, const lmi_waiting *w);
 
+/* Ask for the name of a client from elsewhere, for trace fields: nobody waits for it. */
+void lmi_facts_start_name(smtp_peer *p);
+/* A client as trace fields have it: "name [192.0.2.1]", "[192.0.2.1]" while no name is known, a name
+ * that does not lead back with "(may be forged)" behind; "local". Returns octets, below cap. */
+size_t lmi_facts_write(const smtp_peer *p, char *out, size_t cap);
+
 /* Start asking every block list about the client; nothing when there are none or it was done. */
 void lmi_facts_start_lists(smtp_peer *p);
 /* The first list, in the order of the configuration, that counts: its number and result. -1: none

@@ -248,6 +248,7 @@ static lmail_status decide_connect(smtp_peer *p, lmail_ticket t, lmail_smtp_conn
         return LMAIL_ERR_NOMEM;
     if (v.kind != LMAIL_POLICY_ACCEPT)
         connect_verdict(p, &v, a);
+    lmi_facts_start_name(p);
     return LMAIL_OK;
 }
 

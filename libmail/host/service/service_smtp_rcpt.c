@@ -180,6 +180,26 @@ static lmail_status take_one(smtp_peer *p, const rcpt_job *job, size_t i, int *t
     return st == LMAIL_ERR_NOTFOUND ? LMAIL_OK : st;
 }
 
+/* RFC 5321 §4.5.1: postmaster's mail is taken even where nobody is set to read it. The queue keeps it,
+ * held, with all of its message; `mailctl queue` shows it. */
+static lmail_status take_postmaster(smtp_peer *p, const rcpt_job *job, int *taken)
+{
+    static const char reason[] =
+        "no mailbox for postmaster: set postmaster or an alias of that name";
+    const lmail_policy_destination *d = job->routes ? job->routes->items : NULL;
+    int refused = d && d->kind == LMAIL_POLICY_TO_NOBODY; /* a table says so: an error: line */
+    if (!p->mail || !p->mail->queue || !job->local || refused ||
+        !lmail_str_equal_nocase(lmail_str_from(job->local_part), LMAIL_STR("postmaster")))
+        return LMAIL_OK;
+    lmail_status st = lmi_mail_add_remote(p->mail, job->ev->to.text, LMAIL_STR("local:postmaster"));
+    if (!st)
+        st = lmi_mail_set_notify(p->mail, job->ev);
+    if (!st)
+        st = lmi_mail_hold(p->mail, lmail_str_from(reason));
+    *taken += st == LMAIL_OK;
+    return st;
+}
+
 /* Why nobody gets it. */
 static void refuse(smtp_peer *p, const rcpt_job *job, lmail_smtp_reply *reply)
 {
@@ -198,6 +218,8 @@ static void take(smtp_peer *p, const rcpt_job *job, lmail_smtp_reply *reply)
     lmail_status st = LMAIL_OK;
     for (size_t i = 0; !st && i < job->count && p->mail; i++)
         st = take_one(p, job, i, &taken);
+    if (!st && !taken)
+        st = take_postmaster(p, job, &taken);
     if (st)
         lmi_reply_about(p, reply, 451, LMAIL_STR("4.3.0"), job->ev->to.text,
                         LMAIL_STR("Accounts cannot be read now; try again later"));

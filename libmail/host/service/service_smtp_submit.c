@@ -1,4 +1,5 @@
 /* service_smtp_submit.c - mail submission: who is logged in sends as himself.
+ * An address whose mail a table (aliases, virtusertable) takes to the account is its own as well.
  *
  * RFC 6409 §6.1. The sender is the account's own when its local part, without +detail, is the
  * account's name at a local domain, or when the whole address is the name; the empty sender is
@@ -84,12 +85,38 @@ static int is_own(const lmi_rules *r, const lmail_smtp_address *from, lmail_str 
     return 0;
 }
 
+/* Does its mail come to the account by the tables? */
+static int is_alias(const lmi_rules *r, const lmail_smtp_address *from, lmail_str identity)
+{
+    char local[512];
+    const lmail_policy_routes *routes = NULL;
+    lmail_policy_route_question q;
+    int own = 0;
+    if (!r->tables || from->local.len > sizeof local || !lmi_rules_local_domain(r, from->domain))
+        return 0;
+    lmail_policy_route_question_init(&q);
+    q.local_part = (lmail_str){local, lmail_smtp_local_unquote(from->local, local)};
+    q.domain = from->domain;
+    if (lmail_policy_tables_route(r->tables, &q, &routes))
+        return 0;
+    for (size_t i = 0; i < routes->count && !own; i++) {
+        const lmail_policy_destination *d = &routes->items[i];
+        char name[LMAIL_MAX_ACCOUNT_NAME + 2];
+        int n = snprintf(name, sizeof name, "%.*s", TEXT(d->user));
+        own = d->kind == LMAIL_POLICY_TO_USER && n > 0 && (size_t)n < sizeof name &&
+              (lmail_str_equal_nocase(d->user, identity) || is_account(r, name, identity));
+    }
+    lmail_policy_routes_free(routes);
+    return own;
+}
+
 int lmi_submit_mail(smtp_peer *p, const lmail_smtp_mail_event *ev, lmail_smtp_reply *reply)
 {
     const lmi_rules *r = p->base.door->rules;
     lmail_str identity = lmail_smtp_server_identity(p->server);
     if (!p->base.door->settings->sender_check || !identity.len || !ev->from.text.len ||
-        is_trusted(r->trusted_users, identity) || is_own(r, &ev->from, identity))
+        is_trusted(r->trusted_users, identity) || is_own(r, &ev->from, identity) ||
+        is_alias(r, &ev->from, identity))
         return 0;
     size_t cap = ev->from.text.len + 80;
     char *text = lmi_scratch(&p->base, cap);

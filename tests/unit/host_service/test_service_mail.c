@@ -42,6 +42,7 @@ static lmi_mail_trace trace(const char *helo, const char *address, const char *p
                             NULL,
                             1700000000,
                             -330,
+                            0,
                             0};
 }
 
@@ -74,13 +75,13 @@ START_TEST(test_received_as_rfc_5321_wants_it)
     lmail_tls_facts tls = LMAIL_TLS_FACTS_INIT;
     tls.version = LMAIL_STR("TLSv1.3");
     tls.cipher = LMAIL_STR("AES");
-    lmi_mail_trace t = trace("c.test", "192.0.2.1", "SMTP");
+    lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
     begin_with("", &t);
     ck_assert_str_eq(head(), "Return-Path: <>\r\nReceived: from c.test ([192.0.2.1])\r\n"
                              "\tby mx.test with SMTP id X;\r\n" DATE);
     lmi_mail_free(mail);
 
-    t = trace("[IPv6:2001:db8::1]", "2001:db8::1", "ESMTPSA");
+    t = trace("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]", "ESMTPSA");
     t.tls = &tls;
     mail = lmi_mail_new(&service, LMAIL_STR("\"a b\"@c.test"));
     to("ana", "ana@example.test");
@@ -92,7 +93,7 @@ START_TEST(test_received_as_rfc_5321_wants_it)
                              "\tfor <ana@example.test>;\r\n" DATE);
     lmi_mail_free(mail);
 
-    t = trace("c.test", "", "LMTP"); /* over a unix socket; none of two learns of the other */
+    t = trace("c.test", "local", "LMTP"); /* over a unix socket; none of two learns of the other */
     mail = lmi_mail_new(&service, LMAIL_STR("a@b.test"));
     to("ana", "ana@example.test");
     to("bob", "bob@example.test");
@@ -202,7 +203,7 @@ START_TEST(test_missing_fields_are_added_at_every_split)
         {"From: a\r\nTo: b", "", ""}, /* not even a line end */
         {"", A_DATE AN_ID, ""},
     };
-    lmi_mail_trace t = trace("c.test", "192.0.2.1", "SMTP");
+    lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
     t.complete = 1;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t len = strlen(rows[i].text), rest = strlen(rows[i].rest);
@@ -231,7 +232,7 @@ END_TEST
 
 START_TEST(test_missing_fields_are_added_to_a_message_in_the_spool)
 {
-    lmi_mail_trace t = trace("c.test", "192.0.2.1", "SMTP");
+    lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
     lmail_str first = LMAIL_STR("From: a\r\n"), second = LMAIL_STR("To: b\r\n\r\nbody\r\n");
     t.complete = 1;
     begin_with("", &t);
@@ -269,7 +270,7 @@ START_TEST(test_hops_are_counted_at_every_split)
         {"xReceived: no\r\nReceived:", 1},
         {"", 0},
     };
-    lmi_mail_trace t = trace("c.test", "192.0.2.1", "SMTP");
+    lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t len = strlen(rows[i].text);
         for (size_t cut = 0; cut <= len; cut++) {
@@ -290,7 +291,7 @@ END_TEST
 START_TEST(test_sixty_four_kib_wait_in_memory_and_no_octet_more)
 {
     static char octets[LMI_KEEP_MAX];
-    lmi_mail_trace t = trace("c.test", "192.0.2.1", "SMTP");
+    lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
     memset(octets, 'x', sizeof octets);
     begin_with("", &t);
     size_t room = LMI_KEEP_MAX - mail->kept.len;
@@ -329,7 +330,7 @@ static lmail_status refuse_bob(void *ctx, const lmail_store_account_args *args,
 
 static void three_recipients(unsigned atomic)
 {
-    lmi_mail_trace t = trace("c.test", "192.0.2.1", "SMTP");
+    lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
     begin_with("a@b.test", &t);
     mail->atomic = atomic;
     to("ana", "ana@example.test");

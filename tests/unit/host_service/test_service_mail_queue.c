@@ -126,6 +126,7 @@ static void begin(unsigned atomic)
                         NULL,
                         1700000000,
                         0,
+                        0,
                         0};
     mail = lmi_mail_new(&service, LMAIL_STR("a@b.test"));
     ck_assert_ptr_nonnull(mail);
