@@ -101,6 +101,7 @@ typedef struct lmail_dispatch_turn {
  * more, so 1, 2, 4 .. up to max_per; when nobody answers it is left alone, then tried by one row.
  * Destinations take turns. Those that are known to answer have a quarter of max_turns for themselves,
  * those that do not answer never have more than a quarter: so no crowd of dead ones fills it all.
+ * In a crowd of such as nobody has met yet every second turn is the newest's.
  * Returns: OK; END: nothing for now, see deadline. */
 LMAIL_API lmail_status lmail_dispatch_next(lmail_dispatch *p, lmail_msec now,
                                            lmail_dispatch_turn *turn);

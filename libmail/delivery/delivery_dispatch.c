@@ -327,6 +327,14 @@ static int has_share(const lmail_dispatch *p, unsigned kind)
     return kind != KIND_DOWN || down < (quarter ? quarter : 1);
 }
 
+/* While a crowd of strangers holds most of its share, every second turn of theirs goes to the
+ * newest: who comes now does not stand behind all of the crowd. */
+static int is_crowded(const lmail_dispatch *p)
+{
+    size_t share = p->c.max_turns - p->c.max_turns / 4;
+    return p->kind_turns[KIND_UNMET] > share / 2 && p->last_turn % 2;
+}
+
 /* Who has waited longest in a class, of the kinds that may have a turn. */
 static entry *first_of(const lmail_dispatch *p, unsigned class)
 {
@@ -336,6 +344,8 @@ static entry *first_of(const lmail_dispatch *p, unsigned class)
         if (e && has_share(p, kind) && (!first || e->stamp < first->stamp))
             first = e;
     }
+    if (first && first->kind == KIND_UNMET && is_crowded(p))
+        return p->lines[class][KIND_UNMET].last;
     return first;
 }
 

@@ -44,8 +44,7 @@ typedef struct delivery_world {
     lmail_delivery *d;
     char recipients[1024];
     lmail_str list[64];
-    lmail_str connected[256]; /* address of connection N, text in address_room */
-    char address_room[256][48];
+    char address_room[256][256];
     uint64_t last_connection;
     unsigned open_kind;
     lmail_ticket open_ticket;
