@@ -40,6 +40,14 @@ int64_t lmi_wall_clock(const lmail_env *env, int *zone)
     return (int64_t)time(NULL);
 }
 
+uint64_t lmi_hash(lmail_str in)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < in.len; i++)
+        h = (h ^ (unsigned char)in.ptr[i]) * 0x100000001b3u;
+    return h;
+}
+
 /* FNV-1a with two offsets and a last mixing: ids that do not collide by accident. */
 void lmi_digest(lmail_str in, char out[32])
 {
@@ -64,6 +72,15 @@ lmail_flags lmi_flags_apply(lmail_flags old, lmail_store_mode mode, lmail_flags 
     if (mode == LMAIL_STORE_ADD)
         return old | bits;
     return mode == LMAIL_STORE_REMOVE ? old & ~bits : bits;
+}
+
+lmail_status lmi_copy_sources(const lmail_copy_result *copied, lmail_uid_list *out)
+{
+    lmail_status st = LMAIL_OK;
+    *out = (lmail_uid_list){0};
+    for (size_t i = 0; i < copied->count && !st; i++)
+        st = lmail_uid_list_add(out, copied->pairs[i].from, copied->pairs[i].from);
+    return st;
 }
 
 int lmi_set_walk(lmail_uid_set set, size_t *cursor, lmail_uid uid)

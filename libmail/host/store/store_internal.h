@@ -64,10 +64,14 @@ lmail_status lmi_store_search(const lmail_store *store, lmail_store_mailbox *m,
 
 lmail_str lmi_str(const char *ptr, size_t len);
 int64_t lmi_wall_clock(const lmail_env *env, int *zone);
+/* FNV-1a, 64 bits: to spread names over a table that nobody outside fills. */
+uint64_t lmi_hash(lmail_str in);
 /* 128 bits of octets as 32 hexadecimal digits; not for secrets. */
 void lmi_digest(lmail_str in, char out[32]);
 /* What set_flags makes of old flags. bits: system and keyword bits named by the command. */
 lmail_flags lmi_flags_apply(lmail_flags old, lmail_store_mode mode, lmail_flags bits);
+/* The UIDs that were copied, in their own mailbox. Free *out, also after an error. */
+lmail_status lmi_copy_sources(const lmail_copy_result *copied, lmail_uid_list *out);
 /* Walks a set along rising UIDs: 1 when uid is in it. *cursor starts at 0. */
 int lmi_set_walk(lmail_uid_set set, size_t *cursor, lmail_uid uid);
 

@@ -418,6 +418,7 @@ lmail_status lmail_store_maildir_new(const lmail_store_maildir_config *config, l
     lmi_md_fill_list(&s->table);
     lmi_md_fill_open(&s->table);
     lmi_md_fill_flags(&s->table);
+    lmi_md_fill_expunge(&s->table);
     lmi_md_fill_copy(&s->table);
     lmi_md_fill_message(&s->table);
     lmi_md_fill_read(&s->table);

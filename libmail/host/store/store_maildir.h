@@ -360,6 +360,9 @@ void lmi_md_fill_open(lmail_store *table);
 
 /* Take in what other programs did, if the directories' times or `force` say so. */
 lmail_status lmi_md_scan(md_box *b, int force);
+
+/* ---- store_maildir_step.c */
+
 /* Directory times of new/ and cur/ in ns, 0 when there is none. */
 void lmi_md_times(const md_account *a, const char *dir, int64_t times[2]);
 int64_t lmi_md_time(const md_account *a, const char *dir, unsigned place);
@@ -367,6 +370,14 @@ int64_t lmi_md_time(const md_account *a, const char *dir, unsigned place);
 int lmi_md_fresh(int64_t time);
 /* Own step from before to after: followed when the row stood at `before`. */
 void lmi_md_step(md_row *row, const int64_t before[2], const int64_t after[2]);
+/* Many own steps in one mailbox after the other, in the transaction that runs. All zero: none. */
+typedef struct md_steps {
+    md_box *box; /* a reference */
+    int64_t before[2];
+} md_steps;
+/* What comes is in this mailbox. ERR_NOTFOUND: it is no more. */
+lmail_status lmi_md_steps_begin(md_steps *s, md_account *a, int64_t id);
+void lmi_md_steps_end(md_steps *s);
 
 /* ---- store_maildir_watch.c */
 
@@ -391,13 +402,21 @@ void lmi_md_fill_list(lmail_store *table);
 
 /* ---- store_maildir_flags.c */
 
-lmail_status lmi_md_tidy(md_account *a, md_box *only, size_t max);
+void lmi_md_fill_flags(lmail_store *table);
+
+/* ---- store_maildir_expunge.c */
+
 /* Within a transaction: rows and vanished log of these UIDs; files are unlinked later. */
 lmail_status lmi_md_drop_rows(md_box *b, lmail_uid_set uids, lmail_snapshot_edit *edit,
                               lmail_modseq modseq);
 lmail_status lmi_md_expunge(md_box *b, lmail_uid_set uids, lmail_expunge_mode mode,
                             lmail_uid_list *vanished, lmail_modseq *modseq);
-void lmi_md_fill_flags(lmail_store *table);
+void lmi_md_fill_expunge(lmail_store *table);
+
+/* ---- store_maildir_tidy.c */
+
+/* Names follow, files go: of `only`, or of all; at most `max`. Returns OK or MORE. */
+lmail_status lmi_md_tidy(md_account *a, md_box *only, size_t max);
 
 /* ---- store_maildir_message.c */
 

@@ -194,9 +194,7 @@ static lmail_status list_sources(md_box *from, lmail_uid_set uids, lmail_uid **o
 /* Removes the copied from the source, in the transaction that runs. */
 static lmail_status drop_sources(copying *c, lmail_snapshot_edit **edit)
 {
-    lmail_status st = LMAIL_OK;
-    for (size_t i = 0; i < c->out->count && !st; i++)
-        st = lmail_uid_list_add(&c->out->vanished, c->out->pairs[i].from, c->out->pairs[i].from);
+    lmail_status st = lmi_copy_sources(c->out, &c->out->vanished);
     /* into itself: the new ones are in the edit that the target has already */
     if (!st && c->from != c->to)
         st = lmail_snapshot_edit_begin(c->from->snapshot, edit);
@@ -336,8 +334,8 @@ static lmail_status move_between(lmail_store_mailbox *h, md_box *to, lmail_uid_s
 {
     lmail_status st = lmi_md_copy_rows(h->box, uids, to, 0, out);
     lmail_uid_list taken = {0};
-    for (size_t i = 0; i < out->count && !st; i++)
-        st = lmail_uid_list_add(&taken, out->pairs[i].from, out->pairs[i].from);
+    if (!st)
+        st = lmi_copy_sources(out, &taken);
     if (!st)
         st = lmi_md_expunge(h->box, lmail_uid_list_set(&taken), LMAIL_EXPUNGE_ALL, &out->vanished,
                             &out->modseq);

@@ -20,6 +20,27 @@ void lmi_mem_raise(mem_account *a)
         lmail_notice_raise(a->store->notice, a->slot);
 }
 
+/* What names a mailbox begins so: the name in its one form, in text, and the account locked. */
+static lmail_status enter_by_name(mem_account *a, lmail_str *name, char text[LMI_NAME_MAX])
+{
+    size_t len;
+    lmail_status st = lmi_name_check(a->store->env, *name, text, &len);
+    if (st)
+        return st;
+    *name = lmi_str(text, len);
+    pthread_mutex_lock(&a->lock);
+    return LMAIL_OK;
+}
+
+/* And ends so: others are told of what was done. */
+static lmail_status leave(mem_account *a, lmail_status st)
+{
+    pthread_mutex_unlock(&a->lock);
+    if (!st)
+        lmi_mem_raise(a);
+    return st;
+}
+
 static lmail_str name_of(const mem_mailbox *m)
 {
     return lmi_str(m->name, m->name_len);
@@ -109,36 +130,58 @@ lmail_status lmi_mem_create(mem_account *a, lmail_str name, lmail_special_use us
 
 /* ---- Accounts -------------------------------------------------------------------------------- */
 
+static void account_free(mem_account *a)
+{
+    while (a->mailboxes) {
+        mem_mailbox *m = a->mailboxes;
+        a->mailboxes = m->next;
+        lmi_mem_mailbox_unref(m);
+    }
+    while (a->subscribed) {
+        mem_name *n = a->subscribed;
+        a->subscribed = n->next;
+        free(n);
+    }
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
+/* With an INBOX. */
+static mem_account *account_new(mem_store *s, lmail_str name)
+{
+    mem_account *a = calloc(1, sizeof *a + name.len + 1);
+    if (!a)
+        return NULL;
+    a->store = s;
+    a->name_len = name.len;
+    if (name.len)
+        memcpy(a->name, name.ptr, name.len);
+    a->slot = lmail_notice_slot(name);
+    pthread_mutex_init(&a->lock, NULL);
+    if (lmi_mem_create(a, LMAIL_STR("INBOX"), LMAIL_USE_NONE, NULL)) {
+        account_free(a);
+        return NULL;
+    }
+    a->next = s->accounts;
+    s->accounts = a;
+    return a;
+}
+
 static lmail_status account_open(void *ctx, const lmail_store_account_args *args,
                                  lmail_store_account **out)
 {
     mem_store *s = ctx;
-    mem_account *a;
     lmail_status st = LMAIL_OK;
     if (args->size > sizeof *args)
         return LMAIL_ERR_SIZE;
     pthread_mutex_lock(&s->lock);
-    for (a = s->accounts; a && !lmail_str_equal(lmi_str(a->name, a->name_len), args->name);)
+    mem_account *a = s->accounts;
+    while (a && !lmail_str_equal(lmi_str(a->name, a->name_len), args->name))
         a = a->next;
-    if (!a && !args->create) {
+    if (!a && !args->create)
         st = LMAIL_ERR_NOTFOUND;
-    } else if (!a) {
-        a = calloc(1, sizeof *a + args->name.len + 1);
-        if (a) {
-            a->store = s;
-            a->name_len = args->name.len;
-            memcpy(a->name, args->name.ptr, args->name.len);
-            a->slot = lmail_notice_slot(args->name);
-            pthread_mutex_init(&a->lock, NULL);
-        }
-        if (!a || lmi_mem_create(a, LMAIL_STR("INBOX"), LMAIL_USE_NONE, NULL)) {
-            free(a);
-            st = LMAIL_ERR_NOMEM;
-        } else {
-            a->next = s->accounts;
-            s->accounts = a;
-        }
-    }
+    else if (!a && !(a = account_new(s, args->name)))
+        st = LMAIL_ERR_NOMEM;
     pthread_mutex_unlock(&s->lock);
     if (!st)
         *out = (lmail_store_account *)a;
@@ -193,16 +236,19 @@ static lmail_status create(lmail_store_account *handle, lmail_str name, lmail_sp
 {
     mem_account *a = account_of(handle);
     char text[LMI_NAME_MAX];
-    size_t len;
-    lmail_status st = lmi_name_check(a->store->env, name, text, &len);
-    if (st)
-        return st;
-    pthread_mutex_lock(&a->lock);
-    st = lmi_mem_create(a, lmi_str(text, len), use, NULL);
-    pthread_mutex_unlock(&a->lock);
-    if (!st)
-        lmi_mem_raise(a);
-    return st;
+    lmail_status st = enter_by_name(a, &name, text);
+    return st ? st : leave(a, lmi_mem_create(a, name, use, NULL));
+}
+
+/* Nobody finds it any more; handles keep it. */
+static void unlist(mem_account *a, mem_mailbox *m)
+{
+    mem_mailbox **p = &a->mailboxes;
+    while (*p != m)
+        p = &(*p)->next;
+    *p = m->next;
+    m->removed = 1;
+    lmi_mem_mailbox_unref(m);
 }
 
 static lmail_status remove_mailbox(lmail_store_account *handle, lmail_str name)
@@ -213,18 +259,9 @@ static lmail_status remove_mailbox(lmail_store_account *handle, lmail_str name)
     lmail_status st = lmi_mem_find_checked(a, name, &m);
     if (!st && lmi_name_is_inbox(name_of(m)))
         st = LMAIL_ERR_DENIED;
-    if (!st) {
-        mem_mailbox **p = &a->mailboxes;
-        while (*p != m)
-            p = &(*p)->next;
-        *p = m->next;
-        m->removed = 1;
-        lmi_mem_mailbox_unref(m);
-    }
-    pthread_mutex_unlock(&a->lock);
     if (!st)
-        lmi_mem_raise(a);
-    return st;
+        unlist(a, m);
+    return leave(a, st);
 }
 
 /* RFC 9051 §6.3.6: INBOX stays, its messages go. */
@@ -241,10 +278,12 @@ static lmail_status rename_inbox(mem_account *a, lmail_str to)
         st = lmi_mem_remove(inbox, lmail_snapshot_uids(inbox->snapshot), LMAIL_EXPUNGE_ALL,
                             &copied.vanished, &modseq);
     lmail_copy_result_free(&copied);
+    if (st)
+        unlist(a, m);
     return st;
 }
 
-/* The new name of m when `from` becomes `to`, or len 0 when it is not touched. */
+/* What stands behind `from` in m's name, when m is `from` or below it. */
 static lmail_str tail_below(const mem_mailbox *m, lmail_str from, int *touched)
 {
     lmail_str name = name_of(m);
@@ -295,41 +334,31 @@ static lmail_status rename_mailbox(lmail_store_account *handle, lmail_str from, 
     if (st)
         return st;
     pthread_mutex_lock(&a->lock);
-    st = rename_locked(a, lmi_str(f, flen), lmi_str(t, tlen));
-    pthread_mutex_unlock(&a->lock);
-    if (!st)
-        lmi_mem_raise(a);
-    return st;
+    return leave(a, rename_locked(a, lmi_str(f, flen), lmi_str(t, tlen)));
 }
 
 static lmail_status subscribe(lmail_store_account *handle, lmail_str name, int on)
 {
     mem_account *a = account_of(handle);
     char text[LMI_NAME_MAX];
-    size_t len;
-    lmail_status st = lmi_name_check(a->store->env, name, text, &len);
+    lmail_status st = enter_by_name(a, &name, text);
     if (st)
         return st;
-    pthread_mutex_lock(&a->lock);
-    mem_name **p = find_subscription(a, lmi_str(text, len));
-    if (on && !*p) {
-        *p = malloc(sizeof **p + len);
+    mem_name **p = find_subscription(a, name), *old = *p;
+    if (on && !old) {
+        *p = malloc(sizeof **p + name.len);
         if (*p) {
             (*p)->next = NULL;
-            (*p)->len = len;
-            memcpy((*p)->text, text, len);
+            (*p)->len = name.len;
+            memcpy((*p)->text, name.ptr, name.len);
         } else {
             st = LMAIL_ERR_NOMEM;
         }
-    } else if (!on && *p) {
-        mem_name *old = *p;
+    } else if (!on && old) {
         *p = old->next;
         free(old);
     }
-    pthread_mutex_unlock(&a->lock);
-    if (!st)
-        lmi_mem_raise(a);
-    return st;
+    return leave(a, st);
 }
 
 static lmail_status status(lmail_store_account *handle, lmail_str name, int want_octets,
@@ -361,22 +390,6 @@ static lmail_status status(lmail_store_account *handle, lmail_str name, int want
 }
 
 /* ---- The store ------------------------------------------------------------------------------- */
-
-static void account_free(mem_account *a)
-{
-    while (a->mailboxes) {
-        mem_mailbox *m = a->mailboxes;
-        a->mailboxes = m->next;
-        lmi_mem_mailbox_unref(m);
-    }
-    while (a->subscribed) {
-        mem_name *n = a->subscribed;
-        a->subscribed = n->next;
-        free(n);
-    }
-    pthread_mutex_destroy(&a->lock);
-    free(a);
-}
 
 static void close_store(lmail_store *table)
 {
@@ -416,6 +429,7 @@ lmail_status lmail_store_memory_new(const lmail_store_memory_config *config, lma
     s->table.status = status;
     s->table.close = close_store;
     lmi_mem_fill_mailbox(&s->table);
+    lmi_mem_fill_change(&s->table);
     lmi_mem_fill_delivery(&s->table);
     *out = &s->table;
     return LMAIL_OK;

@@ -108,15 +108,23 @@ lmail_status lmi_mem_append(mem_mailbox *m, lmail_snapshot_edit *edit, mem_row r
 lmail_status lmi_mem_publish(mem_mailbox *m, lmail_snapshot_edit *edit, lmail_modseq modseq);
 /* Forget rows from `count` on (an edit that failed). */
 void lmi_mem_cut(mem_mailbox *m, size_t count, lmail_uid uidnext);
+void lmi_mem_content_unref(mem_content *c);
+/* Room for one more in a list of `size` octets each. 0: no memory. */
+int lmi_mem_grow(void **list, size_t *capacity, size_t count, size_t size);
+/* The mailbox behind a handle, locked. ERR_DENIED: it is read-only; ERR_STALE: it was removed. */
+lmail_status lmi_mem_enter(lmail_store_mailbox *h, int writes);
+void lmi_mem_leave(lmail_store_mailbox *h);
+void lmi_mem_fill_mailbox(lmail_store *table);
+
+/* ---- store_memory_change.c */
+
 /* Remove these UIDs, those that exist. */
 lmail_status lmi_mem_remove(mem_mailbox *m, lmail_uid_set uids, lmail_expunge_mode mode,
                             lmail_uid_list *vanished, lmail_modseq *modseq);
-void lmi_mem_content_unref(mem_content *c);
-void lmi_mem_fill_mailbox(lmail_store *table);
-
 /* Everything of `from` to `to` as new messages; both accounts are locked. */
 lmail_status lmi_mem_copy_rows(mem_mailbox *from, lmail_uid_set uids, mem_mailbox *to,
                                lmail_copy_result *out);
+void lmi_mem_fill_change(lmail_store *table);
 
 /* ---- store_memory_delivery.c */
 

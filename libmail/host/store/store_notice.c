@@ -135,9 +135,7 @@ void lmail_notice_close(lmail_notice *n)
 
 unsigned lmail_notice_slot(lmail_str account)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < account.len; i++)
-        h = (h ^ (unsigned char)account.ptr[i]) * 0x100000001b3u;
+    uint64_t h = lmi_hash(account);
     h ^= h >> 32;
     h ^= h >> 16;
     return (unsigned)(h & (LMAIL_NOTICE_SLOTS - 1));
