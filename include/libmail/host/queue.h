@@ -217,11 +217,12 @@ LMAIL_API lmail_status lmail_queue_add_recipients(lmail_queue *q, uint64_t id,
 LMAIL_API lmail_status lmail_queue_settle(lmail_queue *q, uint64_t id);
 
 /* A message that will not be answered for is taken back: the data file is gone in any case, and
- * rows that cannot be removed now are dropped by the next keeper that is alone. */
+ * rows that cannot be removed now, on a full disk, go behind the next change that succeeds on this
+ * handle, or are dropped by the next keeper that is alone. Until then nobody sees them. */
 LMAIL_API lmail_status lmail_queue_cancel(lmail_queue *q, uint64_t id);
 
 /* Rows, then the data file; on a full disk the file first, to make room for the change. With
- * ERR_FULL the file is gone, and the rows go when a keeper next starts alone. ERR_NOTFOUND. */
+ * ERR_FULL the file is gone, and the rows go as those of lmail_queue_cancel. ERR_NOTFOUND. */
 LMAIL_API lmail_status lmail_queue_remove(lmail_queue *q, uint64_t id);
 
 /* Keep a message from going out, or let it go. Who holds one that is quarantined leaves it so.

@@ -69,6 +69,12 @@ typedef enum lmi_queue_sql {
         QUEUE_SQL_COUNT
 } lmi_queue_sql;
 
+/* A list of messages. All zero: empty; items are freed by whoever has it. */
+typedef struct queue_ids {
+    uint64_t *items;
+    size_t count, cap;
+} queue_ids;
+
 struct queue_op;
 
 struct lmail_queue {
@@ -85,6 +91,7 @@ struct lmail_queue {
     lmi_db write, read;
     int synchronous;                 /* of the writing connection: 1 NORMAL, 2 FULL */
     struct queue_op *ops, **ops_end; /* that wait; under wait_lock */
+    queue_ids late; /* whose file is gone and whose rows are not; under write_lock */
 };
 
 /* ---- queue_db.c */
@@ -101,6 +108,10 @@ lmail_status lmi_queue_schema(lmi_db *c, int make);
 lmail_status lmi_queue_room(const lmail_queue *q);
 void lmi_queue_unlink(const lmail_queue *q, uint64_t id);
 lmail_status lmi_queue_sync_names(const lmail_queue *q);
+
+/* ---- queue_write.c */
+
+lmail_status lmi_queue_ids_add(queue_ids *list, uint64_t id);
 
 /* ---- queue_mend.c */
 

@@ -17,24 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef struct ids {
-    uint64_t *items;
-    size_t count, cap;
-} ids;
+typedef struct mending {
+    queue_ids files, drop, settle, debris;
+} mending;
 
-static lmail_status push(ids *list, uint64_t id)
-{
-    if (list->count == list->cap) {
-        size_t cap = list->cap ? list->cap * 2 : 256;
-        uint64_t *p = realloc(list->items, cap * sizeof *p);
-        if (!p)
-            return LMAIL_ERR_NOMEM;
-        list->items = p;
-        list->cap = cap;
-    }
-    list->items[list->count++] = id;
-    return LMAIL_OK;
-}
+typedef struct queue_row {
+    uint64_t id, octets;
+    int pending;
+} queue_row;
 
 static int by_number(const void *a, const void *b)
 {
@@ -43,7 +33,7 @@ static int by_number(const void *a, const void *b)
 }
 
 /* Names that are no ids are none of our files. */
-static lmail_status read_names(const lmail_queue *q, ids *files)
+static lmail_status read_names(const lmail_queue *q, queue_ids *files)
 {
     lmail_status st = LMAIL_OK;
     int fd = openat(q->dir_fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -54,11 +44,13 @@ static lmail_status read_names(const lmail_queue *q, ids *files)
             close(fd);
         return st;
     }
-    for (const struct dirent *e; !st && (e = readdir(dir));) {
+    for (const struct dirent *e; !st && (errno = 0, e = readdir(dir));) {
         uint64_t id;
         if (!lmail_queue_id_parse(lmail_str_from(e->d_name), &id))
-            st = push(files, id);
+            st = lmi_queue_ids_add(files, id);
     }
+    if (!st && errno) /* a list that ends early would cost rows */
+        st = lmi_file_errno();
     closedir(dir);
     if (files->count)
         qsort(files->items, files->count, sizeof *files->items, by_number);
@@ -74,42 +66,51 @@ static int stat_file(const lmail_queue *q, uint64_t id, struct stat *info)
     return fstatat(q->data_fd, name, info, AT_SYMLINK_NOFOLLOW);
 }
 
-/* A pending message that has all its octets. */
-static int is_whole(const lmail_queue *q, uint64_t id, uint64_t octets)
+/* What becomes of a row: `there` says that the list of files has its file. A row is dropped only
+ * when its file is not there, or pending and shorter than it says; *st: it could not be known. */
+static queue_ids *fate(const lmail_queue *q, const queue_row *row, int there, mending *m,
+                       lmail_status *st)
 {
     struct stat info;
-    return stat_file(q, id, &info) == 0 && (uint64_t)info.st_size >= octets;
+    if (there && !row->pending)
+        return NULL;
+    if (stat_file(q, row->id, &info) < 0) {
+        if (errno == ENOENT)
+            return &m->drop;
+        *st = lmi_file_errno();
+        return NULL;
+    }
+    if (!row->pending)
+        return NULL;
+    return (uint64_t)info.st_size >= row->octets ? &m->settle : &m->drop;
 }
 
-static lmail_status compare(lmail_queue *q, const ids *files, ids *drop, ids *settle, ids *debris)
+static lmail_status compare(lmail_queue *q, mending *m)
 {
-    sqlite3_stmt *row;
+    sqlite3_stmt *rows;
     size_t at = 0;
     int code;
-    lmail_status st = lmi_db_bind(&q->write, QUEUE_IDS, &row, "");
+    lmail_status st = lmi_db_bind(&q->write, QUEUE_IDS, &rows, "");
     if (st)
         return st;
-    while (!st && (code = sqlite3_step(row)) != SQLITE_DONE) {
+    while (!st && (code = sqlite3_step(rows)) != SQLITE_DONE) {
         if (code != SQLITE_ROW) {
             st = lmi_db_status(code);
             break;
         }
-        uint64_t id = (uint64_t)sqlite3_column_int64(row, 0);
-        for (; !st && at < files->count && files->items[at] < id; at++)
-            st = push(debris, files->items[at]);
-        int there = at < files->count && files->items[at] == id;
+        queue_row row = {(uint64_t)sqlite3_column_int64(rows, 0),
+                         (uint64_t)sqlite3_column_int64(rows, 1), sqlite3_column_int(rows, 2)};
+        for (; !st && at < m->files.count && m->files.items[at] < row.id; at++)
+            st = lmi_queue_ids_add(&m->debris, m->files.items[at]);
+        int there = at < m->files.count && m->files.items[at] == row.id;
         at += (size_t)there;
-        if (!st && sqlite3_column_int(row, 2)) {
-            there = there && is_whole(q, id, (uint64_t)sqlite3_column_int64(row, 1));
-            if (there)
-                st = push(settle, id);
-        }
-        if (!st && !there)
-            st = push(drop, id);
+        queue_ids *list = st ? NULL : fate(q, &row, there, m, &st);
+        if (list)
+            st = lmi_queue_ids_add(list, row.id);
     }
-    sqlite3_reset(row);
-    for (; !st && at < files->count; at++)
-        st = push(debris, files->items[at]);
+    sqlite3_reset(rows);
+    for (; !st && at < m->files.count; at++)
+        st = lmi_queue_ids_add(&m->debris, m->files.items[at]);
     return st;
 }
 
@@ -123,7 +124,7 @@ static void tell(const lmail_queue *q, enum lmail_queue_fault_kind kind, uint64_
         q->on_fault(q->user, &fault);
 }
 
-static void remove_debris(lmail_queue *q, const ids *debris)
+static void remove_debris(lmail_queue *q, const queue_ids *debris)
 {
     struct timespec now;
     uint64_t removed = 0;
@@ -157,31 +158,31 @@ static lmail_status check_db(lmail_queue *q)
 
 lmail_status lmi_queue_mend(lmail_queue *q)
 {
-    ids files = {0}, drop = {0}, settle = {0}, debris = {0};
+    mending m = {0};
     lmail_status st = check_db(q);
     /* Files first: what a mailctl removes meanwhile is then missed in both. */
     if (!st)
-        st = read_names(q, &files);
+        st = read_names(q, &m.files);
     if (!st)
-        st = compare(q, &files, &drop, &settle, &debris);
-    for (size_t i = 0; i < drop.count && !st; i++) {
-        st = lmail_queue_remove(q, drop.items[i]);
+        st = compare(q, &m);
+    for (size_t i = 0; i < m.drop.count && !st; i++) {
+        st = lmail_queue_remove(q, m.drop.items[i]);
         if (st == LMAIL_ERR_NOTFOUND)
             st = LMAIL_OK;
     }
-    for (size_t i = 0; i < settle.count && !st; i++) {
-        st = lmail_queue_sync(q, settle.items[i]);
+    for (size_t i = 0; i < m.settle.count && !st; i++) {
+        st = lmail_queue_sync(q, m.settle.items[i]);
         if (!st)
-            st = lmail_queue_settle(q, settle.items[i]);
+            st = lmail_queue_settle(q, m.settle.items[i]);
     }
     if (!st) {
-        remove_debris(q, &debris);
-        tell(q, LMAIL_QUEUE_UNANSWERED, drop.count, "");
+        remove_debris(q, &m.debris);
+        tell(q, LMAIL_QUEUE_UNANSWERED, m.drop.count, "");
     }
-    free(files.items);
-    free(drop.items);
-    free(settle.items);
-    free(debris.items);
+    free(m.files.items);
+    free(m.drop.items);
+    free(m.settle.items);
+    free(m.debris.items);
     return st;
 }
 

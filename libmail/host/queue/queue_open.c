@@ -64,10 +64,27 @@ const char *lmail_queue_state_name(lmail_queue_state state)
 
 /* ---- The directory --------------------------------------------------------------------------- */
 
+/* The queue's own name, where the first commit's sync, which covers what lies in it, does not. Who may
+ * not read the directory above cannot; then it is as safe as that directory's other names. */
+static void sync_parent(const lmail_queue *q)
+{
+    char above[LMI_QUEUE_DIR + 1];
+    strcpy(above, q->dir);
+    char *slash = strrchr(above, '/');
+    if (q->no_sync || !slash)
+        return;
+    slash[slash == above] = '\0';
+    (void)lmi_file_sync_dir(above);
+}
+
 static lmail_status open_dirs(lmail_queue *q)
 {
-    if (q->keeper && mkdir(q->dir, 0700) < 0 && errno != EEXIST)
-        return lmi_file_errno();
+    if (q->keeper && mkdir(q->dir, 0700) < 0) {
+        if (errno != EEXIST)
+            return lmi_file_errno();
+    } else if (q->keeper) {
+        sync_parent(q);
+    }
     q->dir_fd = open(q->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (q->dir_fd < 0)
         return lmi_file_errno();
@@ -227,6 +244,7 @@ void lmail_queue_free(lmail_queue *q)
     if (!q)
         return;
     close_db(q);
+    free(q->late.items);
     if (q->lock_fd >= 0)
         close(q->lock_fd);
     if (q->data_fd >= 0)

@@ -6,7 +6,7 @@
  * of several fails, each is tried in one of its own, so that none suffers for another. */
 #include "host/queue/queue_internal.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 typedef enum op_kind {
     OP_ADD,
@@ -29,6 +29,22 @@ typedef struct queue_op {
     unsigned done;
 } queue_op;
 
+/* ---- Lists of messages ----------------------------------------------------------------------- */
+
+lmail_status lmi_queue_ids_add(queue_ids *list, uint64_t id)
+{
+    if (list->count == list->cap) {
+        size_t cap = list->cap ? list->cap * 2 : 256;
+        uint64_t *p = realloc(list->items, cap * sizeof *p);
+        if (!p)
+            return LMAIL_ERR_NOMEM;
+        list->items = p;
+        list->cap = cap;
+    }
+    list->items[list->count++] = id;
+    return LMAIL_OK;
+}
+
 /* ---- One change ------------------------------------------------------------------------------ */
 
 static lmail_str or_null(unsigned has, lmail_str s)
@@ -47,7 +63,8 @@ static lmail_status add_recipients(lmi_db *c, const queue_op *op, int64_t first)
                         r->next, (int64_t)r->attempts, r->last, r->warned, (int64_t)r->code,
                         r->enhanced, r->reply, r->host);
     }
-    return st;
+    /* Its message is new: no recipient of it can be there. */
+    return st == LMAIL_ERR_EXISTS ? LMAIL_ERR_CORRUPT : st;
 }
 
 static lmail_status add(lmi_db *c, const queue_op *op)
@@ -118,28 +135,29 @@ static int is_finding(lmail_status st)
     return st == LMAIL_ERR_NOTFOUND || st == LMAIL_ERR_STATE || st == LMAIL_ERR_EXISTS;
 }
 
-/* How long to wait for the disk: a settled message that is found pending is settled again. */
-static void set_synchronous(lmail_queue *q, const queue_op *ops, const queue_op *end)
+/* How long to wait for the disk: 2 until all is there, 1 not at all. */
+static lmail_status set_synchronous(lmail_queue *q, int wanted)
 {
-    int wanted = 1;
-    if (q->no_sync)
-        return;
-    for (const queue_op *op = ops; op != end; op = op->next)
-        if (op->kind != OP_SETTLE)
-            wanted = 2;
-    if (wanted == q->synchronous)
-        return;
-    sqlite3_exec(q->write.db, wanted == 2 ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
-                 NULL, NULL, NULL);
-    q->synchronous = wanted;
+    if (q->no_sync || wanted == q->synchronous)
+        return LMAIL_OK;
+    lmail_status st = lmi_db_exec(&q->write, wanted == 2 ? "PRAGMA synchronous=FULL"
+                                                         : "PRAGMA synchronous=NORMAL");
+    if (!st)
+        q->synchronous = wanted;
+    return st;
 }
 
 /* All from ops up to end, in one transaction. */
 static lmail_status transact(lmail_queue *q, queue_op *ops, const queue_op *end)
 {
     lmi_db *c = &q->write;
-    set_synchronous(q, ops, end);
-    lmail_status st = lmi_db_run(c, QUEUE_BEGIN, "");
+    int wanted = 1; /* a settled message that is found pending is settled again */
+    for (const queue_op *op = ops; op != end; op = op->next)
+        if (op->kind != OP_SETTLE)
+            wanted = 2;
+    lmail_status st = set_synchronous(q, wanted);
+    if (!st)
+        st = lmi_db_run(c, QUEUE_BEGIN, "");
     if (st)
         return st;
     int names = 0;
@@ -157,6 +175,30 @@ static lmail_status transact(lmail_queue *q, queue_op *ops, const queue_op *end)
     if (st)
         (void)lmi_db_run(c, QUEUE_ROLLBACK, "");
     return st;
+}
+
+/* Rows whose removal failed, when a change has gone well again. Their files are gone, so what is not
+ * on the disk at a stop is dropped by the next keeper. */
+static void remove_late(lmail_queue *q)
+{
+    lmi_db *c = &q->write;
+    lmail_status st = q->late.count ? set_synchronous(q, 1) : LMAIL_ERR_NOTFOUND;
+    if (!st)
+        st = lmi_db_run(c, QUEUE_BEGIN, "");
+    if (st)
+        return;
+    for (size_t i = 0; i < q->late.count && !st; i++) {
+        queue_op op = {.kind = OP_REMOVE, .id = q->late.items[i]};
+        st = perform(c, &op);
+        if (is_finding(st))
+            st = LMAIL_OK;
+    }
+    if (!st)
+        st = lmi_db_run(c, QUEUE_COMMIT, "");
+    if (st)
+        (void)lmi_db_run(c, QUEUE_ROLLBACK, "");
+    else
+        q->late.count = 0;
 }
 
 static void drain(lmail_queue *q)
@@ -179,6 +221,8 @@ static void drain(lmail_queue *q)
         }
         op->done = 1;
     }
+    if (!st)
+        remove_late(q);
 }
 
 static lmail_status change(lmail_queue *q, queue_op *op)
@@ -228,17 +272,27 @@ lmail_status lmail_queue_settle(lmail_queue *q, uint64_t id)
     return change(q, &op);
 }
 
+/* Its file is gone, which may have made the room that the log of the change needs. Rows that stay all
+ * the same go later. */
+static lmail_status remove_again(lmail_queue *q, uint64_t id)
+{
+    queue_op op = {.kind = OP_REMOVE, .id = id};
+    lmail_status st = change(q, &op);
+    if (st && st != LMAIL_ERR_NOTFOUND) {
+        pthread_mutex_lock(&q->write_lock);
+        (void)lmi_queue_ids_add(&q->late, id);
+        pthread_mutex_unlock(&q->write_lock);
+    }
+    return st;
+}
+
 lmail_status lmail_queue_remove(lmail_queue *q, uint64_t id)
 {
     queue_op op = {.kind = OP_REMOVE, .id = id};
     lmail_status st = change(q, &op);
     if (!st || st == LMAIL_ERR_FULL)
         lmi_queue_unlink(q, id);
-    if (st != LMAIL_ERR_FULL)
-        return st;
-    /* The log of the change needs room too: that of the file. */
-    op = (queue_op){.kind = OP_REMOVE, .id = id};
-    return change(q, &op);
+    return st == LMAIL_ERR_FULL ? remove_again(q, id) : st;
 }
 
 lmail_status lmail_queue_cancel(lmail_queue *q, uint64_t id)
@@ -246,6 +300,8 @@ lmail_status lmail_queue_cancel(lmail_queue *q, uint64_t id)
     queue_op op = {.kind = OP_REMOVE, .id = id};
     lmail_status st = change(q, &op);
     lmi_queue_unlink(q, id);
+    if (st && st != LMAIL_ERR_NOTFOUND)
+        st = remove_again(q, id);
     return st == LMAIL_ERR_NOTFOUND ? LMAIL_OK : st;
 }
 

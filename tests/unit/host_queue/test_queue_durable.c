@@ -221,6 +221,20 @@ static ssize_t failing_pwrite(int fd, const void *buf, size_t n, off_t at)
     return -1;
 }
 
+static int rows_of_messages(void)
+{
+    sqlite3_stmt *row;
+    ck_assert_int_eq(sqlite3_prepare_v2(kit.queue->read.db,
+                                        "SELECT count(DISTINCT id) FROM (SELECT id FROM message"
+                                        " UNION ALL SELECT message FROM recipient)",
+                                        -1, &row, NULL),
+                     SQLITE_OK);
+    ck_assert_int_eq(sqlite3_step(row), SQLITE_ROW);
+    int n = sqlite3_column_int(row, 0);
+    sqlite3_finalize(row);
+    return n;
+}
+
 START_TEST(test_every_write_may_fail)
 {
     sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
@@ -251,6 +265,37 @@ START_TEST(test_every_write_may_fail)
     ck_assert_int_eq(qkit_open(&kit), LMAIL_OK);
     ck_assert_str_eq(qkit_row(&kit, 0x1000), last ? "-" : "a@b; x@far.test");
     ck_assert_str_eq(qkit_row(&kit, 41), "a@b; x@far.test");
+    vfs->xSetSystemCall(vfs, NULL, NULL);
+}
+END_TEST
+
+/* A message that is taken back while nothing can be written leaves rows that nobody sees; they go with
+ * the next change that can. */
+START_TEST(test_rows_of_a_full_disk_go_with_the_next_change)
+{
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    lmail_queue_message m = LMAIL_QUEUE_MESSAGE_INIT;
+    lmail_queue_recipient r = {.address = LMAIL_STR("x@c"), .destination = LMAIL_STR("c")};
+    m.id = 7;
+    m.pending = 1;
+    m.recipients = &r;
+    m.recipient_count = 1;
+    qkit_data(&kit, 7, "octets");
+    ck_assert_int_eq(lmail_queue_add(kit.queue, &m), LMAIL_OK);
+    add(8);
+    vfs->xSetSystemCall(vfs, "pwrite", (sqlite3_syscall_ptr)failing_pwrite);
+    vfs->xSetSystemCall(vfs, "pwrite64", (sqlite3_syscall_ptr)failing_pwrite);
+    writes_left = 0;
+    ck_assert_int_eq(lmail_queue_settle(kit.queue, 7), LMAIL_ERR_FULL);
+    ck_assert_int_eq(lmail_queue_cancel(kit.queue, 7), LMAIL_ERR_FULL);
+    ck_assert_int_eq(lmail_queue_remove(kit.queue, 8), LMAIL_ERR_FULL);
+    ck_assert(!qkit_has_data(&kit, 7));
+    ck_assert(!qkit_has_data(&kit, 8));
+    ck_assert_int_eq(rows_of_messages(), 2);
+    writes_left = INT32_MAX;
+    add(9);
+    ck_assert_int_eq(rows_of_messages(), 1);
+    ck_assert_str_eq(qkit_ids(&kit, NULL), "9");
     vfs->xSetSystemCall(vfs, NULL, NULL);
 }
 END_TEST
@@ -434,6 +479,7 @@ Suite *queue_durable_suite(void)
     tcase_add_test(c, test_a_kill_in_the_middle_loses_no_answer);
     tcase_add_loop_test(c, test_a_damaged_database_is_put_aside_with_its_files, 0, 3);
     tcase_add_test(c, test_every_write_may_fail);
+    tcase_add_test(c, test_rows_of_a_full_disk_go_with_the_next_change);
     tcase_add_test(c, test_the_reserve_is_kept);
     tcase_add_test(c, test_copy_and_read);
     tcase_add_test(c, test_two_handles_see_each_other);
