@@ -30,13 +30,39 @@ static void account_free(md_account *a)
     free(a);
 }
 
-/* The store is locked. Takes an account that nobody has out of the list. */
+/* Where the account of a directory is, or would be. The store is locked. */
+static md_account **bucket_of(const md_store *s, const char *dir)
+{
+    return &s->accounts[lmi_hash(lmail_str_from(dir)) & (s->bucket_count - 1)];
+}
+
+/* Twice the buckets; without memory for them lists grow longer, no more. */
+static void spread(md_store *s)
+{
+    md_store wide = {.bucket_count = s->bucket_count * 2};
+    if (!(wide.accounts = calloc(wide.bucket_count, sizeof *wide.accounts)))
+        return;
+    for (size_t i = 0; i < s->bucket_count; i++) {
+        for (md_account *a = s->accounts[i], *next; a; a = next) {
+            md_account **p = bucket_of(&wide, a->dir);
+            next = a->next;
+            a->next = *p;
+            *p = a;
+        }
+    }
+    free(s->accounts);
+    s->accounts = wide.accounts;
+    s->bucket_count = wide.bucket_count;
+}
+
+/* The store is locked. Takes an account that nobody has out of its bucket. */
 static void forget(md_store *s, md_account *a)
 {
-    md_account **p = &s->accounts;
+    md_account **p = bucket_of(s, a->dir);
     while (*p != a)
         p = &(*p)->next;
     *p = a->next;
+    s->account_count--;
     account_free(a);
 }
 
@@ -45,7 +71,7 @@ static md_account *oldest_open(md_store *s, const md_account *keep, unsigned res
 {
     md_account *oldest = NULL;
     *count = 0;
-    for (md_account *a = s->accounts; a; a = a->next) {
+    for (md_account *a = s->open_first; a; a = a->open_next) {
         if (a == keep || pthread_mutex_trylock(&a->lock))
             continue;
         int fits = a->index.db != NULL && (a->resting || !resting);
@@ -55,6 +81,23 @@ static md_account *oldest_open(md_store *s, const md_account *keep, unsigned res
             oldest = a;
     }
     return oldest;
+}
+
+/* Indexes that are open, in no order. The store is locked. */
+static void list_open(md_store *s, md_account *a)
+{
+    a->open_next = s->open_first;
+    s->open_first = a;
+    s->open_count++;
+}
+
+static void unlist_open(md_store *s, md_account *a)
+{
+    md_account **p = &s->open_first;
+    while (*p != a)
+        p = &(*p)->open_next;
+    *p = a->open_next;
+    s->open_count--;
 }
 
 /* Close indexes, the longest unused first: too many are open, or rest open. */
@@ -68,7 +111,7 @@ static void evict(md_store *s, const md_account *keep, unsigned resting)
             break;
         if (oldest->index.db) {
             lmi_md_db_close(oldest);
-            s->open_count--;
+            unlist_open(s, oldest);
         }
         pthread_mutex_unlock(&oldest->lock);
         if (oldest->refs == 0)
@@ -77,11 +120,13 @@ static void evict(md_store *s, const md_account *keep, unsigned resting)
     pthread_mutex_unlock(&s->lock);
 }
 
-static void count_open(md_store *s, int step)
+/* The account is entered or about to be. */
+static void close_index(md_account *a)
 {
-    pthread_mutex_lock(&s->lock);
-    s->open_count += (unsigned)step;
-    pthread_mutex_unlock(&s->lock);
+    lmi_md_db_close(a);
+    pthread_mutex_lock(&a->store->lock);
+    unlist_open(a->store, a);
+    pthread_mutex_unlock(&a->store->lock);
 }
 
 lmail_status lmi_md_enter(md_account *a)
@@ -97,11 +142,9 @@ lmail_status lmi_md_enter_locked(md_account *a)
     a->resting = 0;
     if (a->index.db && a->damaged) {
         lmi_md_db_discard(a);
-        lmi_md_db_close(a);
-        count_open(s, -1);
+        close_index(a);
     } else if (a->index.db && !lmi_md_db_current(a)) {
-        lmi_md_db_close(a);
-        count_open(s, -1);
+        close_index(a);
     }
     if (a->index.db)
         return LMAIL_OK;
@@ -111,7 +154,9 @@ lmail_status lmi_md_enter_locked(md_account *a)
         pthread_mutex_unlock(&a->lock);
         return st;
     }
-    count_open(s, 1);
+    pthread_mutex_lock(&s->lock);
+    list_open(s, a);
+    pthread_mutex_unlock(&s->lock);
     evict(s, a, 0);
     return LMAIL_OK;
 }
@@ -229,13 +274,17 @@ static lmail_status account_new(md_store *s, lmail_str name, const char *dir, md
     pthread_mutex_init(&a->lock, NULL);
     pthread_mutex_init(&a->queue_lock, NULL);
     pthread_mutex_init(&a->link_lock, NULL);
-    a->next = s->accounts;
-    s->accounts = a;
+    if (s->account_count == s->bucket_count)
+        spread(s);
+    md_account **bucket = bucket_of(s, a->dir);
+    a->next = *bucket;
+    *bucket = a;
+    s->account_count++;
     *out = a;
     return LMAIL_OK;
 }
 
-static lmail_status have_dirs(md_store *s, md_account *a, int create)
+static lmail_status have_dirs(md_account *a, int create)
 {
     char path[MD_PATH];
     lmail_status st = lmi_md_path(a, path, "", "cur", lmi_str(NULL, 0));
@@ -243,7 +292,6 @@ static lmail_status have_dirs(md_store *s, md_account *a, int create)
         return st;
     if (!create)
         return LMAIL_ERR_NOTFOUND;
-    (void)s;
     return lmi_md_make_dirs(a, a->dir, 0);
 }
 
@@ -259,7 +307,7 @@ static lmail_status account_open(void *ctx, const lmail_store_account_args *args
     if (!h)
         return st ? st : LMAIL_ERR_NOMEM;
     pthread_mutex_lock(&s->lock);
-    md_account *a = s->accounts;
+    md_account *a = *bucket_of(s, dir);
     while (a && strcmp(a->dir, dir) != 0)
         a = a->next;
     if (!a)
@@ -270,7 +318,7 @@ static lmail_status account_open(void *ctx, const lmail_store_account_args *args
     if (!st) {
         h->account = a;
         h->lock = -1;
-        st = have_dirs(s, a, args->create != 0);
+        st = have_dirs(a, args->create != 0);
         if (st) {
             s->table.account_close(h);
             return st;
@@ -336,12 +384,14 @@ static lmail_status tidy(lmail_store_account *h, size_t max)
 static void close_store(lmail_store *table)
 {
     md_store *s = table->ctx;
-    while (s->accounts)
-        forget(s, s->accounts);
+    for (size_t i = 0; i < s->bucket_count; i++)
+        while (s->accounts[i])
+            forget(s, s->accounts[i]);
     while (s->parser_count)
         lmail_mime_parser_free(s->parsers[--s->parser_count]);
     lmi_md_watches_free(s);
     pthread_mutex_destroy(&s->lock);
+    free(s->accounts);
     free(s->root);
     free(s->spool_dir);
     free(s);
@@ -386,10 +436,14 @@ lmail_status lmail_store_maildir_new(const lmail_store_maildir_config *config, l
         (config->spool_dir && !usable(config->spool_dir)))
         return LMAIL_ERR_IO;
     md_store *s = calloc(1, sizeof *s);
-    if (!s || lmi_md_watches_new(s, config->max_watches)) {
+    if (s)
+        s->accounts = calloc(MD_BUCKETS, sizeof *s->accounts);
+    if (!s || !s->accounts || lmi_md_watches_new(s, config->max_watches)) {
+        free(s ? s->accounts : NULL);
         free(s);
         return LMAIL_ERR_NOMEM;
     }
+    s->bucket_count = MD_BUCKETS;
     s->env = config->env;
     s->notice = config->notice;
     s->root = config->root ? strdup(config->root) : NULL;

@@ -21,6 +21,7 @@
 #define MD_MODSEQ_STEP 10000u
 #define MD_LETTERS 26u /* keywords that file names can tell */
 #define MD_IDLE_BOXES 8u
+#define MD_BUCKETS 64u /* of accounts, at first */
 
 /* Flags that a file name can tell. */
 #define MD_NAME_FLAGS                                                                              \
@@ -150,7 +151,8 @@ typedef struct md_box {
 } md_box;
 
 typedef struct md_account {
-    struct md_account *next; /* in the store's list */
+    struct md_account *next;      /* in its bucket */
+    struct md_account *open_next; /* among those whose index is open */
     struct md_store *store;
     unsigned refs;
     pthread_mutex_t lock;
@@ -165,7 +167,6 @@ typedef struct md_account {
     unsigned in_transaction;
     unsigned resting;      /* its handles are left alone: the index may be closed soon */
     _Atomic uint64_t used; /* for the LRU */
-    uint64_t checked;      /* sequence of the last look at the index file */
 
     md_box *boxes;
 
@@ -190,7 +191,9 @@ typedef struct md_store {
     char boot[40];
     uint32_t random;
     pthread_mutex_t lock;
-    md_account *accounts;
+    md_account **accounts; /* buckets, by directory */
+    size_t account_count, bucket_count;
+    md_account *open_first; /* those whose index is open */
     unsigned open_count;
     _Atomic uint64_t clock;
     atomic_uint serial;
@@ -290,8 +293,8 @@ void lmi_md_uidl(lmail_str base, char *out, size_t *len); /* out has 72 */
 
 /* Read a whole small file (up to 8 MiB). ERR_NOTFOUND. Free *out. */
 lmail_status lmi_md_text_read(const char *path, char **out, size_t *len);
-/* Replace a file as a whole. lock: its name + ".lock" is the temporary file, as Dovecot's
- * dotlock. */
+/* Replace a file as a whole. lock: its name + ".lock" is the temporary file, as Dovecot's dotlock.
+ * sync: it is there after a power cut. */
 lmail_status lmi_md_text_write(md_store *s, const char *path, lmail_str text, int lock, int sync);
 /* Take the next line off *text. 1 or 0. */
 int lmi_md_text_line(lmail_str *text, lmail_str *line);
@@ -333,7 +336,8 @@ void lmi_md_text_copy(char *out, size_t cap, size_t *len, lmail_str s);
 
 /* Bring the snapshot to the row's modseq (in a transaction, or alone). */
 lmail_status lmi_md_sync(md_box *b);
-/* The edit becomes the snapshot; the row tells the facts. */
+/* The edit becomes the snapshot; the row tells the facts. ERR_NOMEM: there is none now, and the next
+ * look reads it from the index; behind a commit that is no failure of what was committed. */
 lmail_status lmi_md_publish(md_box *b, lmail_snapshot_edit *edit);
 lmail_status lmi_md_numbers(md_box *b); /* write the row's numbers */
 /* Bits for names in the transaction that runs; makes missing ones if `make`. *made: some were. */

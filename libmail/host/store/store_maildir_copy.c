@@ -274,9 +274,10 @@ static lmail_status try_copy(copying *c, lmail_uid_set uids, int move)
     if (!st && count) {
         lmail_snapshot_edit *edit = c->edit;
         c->edit = NULL;
-        st = lmi_md_publish(c->to, edit);
-        if (!st && left)
-            st = lmi_md_publish(c->from, left), left = NULL;
+        (void)lmi_md_publish(c->to, edit);
+        if (left)
+            (void)lmi_md_publish(c->from, left);
+        left = NULL;
     }
     lmail_snapshot_edit_abort(c->edit);
     lmail_snapshot_edit_abort(left);

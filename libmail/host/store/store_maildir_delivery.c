@@ -50,8 +50,10 @@ static lmail_status look_at_box(md_job *j, lmail_str name, const char *dir)
             return st;
     }
     /* Without an index: is the Maildir there? A scan makes the row later. */
-    if (lmi_md_path(a, path, dir, "cur", lmi_str(NULL, 0)) || access(path, F_OK) < 0)
-        return st == LMAIL_ERR_NOTFOUND || errno == ENOENT ? LMAIL_ERR_NOTFOUND : st;
+    if (lmi_md_path(a, path, dir, "cur", lmi_str(NULL, 0)))
+        return st;
+    if (access(path, F_OK) < 0)
+        return errno == ENOENT ? LMAIL_ERR_NOTFOUND : st;
     return check_keywords(NULL, j->target);
 }
 
@@ -240,7 +242,9 @@ static lmail_status insert_rows(md_box *b, md_job *jobs, uint64_t count)
         (void)lmi_md_load(b);
         return st;
     }
-    return edit ? lmi_md_publish(b, edit) : LMAIL_OK;
+    if (edit)
+        (void)lmi_md_publish(b, edit);
+    return LMAIL_OK;
 }
 
 /* Rows of one directory: through the box that is loaded, if its row still says the same. */

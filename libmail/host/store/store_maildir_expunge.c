@@ -80,7 +80,8 @@ lmail_status lmi_md_expunge(md_box *b, lmail_uid_set uids, lmail_expunge_mode mo
         return st;
     }
     *modseq = next;
-    return lmi_md_publish(b, edit);
+    (void)lmi_md_publish(b, edit);
+    return LMAIL_OK;
 }
 
 static lmail_status expunge(lmail_store_mailbox *h, const lmail_uid_set *uids,

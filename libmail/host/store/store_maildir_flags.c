@@ -84,7 +84,8 @@ static lmail_status set_flags_in(md_box *b, const lmail_set_flags_args *args,
         return st;
     }
     lmi_md_rollback(b->account);
-    return lmi_md_publish(b, edit);
+    (void)lmi_md_publish(b, edit);
+    return LMAIL_OK;
 }
 
 static lmail_status set_flags(lmail_store_mailbox *h, const lmail_set_flags_args *args,

@@ -253,7 +253,7 @@ static lmail_status list_renames(md_account *a, const char *from, const char *to
     DIR *d = opendir(a->dir);
     struct dirent *e;
     lmail_status st = d ? LMAIL_OK : LMAIL_ERR_IO;
-    while (!st && (e = readdir(d))) {
+    while (!st && (errno = 0, e = readdir(d))) {
         char name[2 * MD_NAME_OCTETS + 2], path[MD_PATH];
         const char *tail = e->d_name + n;
         if (strncmp(e->d_name, from, n) != 0 || (*tail != '\0' && *tail != '.') ||
@@ -271,6 +271,8 @@ static lmail_status list_renames(md_account *a, const char *from, const char *to
         if (!st)
             st = add_rename(r, e->d_name, name);
     }
+    if (!st && errno)
+        st = LMAIL_ERR_IO;
     if (d)
         closedir(d);
     return st ? st : r->count ? LMAIL_OK : LMAIL_ERR_NOTFOUND;
@@ -331,27 +333,36 @@ static lmail_status rename_dirs(md_account *a, const char *from, const char *to)
 }
 
 /* RFC 9051 §6.3.6: the messages go, INBOX stays. */
+static lmail_status move_inbox(md_account *a, md_box *inbox, md_box *target)
+{
+    static const lmail_uid_range all = {1, UINT32_MAX};
+    lmail_copy_result moved = {0};
+    lmail_status st = lmi_md_scan(inbox, 0);
+    if (!st)
+        st = lmi_md_copy_rows(inbox, (lmail_uid_set){&all, 1}, target, 1, &moved);
+    if (!st)
+        (void)lmi_md_tidy(a, NULL, SIZE_MAX);
+    lmail_copy_result_free(&moved);
+    return st;
+}
+
 static lmail_status rename_inbox(md_account *a, lmail_str to)
 {
+    char spare[MD_PATH] = "";
     md_box *inbox, *target;
-    lmail_copy_result moved = {0};
-    lmail_status st = lmi_md_create(a, to, LMAIL_USE_NONE);
-    if (!st)
-        st = lmi_md_box_by_name(a, LMAIL_STR("INBOX"), &inbox);
+    lmail_status st = lmi_md_box_by_name(a, LMAIL_STR("INBOX"), &inbox);
     if (st)
         return st;
-    st = lmi_md_box_by_name(a, to, &target);
+    st = lmi_md_create(a, to, LMAIL_USE_NONE);
+    if (!st)
+        st = lmi_md_box_by_name(a, to, &target);
     if (!st) {
-        static const lmail_uid_range all = {1, UINT32_MAX};
-        st = lmi_md_scan(inbox, 0);
-        if (!st)
-            st = lmi_md_copy_rows(inbox, (lmail_uid_set){&all, 1}, target, 1, &moved);
-        if (!st)
-            (void)lmi_md_tidy(a, NULL, SIZE_MAX);
+        st = move_inbox(a, inbox, target);
+        if (st && !remove_in(a, target, spare)) /* nothing came: it was never there */
+            lmi_md_remove_tree(spare);
         lmi_md_box_unref(target);
     }
     lmi_md_box_unref(inbox);
-    lmail_copy_result_free(&moved);
     return st;
 }
 

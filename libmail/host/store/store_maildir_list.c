@@ -5,6 +5,7 @@
 #include "host/store/store_maildir.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -51,11 +52,13 @@ static lmail_status list(lmail_store_account *h, lmail_list_fn *fn, void *user)
         lmi_md_box_unref(inbox);
     DIR *d = opendir(h->account->dir);
     st = d ? add_dir(&l, "") : LMAIL_ERR_IO;
-    while (!st && (e = readdir(d))) {
+    while (!st && (errno = 0, e = readdir(d))) {
         if (e->d_name[0] == '.' && e->d_name[1] && e->d_name[1] != '.' &&
             (e->d_type == DT_DIR || e->d_type == DT_UNKNOWN || e->d_type == DT_LNK))
             st = add_dir(&l, e->d_name);
     }
+    if (!st && errno)
+        st = LMAIL_ERR_IO;
     if (d)
         closedir(d);
     if (!st)

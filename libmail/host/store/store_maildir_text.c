@@ -71,6 +71,16 @@ static int open_temporary(const char *path, int lock, mode_t mode)
     return -1;
 }
 
+/* The directory of a file. */
+static lmail_status sync_place(md_store *s, const char *path)
+{
+    char dir[MD_PATH];
+    size_t n = (size_t)(strrchr(path, '/') - path);
+    memcpy(dir, path, n);
+    dir[n] = '\0';
+    return lmi_md_sync_dir(s, dir);
+}
+
 lmail_status lmi_md_text_write(md_store *s, const char *path, lmail_str text, int lock, int sync)
 {
     char temporary[MD_PATH + 40];
@@ -84,13 +94,15 @@ lmail_status lmi_md_text_write(md_store *s, const char *path, lmail_str text, in
         return lmi_md_errno();
     lmail_status st = lmi_file_write_all(fd, text.ptr, text.len);
     if (!st && sync && !s->no_sync && fdatasync(fd) < 0)
-        st = LMAIL_ERR_IO;
+        st = lmi_md_errno();
     close(fd);
     if (!st && rename(temporary, path) < 0)
-        st = LMAIL_ERR_IO;
-    if (st)
+        st = lmi_md_errno();
+    if (st) {
         unlink(temporary);
-    return st;
+        return st;
+    }
+    return sync ? sync_place(s, path) : LMAIL_OK;
 }
 
 /* ---- libmail-mailbox ------------------------------------------------------------------------- */
