@@ -1,22 +1,17 @@
 """Power cuts: the disk as it was at some moment under load, mounted again. What was answered before is there.
 # long
-An ext4 image on a loop device holds the mail. Its backing file lies on a second one, which is frozen while the
-file is copied: so the copy is the disk of one moment, whatever the page cache held, in the middle of the load.
-Every answer that came before must hold in it.
+Every answer that came before must hold in it; lib_cut.py says how the disk of one moment is had.
 """
 import os
 import random
 import re
-import shutil
 import socket
-import subprocess
-import tempfile
 import threading
 import time
-import uuid
 
-from lib_daemons import BUILD, Daemons
-from lib_mount import mounted, need_root, sh
+from lib_cut import another_boot, disk, started_again, workplace
+from lib_daemons import Daemons
+from lib_mount import need_root
 from lib_wire import Gone, Imap, Smtp, message_id, stored
 
 need_root("power_cut")
@@ -186,42 +181,20 @@ def check(d, page, later, all_sent):
     return len(names), back, lost_flags
 
 
-def cut(under, image, copy, book):
+def cut(copy_to, copy, book):
     page = book.page()
-    sh("fsfreeze", "-f", under)
-    try:
-        sh("cp", "--reflink=never", "--sparse=always", image, copy)
-    finally:
-        sh("fsfreeze", "-u", under)
+    copy_to(copy)
     return page, book.page()
 
 
-def another_boot(home):
-    """A wrapper under which a program sees the machine started again."""
-    with open(f"{home}/boot_id", "w") as f:
-        f.write(f"{uuid.uuid4()}\n")
-    return ["unshare", "-m", "sh", "-c",
-            f'mount --bind "{home}/boot_id" /proc/sys/kernel/random/boot_id && exec "$@"', "sh"]
-
-
 def replay(home, copy, page, later, all_sent):
-    with mounted("-o", "loop", copy) as folder:
+    with started_again(copy) as folder:
         with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, plain=True, folder=folder,
                      wrapper=another_boot(home)) as d:
-            result = check(d, page, later, all_sent)
-    done = subprocess.run(["e2fsck", "-fn", copy], capture_output=True, text=True)
-    assert done.returncode == 0, f"the copy is no file system of one moment: {done.stdout}"
-    return result
+            return check(d, page, later, all_sent)
 
 
-def make_disk(path, megabytes):
-    with open(path, "wb") as f:
-        f.truncate(megabytes << 20)
-    sh("mkfs.ext4", "-q", "-F", path)
-    return path
-
-
-def load(d, book, under, image, home):
+def load(d, book, copy_to, home):
     """Cuts while clients work; [(copy, page, later)]."""
     stop, failed, pages = threading.Event(), [], []
     threading.excepthook = lambda a: failed.append(a.exc_value)
@@ -232,7 +205,7 @@ def load(d, book, under, image, home):
     for n in range(CUTS):
         time.sleep(0.5 + dice.random() * 1.5)
         copy = f"{home}/cut{n}.img"
-        pages.append((copy, *cut(under, image, copy, book)))
+        pages.append((copy, *cut(copy_to, copy, book)))
         assert not failed, failed
     stop.set()
     for w in workers:
@@ -243,11 +216,9 @@ def load(d, book, under, image, home):
 
 def run(home):
     book = Book()
-    with mounted("-o", "loop", make_disk(f"{home}/under.img", 600)) as under:
-        image = make_disk(f"{under}/disk.img", 400)
-        with mounted("-o", "loop", image) as folder:
-            with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, plain=True, folder=folder) as d:
-                pages = load(d, book, under, image, home)
+    with disk(home) as (folder, copy_to):
+        with Daemons(listeners=("smtp", "imap"), users=("alice",), cleartext=True, plain=True, folder=folder) as d:
+            pages = load(d, book, copy_to, home)
     sent = book.sent | {f"after.{b}@cut" for b in ["INBOX", *book.uidnext]}
     for copy, page, later in pages:
         count, back, lost = replay(home, copy, page, later, sent)
@@ -256,9 +227,5 @@ def run(home):
         os.unlink(copy)
 
 
-(BUILD / "tests").mkdir(exist_ok=True)
-home = tempfile.mkdtemp(prefix="cut-", dir=BUILD / "tests")
-try:
-    run(home)
-finally:
-    shutil.rmtree(home, ignore_errors=True)
+with workplace() as place:
+    run(place)
