@@ -4,6 +4,8 @@
  *
  * A message of 1 KiB comes as in smtpd: a spool file without a name is written, linked, synced, and
  * its rows are added. Prints figures; judges nothing. */
+#include "disk.h"
+
 #include <libmail/host/queue.h>
 
 #include <fcntl.h>
@@ -12,39 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LONG_QUEUE 200000u
 
 static lmail_queue *queue;
-static char dir[700];
+static char dir[BENCH_DIR];
 static char letter[1024];
 static atomic_uint_fast64_t last_id;
-
-static void check(lmail_status st, const char *what)
-{
-    if (st) {
-        fprintf(stderr, "%s: %s\n", what, lmail_status_name(st));
-        exit(1);
-    }
-}
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static double cpu(void)
-{
-    struct rusage r;
-    getrusage(RUSAGE_SELF, &r);
-    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
-           (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
-}
 
 static void open_queue(unsigned no_sync)
 {
@@ -52,7 +29,7 @@ static void open_queue(unsigned no_sync)
     c.directory = dir;
     c.keeper = 1;
     c.no_sync = no_sync;
-    check(lmail_queue_open(&queue, &c, NULL, 0), "open");
+    bench_check(lmail_queue_open(&queue, &c, NULL, 0), "open");
 }
 
 static void write_data(uint64_t id, int sync)
@@ -82,7 +59,7 @@ static void add(int sync)
     m.recipients = &r;
     m.recipient_count = 1;
     write_data(m.id, sync);
-    check(lmail_queue_add(queue, &m), "add");
+    bench_check(lmail_queue_add(queue, &m), "add");
 }
 
 static void *work(void *arg)
@@ -95,14 +72,14 @@ static void *work(void *arg)
 static void clients(unsigned count, unsigned messages)
 {
     pthread_t threads[64];
-    double t = seconds(), c = cpu();
+    double t = bench_seconds(), c = bench_cpu();
     for (unsigned i = 0; i < count; i++)
         pthread_create(&threads[i], NULL, work, (void *)(uintptr_t)(messages / count));
     for (unsigned i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
-    t = seconds() - t;
+    t = bench_seconds() - t;
     printf("%2u clients  %7.0f messages/s   %.3f ms CPU a message\n", count, messages / t,
-           (cpu() - c) * 1e3 / messages);
+           (bench_cpu() - c) * 1e3 / messages);
 }
 
 static int nothing(void *user, const lmail_queue_message *m)
@@ -123,33 +100,27 @@ static void long_queue(void)
     while (atomic_load(&last_id) < LONG_QUEUE)
         add(0);
     lmail_queue_free(queue);
-    double t = seconds();
+    double t = bench_seconds();
     open_queue(0);
-    printf("open with %u messages: %.0f ms\n", LONG_QUEUE, (seconds() - t) * 1e3);
-    t = seconds();
-    check(lmail_queue_count(queue, &counts), "count");
-    printf("count: %.1f ms\n", (seconds() - t) * 1e3);
-    t = seconds();
+    printf("open with %u messages: %.0f ms\n", LONG_QUEUE, (bench_seconds() - t) * 1e3);
+    t = bench_seconds();
+    bench_check(lmail_queue_count(queue, &counts), "count");
+    printf("count: %.1f ms\n", (bench_seconds() - t) * 1e3);
+    t = bench_seconds();
     do
-        check(lmail_queue_list(queue, NULL, next, 0, nothing, &seen, &next), "list");
+        bench_check(lmail_queue_list(queue, NULL, next, 0, nothing, &seen, &next), "list");
     while (next);
-    printf("list of %u: %.0f ms\n", seen, (seconds() - t) * 1e3);
+    printf("list of %u: %.0f ms\n", seen, (bench_seconds() - t) * 1e3);
     f.recipient = LMAIL_STR("nobody@*");
-    t = seconds();
-    check(lmail_queue_list(queue, &f, 0, 0, nothing, &seen, &next), "list");
-    printf("list of none by recipient: %.0f ms\n", (seconds() - t) * 1e3);
+    t = bench_seconds();
+    bench_check(lmail_queue_list(queue, &f, 0, 0, nothing, &seen, &next), "list");
+    printf("list of none by recipient: %.0f ms\n", (bench_seconds() - t) * 1e3);
     clients(10, 5000);
 }
 
 int main(int argc, char **argv)
 {
-    char cwd[300], command[800];
-    setbuf(stdout, NULL);
-    if (!getcwd(cwd, sizeof cwd))
-        return 1;
-    snprintf(dir, sizeof dir, "%.300s/bench_queue.XXXXXX", argc > 1 ? argv[1] : cwd);
-    if (!mkdtemp(dir))
-        return 1;
+    bench_directory(dir, "bench_queue", argc > 1 ? argv[1] : NULL);
     memset(letter, 'x', sizeof letter);
     open_queue(0);
     clients(1, 1000);
@@ -157,6 +128,5 @@ int main(int argc, char **argv)
     clients(50, 20000);
     long_queue();
     lmail_queue_free(queue);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command) != 0;
+    return bench_remove(dir);
 }

@@ -3,52 +3,28 @@
  *     bench_store [DIRECTORY]      on the disk to measure; default: the working directory
  *
  * Prints figures beside the budgets of the design; judges nothing. */
+#include "disk.h"
+
 #include <libmail/host/store.h>
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #define MANY 10000u
 
 static lmail_store *store;
-static char dir[700];
+static char dir[BENCH_DIR];
 static char letter[1100];
-
-static void check(lmail_status st, const char *what)
-{
-    if (st) {
-        fprintf(stderr, "%s: %s\n", what, lmail_status_name(st));
-        exit(1);
-    }
-}
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static double cpu(void)
-{
-    struct rusage r;
-    getrusage(RUSAGE_SELF, &r);
-    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
-           (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
-}
 
 static lmail_store_account *open_account(const char *name)
 {
     lmail_store_account_args args = LMAIL_STORE_ACCOUNT_ARGS_INIT;
     lmail_store_account *a;
     args.name = lmail_str_from(name);
-    check(store->account_open(store->ctx, &args, &a), "account_open");
+    bench_check(store->account_open(store->ctx, &args, &a), "account_open");
     return a;
 }
 
@@ -63,7 +39,7 @@ static void open_store(unsigned no_sync)
     c.root = root;
     c.spool_dir = spool;
     c.no_sync = no_sync;
-    check(lmail_store_maildir_new(&c, &store), "lmail_store_maildir_new");
+    bench_check(lmail_store_maildir_new(&c, &store), "lmail_store_maildir_new");
 }
 
 static void make_letter(unsigned number)
@@ -88,11 +64,11 @@ static void deliver(lmail_store_account *a, const char *text)
     lmail_delivery_target t = {.account = a, .mailbox = LMAIL_STR("INBOX")};
     lmail_delivery *d;
     args.account = a;
-    check(store->delivery_begin(store->ctx, &args, &d), "begin");
-    check(store->delivery_message(d, &m), "message");
-    check(store->delivery_write(d, lmail_str_from(text)), "write");
-    check(store->delivery_end(d, NULL), "end");
-    check(store->delivery_commit(d, &t, 1), "commit");
+    bench_check(store->delivery_begin(store->ctx, &args, &d), "begin");
+    bench_check(store->delivery_message(d, &m), "message");
+    bench_check(store->delivery_write(d, lmail_str_from(text)), "write");
+    bench_check(store->delivery_end(d, NULL), "end");
+    bench_check(store->delivery_commit(d, &t, 1), "commit");
     store->delivery_free(d);
 }
 
@@ -118,15 +94,15 @@ static void deliveries(int threads, unsigned total, const char *account, const c
     int numbers[64];
     job.each = total / (unsigned)threads;
     job.account = account;
-    double c = cpu(), s = seconds();
+    double c = bench_cpu(), s = bench_seconds();
     for (int i = 0; i < threads; i++) {
         numbers[i] = i;
         pthread_create(&t[i], NULL, deliver_thread, &numbers[i]);
     }
     for (int i = 0; i < threads; i++)
         pthread_join(t[i], NULL);
-    s = seconds() - s;
-    c = cpu() - c;
+    s = bench_seconds() - s;
+    c = bench_cpu() - c;
     unsigned n = job.each * (unsigned)threads;
     printf("%-34s %2d threads: %8.0f/s  %.3f ms CPU each\n", what, threads, n / s, c * 1000 / n);
 }
@@ -141,13 +117,13 @@ static double cpu_from; /* CPU is the steadier figure where others use the machi
 
 static double start(void)
 {
-    cpu_from = cpu();
-    return seconds();
+    cpu_from = bench_cpu();
+    return bench_seconds();
 }
 
 static void report(const char *what, double from, const char *budget)
 {
-    double used = (cpu() - cpu_from) * 1000, wall = (seconds() - from) * 1000;
+    double used = (bench_cpu() - cpu_from) * 1000, wall = (bench_seconds() - from) * 1000;
     printf("%-40s %8.2f ms %8.2f ms CPU   budget %s\n", what, wall, used, budget);
 }
 
@@ -161,7 +137,7 @@ static void fetch(lmail_store_mailbox *m, unsigned items, const char *what, cons
     args.items = items;
     for (int i = 0; i < 2; i++) {
         double s = start();
-        check(store->fetch(m, &args, on_row, &octets, &next), what);
+        bench_check(store->fetch(m, &args, on_row, &octets, &next), what);
         if (i)
             report(what, s, budget);
     }
@@ -172,9 +148,9 @@ static void search(lmail_store_mailbox *m, const lmail_search *tree, const char 
 {
     lmail_mailbox_view v;
     lmail_uid_list found;
-    check(store->refresh(m, 0, &v), "refresh");
+    bench_check(store->refresh(m, 0, &v), "refresh");
     double s = start();
-    check(store->search(m, v.snapshot, tree, (lmail_uid_set){NULL, 0}, &found), what);
+    bench_check(store->search(m, v.snapshot, tree, (lmail_uid_set){NULL, 0}, &found), what);
     report(what, s, budget);
     lmail_uid_list_free(&found);
     lmail_snapshot_unref(v.snapshot);
@@ -198,21 +174,21 @@ static void big_mailbox(void)
     lmail_store_mailbox *m;
     lmail_mailbox_view v;
     s = start();
-    check(store->mailbox_open(a, LMAIL_STR("INBOX"), 0, &m), "open");
+    bench_check(store->mailbox_open(a, LMAIL_STR("INBOX"), 0, &m), "open");
     report("open 10,000, process new", s, "-");
     store->mailbox_close(m);
     s = start();
     for (int i = 0; i < 1000; i++) {
-        check(store->mailbox_open(a, LMAIL_STR("INBOX"), 0, &m), "open");
-        check(store->refresh(m, 0, &v), "refresh");
+        bench_check(store->mailbox_open(a, LMAIL_STR("INBOX"), 0, &m), "open");
+        bench_check(store->refresh(m, 0, &v), "refresh");
         lmail_snapshot_unref(v.snapshot);
         store->mailbox_close(m);
     }
     report("1000 x open + refresh + close, warm", s, "-");
-    check(store->mailbox_open(a, LMAIL_STR("INBOX"), 0, &m), "open");
+    bench_check(store->mailbox_open(a, LMAIL_STR("INBOX"), 0, &m), "open");
     s = start();
     for (int i = 0; i < 1000; i++) {
-        check(store->refresh(m, 0, &v), "refresh");
+        bench_check(store->refresh(m, 0, &v), "refresh");
         lmail_snapshot_unref(v.snapshot);
     }
     report("1000 x refresh, nothing new", s, "-");
@@ -233,26 +209,26 @@ static void big_mailbox(void)
     set.uids = (lmail_uid_set){&all, 1};
     set.flags = LMAIL_FLAG_SEEN;
     s = start();
-    check(store->set_flags(m, &set, &r), "set_flags");
+    bench_check(store->set_flags(m, &set, &r), "set_flags");
     report("STORE on 10,000", s, "15 ms");
     lmail_uid_list_free(&r.changed);
     s = start();
-    check(store->tidy(a, SIZE_MAX), "tidy");
+    bench_check(store->tidy(a, SIZE_MAX), "tidy");
     report("names follow (10,000)", s, "- (in the background)");
-    check(store->create(a, LMAIL_STR("copy"), LMAIL_USE_NONE), "create");
+    bench_check(store->create(a, LMAIL_STR("copy"), LMAIL_USE_NONE), "create");
     lmail_copy_result copied;
     lmail_uid_set thousand = {&some, 1};
     s = start();
-    check(store->copy(m, thousand, a, LMAIL_STR("copy"), &copied), "copy");
+    bench_check(store->copy(m, thousand, a, LMAIL_STR("copy"), &copied), "copy");
     report("COPY 1000", s, "30 ms");
     lmail_copy_result_free(&copied);
     lmail_uid_list gone;
     s = start();
-    check(store->expunge(m, &thousand, LMAIL_EXPUNGE_ALL, &gone, NULL), "expunge");
+    bench_check(store->expunge(m, &thousand, LMAIL_EXPUNGE_ALL, &gone, NULL), "expunge");
     report("EXPUNGE 1000", s, "10 ms");
     lmail_uid_list_free(&gone);
     s = start();
-    check(store->tidy(a, SIZE_MAX), "tidy");
+    bench_check(store->tidy(a, SIZE_MAX), "tidy");
     report("unlinking (1000)", s, "- (in the background)");
     store->mailbox_close(m);
     store->account_close(a);
@@ -260,13 +236,7 @@ static void big_mailbox(void)
 
 int main(int argc, char **argv)
 {
-    char cwd[600], command[800];
-    setbuf(stdout, NULL);
-    if (!getcwd(cwd, sizeof cwd))
-        return 1;
-    snprintf(dir, sizeof dir, "%s/bench_store.XXXXXX", argc > 1 ? argv[1] : cwd);
-    if (!mkdtemp(dir))
-        return 1;
+    bench_directory(dir, "bench_store", argc > 1 ? argv[1] : NULL);
     open_store(0);
     make_letter(1);
     deliveries(1, 1000, "one%d", "deliver 1 KiB");
@@ -279,6 +249,5 @@ int main(int argc, char **argv)
     deliveries(1, 4000, "nosync%d", "deliver 1 KiB, no sync");
     big_mailbox();
     store->close(store);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command) != 0;
+    return bench_remove(dir);
 }
