@@ -252,6 +252,7 @@ static void reload(void *user)
     lmail_authd_config c;
     char error[1024] = "";
     reload_faults of = {b->log, error, sizeof error};
+    daemon_reload_begins(b->report);
     lmail_status st = lmail_config_load_file(&config, b->path, log_diagnostic, &of);
     int failed = st != LMAIL_OK;
     if (!failed && reading_new(&next, config, b->log, error, sizeof error)) {

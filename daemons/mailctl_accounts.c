@@ -110,7 +110,7 @@ int service_store_load(const service_call *c)
         return code ? code : SERVICE_FAILED;
     if (run_state_read(path, &state))
         state.started = time(NULL);
-    state.readings++;
+    state.begun = ++state.readings;
     char *directory = strndup(c->settings->run_directory.ptr, c->settings->run_directory.len);
     if (directory && mkdir(directory, 0755) == 0) /* it is the daemons', who have not started yet */
         mailctl_give_to_user(c->call, directory);

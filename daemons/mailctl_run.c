@@ -34,8 +34,8 @@ static long now(void)
 
 /* ---- The configuration ----------------------------------------------------------------------- */
 
-/* Of a faulty file, the lines that say where pid files are: enough to tell what runs and to end
- * it. */
+/* Of a faulty file, the lines that say where pid files are: enough to tell what runs and to end it. ctx:
+ * set when it includes others, in which they may stand too. */
 static lmail_status open_paths(void *ctx, lmail_str name, lmail_str *octets)
 {
     static const char *const keys[] = {"run_directory", "stop_timeout",  "smtp.pid_file",
@@ -43,14 +43,15 @@ static lmail_status open_paths(void *ctx, lmail_str name, lmail_str *octets)
     char *path = strndup(name.ptr, name.len), *out = NULL, line[8192];
     size_t size = 0;
     FILE *in = path ? fopen(path, "re") : NULL, *text = open_memstream(&out, &size);
-    (void)ctx;
-    while (in && text && fgets(line, sizeof line, in))
+    while (in && text && fgets(line, sizeof line, in)) {
+        *(int *)ctx |= strncmp(line + strspn(line, " \t"), "include", 7) == 0;
         for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
             const char *at = line + strspn(line, " \t");
             size_t len = strlen(keys[i]);
             if (strncmp(at, keys[i], len) == 0 && strchr(" \t=", at[len]))
                 fputs(line, text);
         }
+    }
     if (in)
         fclose(in);
     if (text)
@@ -72,6 +73,7 @@ int service_open(service_call *c)
     c->config = mailctl_load_config_as(c->call, 0, c->quiet);
     if (!c->config) {
         lmail_config_io io = LMAIL_CONFIG_IO_INIT;
+        io.ctx = &c->unsure;
         io.open = open_paths;
         io.close = close_paths;
         c->faulty = 1;
@@ -84,6 +86,15 @@ int service_open(service_call *c)
     }
     c->settings = lmail_config_settings(c->config);
     return SERVICE_OK;
+}
+
+int service_pid_path(const service_call *c, const char *daemon, char *out, size_t cap)
+{
+    run_state state;
+    if (!run_state_path(c->settings, daemon, out, cap) && run_state_read(out, &state) == 0 &&
+        state.pid_file[0] && access(state.pid_file, F_OK) == 0)
+        return snprintf(out, cap, "%s", state.pid_file) < 0;
+    return run_pid_path(c->settings, daemon, out, cap);
 }
 
 void service_close(service_call *c)
@@ -186,7 +197,7 @@ static int hold_process(const service_call *c, const char *daemon, pid_t pid)
     char path[4096];
     pid_t holder;
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (fd >= 0 && !run_pid_path(c->settings, daemon, path, sizeof path) &&
+    if (fd >= 0 && !service_pid_path(c, daemon, path, sizeof path) &&
         run_pid_ask(path, &holder) == RUN_YES && holder == pid)
         return fd;
     if (fd >= 0)
@@ -216,9 +227,10 @@ static int wait_end(int fd, long milliseconds)
 void service_clear_files(const service_call *c, const char *daemon)
 {
     char path[4096];
-    if (!run_state_path(c->settings, daemon, path, sizeof path))
+    /* The state file says where the pid file is. */
+    if (!service_pid_path(c, daemon, path, sizeof path))
         unlink(path);
-    if (!run_pid_path(c->settings, daemon, path, sizeof path))
+    if (!run_state_path(c->settings, daemon, path, sizeof path))
         unlink(path);
 }
 
@@ -252,7 +264,8 @@ int service_reload_daemon(const service_call *c, const char *daemon, pid_t pid)
     int failed = send_signal(fd, daemon, SIGHUP);
     long end = now() + RELOAD_WAIT;
     after = before;
-    while (!failed && after.readings == before.readings) {
+    /* One that is under way may have read what was there before. */
+    while (!failed && after.readings <= before.begun) {
         if (now() > end || wait_end(fd, STEP) == 0) {
             mailctl_say("%s: no answer to the reload", daemon);
             failed = 1;

@@ -51,8 +51,7 @@ static run_answer ask(const service_call *c, const char *daemon, pid_t *pid)
 {
     char path[4096];
     *pid = 0;
-    return run_pid_path(c->settings, daemon, path, sizeof path) ? RUN_UNKNOWN
-                                                                : run_pid_ask(path, pid);
+    return service_pid_path(c, daemon, path, sizeof path) ? RUN_UNKNOWN : run_pid_ask(path, pid);
 }
 
 static int runs(const service_call *c, const char *daemon)
@@ -135,7 +134,7 @@ static int verb_stop(service_call *c)
             break;
         default:
             service_clear_files(c, *d);
-            if (c->faulty) {
+            if (c->unsure) {
                 mailctl_say("%s: the configuration is faulty, so it may run unseen", *d);
                 code = SERVICE_FAILED;
             }
@@ -228,7 +227,7 @@ static int print_daemon(const service_call *c, const char *daemon)
             printf("%s is dead, and its state file is left", daemon);
             return STATUS_DEAD_LOCK_FILE;
         }
-        if (c->faulty)
+        if (c->unsure)
             break;
         printf("%s is not running", daemon);
         return STATUS_STOPPED;

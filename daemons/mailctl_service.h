@@ -31,12 +31,15 @@ typedef struct service_call {
     lmail_config *config;
     const lmail_settings *settings;
     int faulty; /* said; the settings are then those that say where things are, no more */
+    int unsure; /* and not even those are sure to be all */
     int absent; /* the file that --config names */
 } service_call;
 
 /* mailctl_run.c: what is done to one daemon. Each returns 0, or 1 after having said why. */
 int service_open(service_call *c); /* read the configuration; SERVICE_FAILED: no memory */
 void service_close(service_call *c);
+/* Where a running daemon said its pid file is, else where the settings have it. 0, or -1: too long. */
+int service_pid_path(const service_call *c, const char *daemon, char *out, size_t cap);
 int service_test_daemon(const service_call *c, const char *daemon);
 int service_start_daemon(const service_call *c, const char *daemon);
 int service_stop_daemon(const service_call *c, const char *daemon, pid_t pid);

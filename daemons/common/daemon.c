@@ -63,6 +63,11 @@ static void service_reloaded(void *host, lmail_status st, const char *error)
     daemon_reloaded(host, st != LMAIL_OK, error);
 }
 
+static void service_reload_begins(void *host)
+{
+    daemon_reload_begins(host);
+}
+
 /* It is there. */
 static int serve(const daemon_facts *f, const work *w, const lmail_settings *s, lmail_log *log,
                  const char *path, int ready, daemon_report *report)
@@ -93,6 +98,7 @@ static int make_service(const daemon_facts *f, lmail_service **out, lmail_config
     sc.log = log;
     sc.name = f->name;
     sc.on_reload = service_reloaded;
+    sc.on_reload_begins = service_reload_begins;
     sc.host = report;
     lmail_status st = lmail_service_new(out, &sc, error, cap);
     return !st ? 0 : st == LMAIL_ERR_ARG || st == LMAIL_ERR_NOTFOUND ? EX_CONFIG : EX_OSERR;

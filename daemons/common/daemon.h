@@ -30,6 +30,8 @@ struct daemon_facts {
     const daemon_body *body; /* NULL: a mail service of these protocols, without root */
 };
 
+/* A reload begins, before anything is read: whoever asks from now on wants another one. */
+void daemon_reload_begins(daemon_report *report);
 /* A reload has ended: mailctl waits to hear of it.
  *   failed   the configuration before is in force; error says why, not NULL then */
 void daemon_reloaded(daemon_report *report, int failed, const char *error);

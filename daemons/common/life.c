@@ -135,13 +135,20 @@ int report_begin(daemon_report *r, const daemon_facts *f, const lmail_settings *
     }
     r->state.pid = getpid();
     r->state.started = time(NULL);
-    r->state.readings = 1;
+    r->state.begun = r->state.readings = 1;
+    snprintf(r->state.pid_file, sizeof r->state.pid_file, "%s", r->pid_path);
     return 0;
+}
+
+void daemon_reload_begins(daemon_report *r)
+{
+    r->state.begun++;
+    run_state_write(r->path, &r->state);
 }
 
 void daemon_reloaded(daemon_report *r, int failed, const char *error)
 {
-    r->state.readings++;
+    r->state.readings = r->state.begun;
     r->state.failed = failed;
     snprintf(r->state.error, sizeof r->state.error, "%s", failed ? error : "");
     for (char *at = r->state.error; *at; at++)

@@ -159,6 +159,7 @@ static void reload(parent *p)
     }
     p->again = 0;
     p->error[0] = '\0';
+    daemon_reload_begins(p->start->report);
     if (read_and_send(p))
         reload_failed(p);
     else

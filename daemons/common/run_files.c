@@ -115,12 +115,15 @@ run_answer run_pid_ask(const char *path, pid_t *pid)
 
 /* ---- State ----------------------------------------------------------------------------------- */
 
+#define STATE_ROOM 6144u
+
 int run_state_write(const char *path, const run_state *s)
 {
-    char temporary[4200], text[1024];
-    int n =
-        snprintf(text, sizeof text, "pid %ld\nstarted %lld\nreadings %lu\nfailed %d\nerror %s\n",
-                 s->pid, s->started, s->readings, s->failed, s->error);
+    char temporary[4200], text[STATE_ROOM];
+    int n = snprintf(text, sizeof text,
+                     "pid %ld\nstarted %lld\nbegun %lu\nreadings %lu\nfailed %d\nerror %s\n"
+                     "pid_file %s\n",
+                     s->pid, s->started, s->begun, s->readings, s->failed, s->error, s->pid_file);
     int fd = open_beside(path, temporary, sizeof temporary);
     if (fd < 0)
         return -1;
@@ -132,9 +135,19 @@ int run_state_write(const char *path, const run_state *s)
     return 0;
 }
 
+/* The rest of the line that begins so. */
+static void read_line(const char *text, const char *begin, char *out, size_t cap)
+{
+    const char *at = strstr(text, begin);
+    if (!at)
+        return;
+    at += strlen(begin);
+    snprintf(out, cap, "%.*s", (int)strcspn(at, "\n"), at);
+}
+
 int run_state_read(const char *path, run_state *s)
 {
-    char text[1024];
+    char text[STATE_ROOM];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0)
@@ -143,11 +156,10 @@ int run_state_read(const char *path, run_state *s)
         return -1;
     text[n] = '\0';
     *s = (run_state){0};
-    if (sscanf(text, "pid %ld\nstarted %lld\nreadings %lu\nfailed %d\nerror ", &s->pid, &s->started,
-               &s->readings, &s->failed) != 4)
+    if (sscanf(text, "pid %ld\nstarted %lld\nbegun %lu\nreadings %lu\nfailed %d\n", &s->pid,
+               &s->started, &s->begun, &s->readings, &s->failed) != 5)
         return -1;
-    const char *error = strstr(text, "\nerror ");
-    if (error)
-        snprintf(s->error, sizeof s->error, "%.*s", (int)strcspn(error + 7, "\n"), error + 7);
+    read_line(text, "\nerror ", s->error, sizeof s->error);
+    read_line(text, "\npid_file ", s->pid_file, sizeof s->pid_file);
     return 0;
 }

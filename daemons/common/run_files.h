@@ -3,7 +3,7 @@
  * NAME.pid   its process id. The process holds a record lock on it (fcntl(2)), which ends with the
  *            process and says who holds it: a pid file that is left over, or a pid that another
  *            program has by now, deceives nobody.
- * NAME.state what became of the last reading of the configuration. Both go at a clean end. */
+ * NAME.state where that pid file is, and what became of the last reading of the configuration. Both go at a clean end. */
 #ifndef DAEMON_RUN_FILES_H
 #define DAEMON_RUN_FILES_H
 
@@ -31,9 +31,11 @@ run_answer run_pid_ask(const char *path, pid_t *pid);
 typedef struct run_state {
     long pid;
     long long started;      /* seconds since 1970 */
-    unsigned long readings; /* of the configuration, counting the one at the start */
-    int failed;             /* the last one: the one before it is in force */
+    unsigned long begun;    /* readings of the configuration, counting the one at the start */
+    unsigned long readings; /* those of them that have ended: the number of the last one */
+    int failed;             /* that one: the one before it is in force */
     char error[768];        /* why, one line */
+    char pid_file[4096];    /* its path, whatever the configuration says by now; empty: none */
 } run_state;
 
 /* Whole or not at all. Returns 0, or -1 and errno. */

@@ -114,4 +114,5 @@ def main():
         scenarios(errors, warnings, running, arguments=(Files(folder),))
 
 
-main()
+if __name__ == "__main__":
+    main()

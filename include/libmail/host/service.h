@@ -82,12 +82,15 @@ typedef struct lmail_service_config {
     int (*on_socket)(void *host, const char *where);
     const char *name; /* of the program: its numbers are shown on RUN_DIRECTORY/name.metrics too, as
                        * settings.metrics.sockets has it; NULL: not there */
+    /* A reading that a signal asked for begins, on the thread that runs; on_reload tells its end. What
+     * was in the files before this call is what it will find. NULL: nobody is told. */
+    void (*on_reload_begins)(void *host);
 } lmail_service_config;
 
 #define LMAIL_SERVICE_CONFIG_INIT                                                                  \
     {                                                                                              \
         sizeof(lmail_service_config), NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,     \
-            NULL, NULL                                                                             \
+            NULL, NULL, NULL                                                                       \
     }
 LMAIL_API void lmail_service_config_init(lmail_service_config *config);
 

@@ -195,6 +195,7 @@ lmail_status lmail_service_new(lmail_service **out, const lmail_service_config *
     s->on_token = config->on_token;
     s->user = config->user;
     s->on_reload = config->on_reload;
+    s->on_reload_begins = config->on_reload_begins;
     s->host = config->host;
     s->on_socket = config->on_socket;
     if (config->files)

@@ -322,6 +322,7 @@ struct lmail_service {
     lmail_auth_token_fn *on_token;
     void *user;
     void (*on_reload)(void *host, lmail_status status, const char *error);
+    void (*on_reload_begins)(void *host);
     void *host;
     lmail_files files;
     int (*on_socket)(void *host, const char *where);

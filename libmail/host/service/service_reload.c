@@ -292,6 +292,8 @@ void lmi_reload_asked(void *arg)
         s->read_again = 1; /* what changed behind the reader's back is read once more */
         return;
     }
+    if (s->on_reload_begins)
+        s->on_reload_begins(s->host);
     reading *r = calloc(1, sizeof *r);
     if (!r) {
         tell(s, LMAIL_ERR_NOMEM, "");
