@@ -4,6 +4,7 @@
  * in this process or, started as root with a user set, in two (parent.h). Exit codes as sysexits.h:
  * 78 for a faulty configuration, 71 when the system refuses something. */
 #include "daemon.h"
+#include "activation.h"
 #include "diagnostic.h"
 #include "life.h"
 #include "parent.h"
@@ -58,14 +59,36 @@ typedef struct work {
     void *body;
 } work;
 
+/* What the service's callbacks get. */
+typedef struct house {
+    daemon_report *report;
+    const daemon_facts *facts;
+    const lmail_settings *settings; /* NULL once the service is made */
+    activation given;
+} house;
+
+static int take_socket(void *host, const char *where)
+{
+    house *h = host;
+    lmail_service_socket at;
+    for (size_t i = 0; h->settings && lmail_service_socket_at(h->settings, h->facts->protocols, i,
+                                                              &at) == LMAIL_OK;
+         i++)
+        if (strcmp(at.where, where) == 0)
+            return activation_take(&h->given, where, at.listener);
+    return -1;
+}
+
 static void service_reloaded(void *host, lmail_status st, const char *error)
 {
-    daemon_reloaded(host, st != LMAIL_OK, error);
+    const house *h = host;
+    daemon_reloaded(h->report, st != LMAIL_OK, error);
 }
 
 static void service_reload_begins(void *host)
 {
-    daemon_reload_begins(host);
+    const house *h = host;
+    daemon_reload_begins(h->report);
 }
 
 /* It is there. */
@@ -90,7 +113,7 @@ static int serve(const daemon_facts *f, const work *w, const lmail_settings *s, 
 }
 
 static int make_service(const daemon_facts *f, lmail_service **out, lmail_config *config,
-                        lmail_log *log, daemon_report *report, char *error, size_t cap)
+                        lmail_log *log, house *h, char *error, size_t cap)
 {
     lmail_service_config sc = LMAIL_SERVICE_CONFIG_INIT;
     sc.config = config;
@@ -99,8 +122,12 @@ static int make_service(const daemon_facts *f, lmail_service **out, lmail_config
     sc.name = f->name;
     sc.on_reload = service_reloaded;
     sc.on_reload_begins = service_reload_begins;
-    sc.host = report;
+    sc.on_socket = take_socket;
+    sc.host = h;
+    h->settings = lmail_config_settings(config);
     lmail_status st = lmail_service_new(out, &sc, error, cap);
+    h->settings = NULL;
+    activation_end_logged(&h->given, log);
     return !st ? 0 : st == LMAIL_ERR_ARG || st == LMAIL_ERR_NOTFOUND ? EX_CONFIG : EX_OSERR;
 }
 
@@ -122,8 +149,11 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
     lmail_log *log = NULL;
     daemon_report *report = calloc(1, sizeof *report);
     work w = {NULL, NULL};
+    house h = {report, f, NULL, {0, 0, "", ""}};
     char error[1024] = "";
     int ready = -1, code = o->background ? go_background(f, &ready) : 0;
+    if (!f->body)
+        activation_begin(&h.given);
     lc.program = f->name;
     lc.syslog = wants_syslog(o, s);
     if (!code && (!report || lmail_log_open(&log, &lc)))
@@ -135,7 +165,7 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
         lmail_log_end(&l);
     }
     if (!code && files && s->user.len) {
-        const parent_start start = {f, config, path, files, log, report, ready};
+        const parent_start start = {f, config, path, files, log, report, ready, &h.given};
         code = parent_run(&start);
         lmail_log_close(log);
         free(report);
@@ -144,7 +174,7 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
     bundle_free(files);
     if (!code) {
         code = f->body ? f->body->make(&w.body, config, log, path, report, error, sizeof error)
-                       : make_service(f, &w.service, config, log, report, error, sizeof error);
+                       : make_service(f, &w.service, config, log, &h, error, sizeof error);
         if (code) {
             fprintf(stderr, "%s: %s\n", f->name, error);
             lmail_config_free(config);

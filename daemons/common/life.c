@@ -142,8 +142,14 @@ int report_begin(daemon_report *r, const daemon_facts *f, const lmail_settings *
 
 void daemon_reload_begins(daemon_report *r)
 {
+    char state[64];
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
+             (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
     r->state.begun++;
     run_state_write(r->path, &r->state);
+    tell_manager(state);
 }
 
 void daemon_reloaded(daemon_report *r, int failed, const char *error)
@@ -155,6 +161,10 @@ void daemon_reloaded(daemon_report *r, int failed, const char *error)
         if (*at == '\n' || *at == '\r')
             *at = ' ';
     run_state_write(r->path, &r->state);
+    char state[sizeof r->state.error + 64];
+    snprintf(state, sizeof state, "READY=1\nSTATUS=%s%s",
+             failed ? "the old configuration stays in force: " : "", r->state.error);
+    tell_manager(state);
 }
 
 int report_write(daemon_report *r, const daemon_facts *f)

@@ -134,7 +134,7 @@ static int read_and_send(parent *p)
         const lmail_settings *v = lmail_config_settings(config);
         add_files(b, config);
         sockets_list(&p->wanted, v, s->facts->protocols);
-        failed = sockets_open(&p->order, fds + 1, v, s->facts->protocols, &p->have, p->error,
+        failed = sockets_open(&p->order, fds + 1, v, s->facts->protocols, &p->have, NULL, p->error,
                               sizeof p->error);
         lmail_config_free(config);
     }
@@ -215,6 +215,8 @@ static void hear_signals(parent *p)
         if (info.ssi_signo == SIGHUP)
             reload(p);
         else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+            if (!p->ended)
+                tell_manager("STOPPING=1");
             p->ended = 1;
             kill(p->server, SIGTERM);
         }
@@ -239,7 +241,8 @@ static int stand_by(parent *p)
         code = code ? code : heard;
         hear_signals(p);
     }
-    tell_manager("STOPPING=1");
+    if (!p->ended)
+        tell_manager("STOPPING=1");
     /* A server that did not serve yet has no farewell to say. */
     int obeyed = p->ended && !p->serving && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
     return code ? code : obeyed ? 0 : WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
@@ -285,8 +288,9 @@ static int prepare(parent *p, lmail_owner *id, int *files, int *sockets)
     const lmail_settings *v = lmail_config_settings(s->config);
     int code = make_directories(id, s->facts, v, p->error, sizeof p->error);
     if (!code)
-        code = sockets_open(&p->have, sockets, v, s->facts->protocols, NULL, p->error,
+        code = sockets_open(&p->have, sockets, v, s->facts->protocols, NULL, s->given, p->error,
                             sizeof p->error);
+    activation_end_logged(s->given, s->log);
     if (code) {
         fprintf(stderr, "%s: %s\n", s->facts->name, p->error);
         return code;

@@ -8,6 +8,7 @@
 #ifndef DAEMON_PARENT_H
 #define DAEMON_PARENT_H
 
+#include "activation.h"
 #include "bundle.h"
 #include "daemon.h"
 
@@ -18,7 +19,8 @@ typedef struct parent_start {
     bundle *files;        /* what the configuration was read from; the parent's to free */
     lmail_log *log;
     daemon_report *report;
-    int ready; /* as report_ready takes it */
+    int ready;         /* as report_ready takes it */
+    activation *given; /* sockets of the service manager's */
 } parent_start;
 
 /* Until the end; the exit code. In the server it never returns. */
@@ -51,9 +53,10 @@ _Noreturn void server_run(const parent_start *start, int link, int files, const 
 /* parent_sockets.c: the sockets that the configuration wants and that are not in `have` (NULL: none
  * is there): bound, or handed over by socket activation.
  *   sockets   LINK_MAX_SOCKETS of room
+ *   given     by the service manager; NULL: nothing is left of that
  * Returns 0, or an exit code, error filled and nothing left open. */
 int sockets_open(link_order *order, int *sockets, const lmail_settings *s, unsigned protocols,
-                 const link_order *have, char *error, size_t cap);
+                 const link_order *have, activation *given, char *error, size_t cap);
 void sockets_close(const link_order *order, const int *sockets);
 /* All that the configuration wants, for a later sockets_open. */
 void sockets_list(link_order *order, const lmail_settings *s, unsigned protocols);
