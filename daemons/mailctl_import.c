@@ -2,7 +2,8 @@
  *
  * It reads the text that db5.3_dump makes of the file. A sasldb2 keeps passwords in clear, so all
  * of step two comes over, and on request the hash of step one. What is there already is left
- * alone, so it can be run again after it was interrupted; it writes in portions. */
+ * alone, so it can be run again after it was interrupted; it writes in portions, each twice as large
+ * as the one before, since each is the whole file again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -16,7 +17,7 @@
 #include "mailctl.h"
 
 #define MAX_DUMP (256u << 20)
-#define PORTION 64u
+#define FIRST_PORTION 64u
 
 typedef struct taking {
     const mailctl_call *call;
@@ -27,6 +28,7 @@ typedef struct taking {
     lmail_accounts *accounts;
     lmail_accounts_edit *edit;
     unsigned pending; /* changes in `edit` */
+    unsigned portion; /* so many, and they are written */
     int code;
     unsigned long records, made, completed, same, conflicts, refused, others;
 } taking;
@@ -157,6 +159,7 @@ static int commit(taking *m)
     lmail_status status = lmail_accounts_edit_commit(m->edit);
     lmail_accounts_edit_free(m->edit);
     m->edit = NULL;
+    m->portion *= m->pending >= m->portion ? 2 : 1;
     m->pending = 0;
     if (status != LMAIL_OK)
         return failed(m, status);
@@ -225,7 +228,7 @@ static int take_over(taking *m, const char *name, const lmail_sasldb_record *r)
     lmail_status status = change(m, name, r->value, add, secret, hash);
     if (status != LMAIL_OK)
         return failed(m, status);
-    return m->pending >= PORTION ? commit(m) : 0;
+    return m->pending >= m->portion ? commit(m) : 0;
 }
 
 static int is_password(lmail_str s)
@@ -300,7 +303,7 @@ static void print_sum(const taking *m)
 
 static int run_import(const mailctl_call *call)
 {
-    taking m = {0};
+    taking m = {.portion = FIRST_PORTION};
     size_t len = 0;
     char *text = NULL;
     int code = parse_arguments(&m, call);

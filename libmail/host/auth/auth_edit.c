@@ -21,14 +21,29 @@
 
 #define LOCK_WAIT_MS 10000
 
+typedef struct line {
+    char *text; /* without its LF; in the file's text, or of its own */
+    size_t len;
+    unsigned own, removed;
+} line;
+
 struct lmail_accounts_edit {
     char *path; /* symbolic links followed */
     int lock;
-    char *text;
+    char *text; /* as the file was */
     size_t len;
+    line *lines;
+    size_t count, cap;
+    int open_end;    /* the last line has no LF */
+    uint32_t *slots; /* by name, line index + 1, the first line of a name; 0 is empty */
+    size_t slot_count, named;
     int existed;
     struct stat st; /* of the file, or of its folder when there is none yet */
 };
+
+static void wipe_line(line *l);
+static lmail_status split_text(lmail_accounts_edit *e);
+static lmail_status index_lines(lmail_accounts_edit *e);
 
 /* ---- Begin and end --------------------------------------------------------------------------- */
 
@@ -122,6 +137,12 @@ lmail_status lmail_accounts_edit_new(lmail_accounts_edit **out, lmail_str path)
         errno = 0;
         status = read_file(e);
     }
+    if (status == LMAIL_OK) {
+        status = split_text(e);
+    }
+    if (status == LMAIL_OK) {
+        status = index_lines(e);
+    }
     if (status == LMAIL_OK && geteuid() == 0 && fchown(e->lock, e->st.st_uid, e->st.st_gid) != 0) {
         status = LMAIL_ERR_IO; /* the file's owner must be able to lock it too */
     }
@@ -141,6 +162,11 @@ void lmail_accounts_edit_free(lmail_accounts_edit *e)
         if (e->lock >= 0) {
             close(e->lock);
         }
+        for (size_t i = 0; i < e->count; i++) {
+            wipe_line(&e->lines[i]);
+        }
+        free(e->lines);
+        free(e->slots);
         lmi_auth_wipe_free(e->text, e->len);
         free(e->path);
         free(e);
@@ -149,44 +175,110 @@ void lmail_accounts_edit_free(lmail_accounts_edit *e)
 
 /* ---- Lines ----------------------------------------------------------------------------------- */
 
-typedef struct span {
-    size_t begin, end; /* of the line, without its LF */
-} span;
-
-static int find_line(const lmail_accounts_edit *e, lmail_str name, span *out)
+static void wipe_line(line *l)
 {
-    for (size_t at = 0; at < e->len;) {
-        const char *lf = memchr(e->text + at, '\n', e->len - at);
-        size_t end = lf ? (size_t)(lf - e->text) : e->len;
-        lmail_str fields[LMI_FIELDS];
-        lmail_str line = {e->text + at, end - at};
-        if (line.len > 0 && line.ptr[0] != '#' && lmi_auth_split_line(line, fields) >= 2 &&
-            lmi_auth_names_equal(fields[0], name)) {
-            *out = (span){at, end};
-            return 1;
-        }
-        at = end + 1;
+    if (l->own) {
+        lmi_auth_wipe_free(l->text, l->len);
     }
-    return 0;
 }
 
-/* Put `with` where the span is. */
-static lmail_status replace(lmail_accounts_edit *e, span where, lmail_str with)
+static lmail_status add_line(lmail_accounts_edit *e, char *text, size_t len, unsigned own)
 {
-    size_t len = e->len - (where.end - where.begin) + with.len;
-    char *text = malloc(len + 1);
-    if (!text) {
+    if (e->count == e->cap) {
+        size_t cap = e->cap ? e->cap * 2 : 64;
+        line *more = cap < UINT32_MAX ? realloc(e->lines, cap * sizeof *more) : NULL;
+        if (!more) {
+            return LMAIL_ERR_NOMEM;
+        }
+        e->lines = more;
+        e->cap = cap;
+    }
+    e->lines[e->count++] = (line){text, len, own, 0};
+    return LMAIL_OK;
+}
+
+static lmail_status split_text(lmail_accounts_edit *e)
+{
+    lmail_status status = LMAIL_OK;
+    for (size_t at = 0; status == LMAIL_OK && at < e->len;) {
+        const char *lf = memchr(e->text + at, '\n', e->len - at);
+        size_t end = lf ? (size_t)(lf - e->text) : e->len;
+        status = add_line(e, e->text + at, end - at, 0);
+        e->open_end = !lf;
+        at = end + 1;
+    }
+    return status;
+}
+
+/* The name that a line gives, folded; 0: it gives none. */
+static int name_of(const line *l, char folded[LMAIL_MAX_ACCOUNT_NAME], size_t *len)
+{
+    lmail_str fields[LMI_FIELDS];
+    lmail_str text = {l->text, l->len};
+    return !l->removed && l->len > 0 && l->text[0] != '#' &&
+           lmi_auth_split_line(text, fields) >= 2 &&
+           lmail_account_name_fold(fields[0], folded, LMAIL_MAX_ACCOUNT_NAME, len) == LMAIL_OK;
+}
+
+/* The slot of a folded name, or the empty one where it belongs. */
+static uint32_t *slot_of(const lmail_accounts_edit *e, lmail_str name)
+{
+    char other[LMAIL_MAX_ACCOUNT_NAME];
+    size_t len, mask = e->slot_count - 1;
+    uint64_t h = 14695981039346656037u; /* FNV-1a: the names are the administrator's own */
+    for (size_t i = 0; i < name.len; i++) {
+        h = (h ^ (unsigned char)name.ptr[i]) * 1099511628211u;
+    }
+    size_t i = (size_t)(h ^ (h >> 32)) & mask;
+    while (e->slots[i] != 0 && !(name_of(&e->lines[e->slots[i] - 1], other, &len) &&
+                                 lmail_str_equal((lmail_str){other, len}, name))) {
+        i = (i + 1) & mask;
+    }
+    return &e->slots[i];
+}
+
+static void index_line(lmail_accounts_edit *e, size_t i)
+{
+    char folded[LMAIL_MAX_ACCOUNT_NAME];
+    size_t len;
+    if (name_of(&e->lines[i], folded, &len)) {
+        uint32_t *slot = slot_of(e, (lmail_str){folded, len});
+        e->named += *slot == 0;
+        *slot = *slot ? *slot : (uint32_t)(i + 1);
+    }
+}
+
+/* All lines by name, with room for as many again. */
+static lmail_status index_lines(lmail_accounts_edit *e)
+{
+    size_t slot_count = 64;
+    while (slot_count < e->count * 4) {
+        slot_count *= 2;
+    }
+    uint32_t *slots = calloc(slot_count, sizeof *slots);
+    if (!slots) {
         return LMAIL_ERR_NOMEM;
     }
-    memcpy(text, e->text, where.begin);
-    if (with.len > 0) {
-        memcpy(text + where.begin, with.ptr, with.len);
+    free(e->slots);
+    e->slots = slots;
+    e->slot_count = slot_count;
+    e->named = 0;
+    for (size_t i = 0; i < e->count; i++) {
+        index_line(e, i);
     }
-    memcpy(text + where.begin + with.len, e->text + where.end, e->len - where.end);
-    lmi_auth_wipe_free(e->text, e->len);
-    e->text = text;
-    e->len = len;
     return LMAIL_OK;
+}
+
+/* NULL: no line has that name. */
+static line *find_line(const lmail_accounts_edit *e, lmail_str name)
+{
+    char folded[LMAIL_MAX_ACCOUNT_NAME];
+    size_t len;
+    if (lmail_account_name_fold(name, folded, sizeof folded, &len) != LMAIL_OK) {
+        return NULL;
+    }
+    uint32_t at = *slot_of(e, (lmail_str){folded, len});
+    return at ? &e->lines[at - 1] : NULL;
 }
 
 static size_t append(char *out, size_t at, lmail_str text)
@@ -206,16 +298,15 @@ static int is_secret_word(lmail_str key)
 
 /* The line again with another password field, or with `words` for those of step two. NULL: keep
  * it. */
-static lmail_status set_fields(lmail_accounts_edit *e, span where, const lmail_str *password,
-                               const lmail_str *words)
+static lmail_status set_fields(line *l, const lmail_str *password, const lmail_str *words)
 {
     lmail_str fields[LMI_FIELDS];
-    lmail_str line = {e->text + where.begin, where.end - where.begin};
-    int cr = line.len > 0 && line.ptr[line.len - 1] == '\r';
-    line.len -= (size_t)cr;
-    lmi_auth_split_line(line, fields);
+    lmail_str text = {l->text, l->len};
+    int cr = text.len > 0 && text.ptr[text.len - 1] == '\r';
+    text.len -= (size_t)cr;
+    lmi_auth_split_line(text, fields);
     size_t room =
-        line.len + LMI_FIELDS + 2 + (password ? password->len : 0) + (words ? words->len : 0);
+        text.len + LMI_FIELDS + 3 + (password ? password->len : 0) + (words ? words->len : 0);
     char *made = malloc(room);
     if (!made) {
         return LMAIL_ERR_NOMEM;
@@ -237,40 +328,48 @@ static lmail_status set_fields(lmail_accounts_edit *e, span where, const lmail_s
         len = append(made, len, len > first ? LMAIL_STR(" ") : LMAIL_STR(""));
         len = append(made, len, *words);
     }
-    lmail_status status =
-        replace(e, (span){where.begin, where.end - (size_t)cr}, (lmail_str){made, len});
-    lmi_auth_wipe_free(made, room);
-    return status;
+    len = append(made, len, cr ? LMAIL_STR("\r") : LMAIL_STR(""));
+    wipe_line(l);
+    *l = (line){made, len, 1, 0};
+    return LMAIL_OK;
 }
 
 /* ---- The changes ----------------------------------------------------------------------------- */
 
 int lmail_accounts_edit_has(const lmail_accounts_edit *e, lmail_str name)
 {
-    span where;
-    return find_line(e, name, &where);
+    return find_line(e, name) != NULL;
 }
 
 lmail_status lmail_accounts_edit_add(lmail_accounts_edit *e, lmail_str name)
 {
-    char line[LMAIL_MAX_ACCOUNT_NAME + 16];
+    static const char rest[] = ":!::::::";
+    char folded[LMAIL_MAX_ACCOUNT_NAME];
     size_t len;
-    span where;
-    lmail_status status = lmail_account_name_fold(name, line + 1, LMAIL_MAX_ACCOUNT_NAME, &len);
+    lmail_status status = lmail_account_name_fold(name, folded, sizeof folded, &len);
     if (status != LMAIL_OK) {
         return status;
     }
-    if (find_line(e, name, &where)) {
+    if (find_line(e, name)) {
         return LMAIL_ERR_EXISTS;
     }
-    line[0] = '\n';
-    len = append(line, len + 1, LMAIL_STR(":!::::::\n"));
-    /* A last line without its end gets one. */
-    size_t skip = e->len > 0 && e->text[e->len - 1] != '\n' ? 0 : 1;
-    return replace(e, (span){e->len, e->len}, (lmail_str){line + skip, len - skip});
+    char *made = malloc(len + sizeof rest);
+    if (!made) {
+        return LMAIL_ERR_NOMEM;
+    }
+    memcpy(made, folded, len);
+    memcpy(made + len, rest, sizeof rest - 1);
+    status = add_line(e, made, len + sizeof rest - 1, 1);
+    if (status != LMAIL_OK) {
+        free(made);
+        return status;
+    }
+    e->open_end = 0; /* a last line without its end gets one */
+    index_line(e, e->count - 1);
+    return e->named * 2 > e->slot_count ? index_lines(e) : LMAIL_OK;
 }
 
-static lmail_status locate(const lmail_accounts_edit *e, lmail_str name, span *where)
+static lmail_status locate(const lmail_accounts_edit *e, lmail_str name, line **out)
 {
     char folded[LMAIL_MAX_ACCOUNT_NAME];
     size_t len;
@@ -278,16 +377,18 @@ static lmail_status locate(const lmail_accounts_edit *e, lmail_str name, span *w
     if (status != LMAIL_OK) {
         return status;
     }
-    return find_line(e, name, where) ? LMAIL_OK : LMAIL_ERR_NOTFOUND;
+    *out = find_line(e, name);
+    return *out ? LMAIL_OK : LMAIL_ERR_NOTFOUND;
 }
 
 lmail_status lmail_accounts_edit_remove(lmail_accounts_edit *e, lmail_str name)
 {
-    span where;
-    lmail_status status = locate(e, name, &where);
+    line *l;
+    lmail_status status = locate(e, name, &l);
     if (status == LMAIL_OK) {
-        where.end += where.end < e->len;
-        status = replace(e, where, (lmail_str){NULL, 0});
+        l->removed = 1;
+        e->open_end = e->open_end && l != &e->lines[e->count - 1];
+        status = index_lines(e); /* another line of that name is found from now on */
     }
     return status;
 }
@@ -301,15 +402,15 @@ static int is_password(lmail_str password)
 lmail_status lmail_accounts_edit_password(lmail_accounts_edit *e, lmail_str name,
                                           lmail_str password)
 {
-    span where;
+    line *l;
     char hash[LMI_HASH_SIZE] = "!";
-    lmail_status status = locate(e, name, &where);
+    lmail_status status = locate(e, name, &l);
     if (status == LMAIL_OK && password.len > 0) {
         status = is_password(password) ? lmi_auth_hash_make(password, hash) : LMAIL_ERR_ARG;
     }
     if (status == LMAIL_OK) {
         lmail_str field = lmail_str_from(hash);
-        status = set_fields(e, where, &field, NULL);
+        status = set_fields(l, &field, NULL);
     }
     explicit_bzero(hash, sizeof hash);
     return status;
@@ -342,10 +443,10 @@ static lmail_status secret_words(lmail_str password, int reversible, char *out, 
 lmail_status lmail_accounts_edit_secret(lmail_accounts_edit *e, lmail_str name, lmail_str password,
                                         int reversible)
 {
-    span where;
+    line *l;
     char words[2 * LMI_SCRAM_TEXT + 2 * LMAIL_MAX_PASSWORD + 64];
     size_t len = 0;
-    lmail_status status = locate(e, name, &where);
+    lmail_status status = locate(e, name, &l);
     if (status == LMAIL_OK && password.len > 0) {
         status = is_password(password)
                      ? secret_words(password, reversible, words, sizeof words, &len)
@@ -353,7 +454,7 @@ lmail_status lmail_accounts_edit_secret(lmail_accounts_edit *e, lmail_str name, 
     }
     if (status == LMAIL_OK) {
         lmail_str text = {words, len};
-        status = set_fields(e, where, NULL, &text);
+        status = set_fields(l, NULL, &text);
     }
     explicit_bzero(words, sizeof words);
     return status;
@@ -375,6 +476,27 @@ static lmail_status write_all(int fd, const char *text, size_t len)
         len -= (size_t)n;
     }
     return LMAIL_OK;
+}
+
+static lmail_status write_lines(const lmail_accounts_edit *e, int fd)
+{
+    size_t room = 0, len = 0;
+    for (size_t i = 0; i < e->count; i++) {
+        room += e->lines[i].len + 1;
+    }
+    char *all = malloc(room + 1);
+    if (!all) {
+        return LMAIL_ERR_NOMEM;
+    }
+    for (size_t i = 0; i < e->count; i++) {
+        if (!e->lines[i].removed) {
+            len = append(all, len, (lmail_str){e->lines[i].text, e->lines[i].len});
+            all[len++] = '\n';
+        }
+    }
+    lmail_status status = write_all(fd, all, len - (len > 0 && e->open_end));
+    lmi_auth_wipe_free(all, room);
+    return status;
 }
 
 /* So that the rename outlives a power cut. */
@@ -403,7 +525,7 @@ lmail_status lmail_accounts_edit_commit(lmail_accounts_edit *e)
         return errno == ENOSPC || errno == EDQUOT ? LMAIL_ERR_FULL : LMAIL_ERR_IO;
     }
     /* Root writes for the user the daemons run as: the file stays that user's. */
-    lmail_status status = write_all(fd, e->text, e->len);
+    lmail_status status = write_lines(e, fd);
     if (status == LMAIL_OK &&
         (fchmod(fd, 0600) != 0 || (geteuid() == 0 && fchown(fd, e->st.st_uid, e->st.st_gid) != 0) ||
          fsync(fd) != 0)) {

@@ -290,6 +290,42 @@ static lmail_accounts_edit *begin(void)
     return e;
 }
 
+/* Looked for line by line it took hours. */
+START_TEST(a_hundred_thousand_accounts_are_made_in_one_edit)
+{
+    enum { MANY = 100000 };
+    char name[32];
+    write_file("# mine\njuan:{PLAIN}uno\nJUAN:{PLAIN}dos");
+    lmail_accounts_edit *e = begin();
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "User%d@example.org", i);
+        ck_assert_int_eq(lmail_accounts_edit_add(e, lmail_str_from(name)), LMAIL_OK);
+        ck_assert_int_eq(lmail_accounts_edit_password(e, lmail_str_from(name), LMAIL_STR("")),
+                         LMAIL_OK);
+    }
+    ck_assert_int_eq(lmail_accounts_edit_add(e, LMAIL_STR("user7@EXAMPLE.org")), LMAIL_ERR_EXISTS);
+    ck_assert_int_eq(lmail_accounts_edit_remove(e, LMAIL_STR("user99998@example.org")), LMAIL_OK);
+    /* Of two lines of a name the first is meant; it gone, the second. */
+    ck_assert_int_eq(lmail_accounts_edit_remove(e, LMAIL_STR("juan")), LMAIL_OK);
+    ck_assert(lmail_accounts_edit_has(e, LMAIL_STR("juan")));
+    ck_assert_int_eq(lmail_accounts_edit_commit(e), LMAIL_OK);
+    lmail_accounts_edit_free(e);
+    lmail_accounts *a;
+    faults f = {0, ""};
+    lmail_accounts_config cfg = LMAIL_ACCOUNTS_CONFIG_INIT;
+    cfg.on_fault = note_fault;
+    cfg.user = &f;
+    ck_assert_int_eq(lmail_accounts_open(&a, lmail_str_from(path), &cfg), LMAIL_OK);
+    ck_assert_str_eq(f.text, "");
+    ck_assert(fits(a, "juan", "dos"));
+    ck_assert(exists(a, "user0@example.org"));
+    ck_assert(exists(a, "user99999@example.org"));
+    ck_assert(!exists(a, "user99998@example.org"));
+    lmail_accounts_free(a);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(an_account_is_made_changed_and_removed)
 {
     char text[4096];
@@ -536,6 +572,7 @@ Suite *auth_accounts_suite(void)
     tcase_add_test(t, an_edit_holds_at_the_next_login);
     tcase_add_test(t, what_is_in_memory_is_found_without_a_wait);
     tcase_add_test(t, a_file_that_cannot_be_read_changes_nothing);
+    tcase_add_test(t, a_hundred_thousand_accounts_are_made_in_one_edit);
     tcase_add_test(t, an_account_is_made_changed_and_removed);
     tcase_add_test(t, lines_that_are_not_meant_keep_every_octet);
     tcase_add_test(t, what_is_not_committed_is_not_written);
