@@ -1,7 +1,7 @@
 /* libmail/imap.h - the IMAP server: a session that turns a client's commands into questions.
  *
  * IMAP4rev1 (RFC 3501) with LITERAL+, SASL-IR, IDLE, UIDPLUS, NAMESPACE, ID, UNSELECT, ENABLE,
- * MOVE, CHILDREN, SPECIAL-USE and STARTTLS. The pump is that of libmail/session.h.
+ * MOVE, CHILDREN, SPECIAL-USE, MULTIAPPEND and STARTTLS. The pump is that of libmail/session.h.
  *
  * How a host uses it:
  *   1. fill a lmail_imap_server_config and a lmail_imap_server_handler and make one setup of them
@@ -799,6 +799,7 @@ enum {
     LMAIL_IMAP_CHILDREN = 512,            /* RFC 3348 */
     LMAIL_IMAP_SPECIAL_USE = 1024,        /* RFC 6154 */
     LMAIL_IMAP_STARTTLS = 2048,           /* the host can do TLS */
+    LMAIL_IMAP_MULTIAPPEND = 8192,        /* RFC 3502 */
     LMAIL_IMAP_CREATE_SPECIAL_USE = 4096, /* RFC 6154: on_create honours special_use or says NO
                                            * [USEATTR] */
     LMAIL_IMAP_CLEARTEXT = 1 << 16,    /* LOGIN, and the mechanisms PLAIN and LOGIN, without TLS */
@@ -808,7 +809,7 @@ enum {
 #define LMAIL_IMAP_FLAGS_DEFAULT                                                                   \
     (LMAIL_IMAP_LITERAL_PLUS | LMAIL_IMAP_SASL_IR | LMAIL_IMAP_IDLE | LMAIL_IMAP_UIDPLUS |         \
      LMAIL_IMAP_NAMESPACE | LMAIL_IMAP_ID | LMAIL_IMAP_UNSELECT | LMAIL_IMAP_ENABLE |              \
-     LMAIL_IMAP_MOVE | LMAIL_IMAP_CHILDREN | LMAIL_IMAP_SPECIAL_USE)
+     LMAIL_IMAP_MOVE | LMAIL_IMAP_CHILDREN | LMAIL_IMAP_SPECIAL_USE | LMAIL_IMAP_MULTIAPPEND)
 
 /* 0 or empty means the default in [brackets]. Flags that are set in both members hold. */
 typedef struct lmail_imap_server_config {

@@ -27,6 +27,11 @@ static int has_create(const lmail_imap_server_handler *h)
     return h->on_create != NULL;
 }
 
+static int has_append(const lmail_imap_server_handler *h)
+{
+    return h->on_append_begin && h->on_append_octets && h->on_append_commit;
+}
+
 /* Words that do not depend on the state. `needs` NULL: no callback is needed. */
 static const struct {
     uint64_t cap;
@@ -41,6 +46,7 @@ static const struct {
     {LMAIL_IMAP_UNSELECT, {" UNSELECT", 9}, NULL},
     {LMAIL_IMAP_UIDPLUS, {" UIDPLUS", 8}, has_expunge},
     {LMAIL_IMAP_MOVE, {" MOVE", 5}, has_copy},
+    {LMAIL_IMAP_MULTIAPPEND, {" MULTIAPPEND", 12}, has_append},
     {LMAIL_IMAP_CHILDREN, {" CHILDREN", 9}, has_list},
     {LMAIL_IMAP_SPECIAL_USE, {" SPECIAL-USE", 12}, has_list},
     {LMAIL_IMAP_CREATE_SPECIAL_USE, {" CREATE-SPECIAL-USE", 19}, has_create},

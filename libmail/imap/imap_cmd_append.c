@@ -1,8 +1,9 @@
-/* imap_cmd_append.c - APPEND: a message streams from the literal to the host.
+/* imap_cmd_append.c - APPEND: messages stream from their literals to the host, all kept or none.
  *
- * RFC 3501 §6.3.11, RFC 4315 §3 (APPENDUID), RFC 7889 §4 (TOOBIG). The host is asked for the
- * mailbox before the client is told to send, so a refused message is never sent at all (unless the
- * client does not wait: then its octets are consumed). Memory does not depend on the message. */
+ * RFC 3501 §6.3.11, RFC 3502 (several messages), RFC 4315 §3 (APPENDUID), RFC 7889 §4 (TOOBIG). The
+ * host is asked for the mailbox before the client is told to send, so a refused message is never
+ * sent at all (unless the client does not wait: then its octets are consumed). Memory does not
+ * depend on the messages, but for the names of their keywords. */
 #include "imap/imap_internal.h"
 
 typedef struct append_data {
@@ -160,18 +161,22 @@ static lmail_status ask_commit(lmi_imap *s)
 
 /* ---- The command ----------------------------------------------------------------------------- */
 
-/* SP mailbox SP [flag-list SP] [date-time SP], and then the literal. *other: it is not the message,
- * but the mailbox's name. */
-static lmail_status parse(lmi_imap *s, lmi_imap_args *a, append_data *d, size_t literal_at,
-                          int *other)
+/* SP mailbox, in front of the first message. *other: the literal is not the message, but the
+ * mailbox's name. */
+static lmail_status parse_mailbox(lmi_imap_args *a, append_data *d, size_t literal_at, int *other)
 {
     lmail_status st = lmi_imap_sp(a);
     *other = !st && a->at == literal_at;
-    if (st || *other)
-        return st;
-    st = lmi_imap_mailbox(a, &d->mailbox);
-    if (!st)
-        st = lmi_imap_sp(a);
+    return st || *other ? st : lmi_imap_mailbox(a, &d->mailbox);
+}
+
+/* append-message = [SP flag-list] [SP date-time] SP literal; up to the literal. */
+static lmail_status parse_message(lmi_imap_args *a, append_data *d, size_t literal_at)
+{
+    lmail_status st = lmi_imap_sp(a);
+    d->flags = (lmi_imap_flags){0};
+    d->has_date = 0;
+    d->date = d->zone = 0;
     if (!st && lmi_imap_peek(a) == '(') {
         st = lmi_imap_flag_list(a, 0, &d->flags);
         if (!st)
@@ -183,7 +188,6 @@ static lmail_status parse(lmi_imap *s, lmi_imap_args *a, append_data *d, size_t 
         if (!st)
             st = lmi_imap_sp(a);
     }
-    (void)s;
     return !st && a->at != literal_at ? lmi_imap_expected(a, "a literal") : st;
 }
 
@@ -204,16 +208,22 @@ lmail_status lmi_imap_append_literal(lmi_imap *s, const lmi_imap_literal *l, lmi
     lmi_imap_args a;
     lmail_status st;
     int other = 0;
-    if (s->cmd.data) {
+    append_data *d = s->cmd.data;
+    int first = !d;
+    if (!first && !lmi_imap_has(s, LMAIL_IMAP_MULTIAPPEND)) {
         refuse_take(s, take, LMI_BAD, LMAIL_IMAP_CODE_NONE,
                     LMAIL_STR("Only one message can be appended at a time"));
         return LMAIL_OK;
     }
-    append_data *d = lmi_imap_get(s, sizeof *d, &st);
+    st = LMAIL_OK;
+    if (first)
+        d = lmi_imap_get(s, sizeof *d, &st);
     lmi_imap_args_init(&a, (lmail_str){s->text + s->cmd.args_at, s->text_len - s->cmd.args_at},
                        &s->arena, lmi_imap_config(s));
-    if (!st)
-        st = parse(s, &a, d, l->at - s->cmd.args_at, &other);
+    if (!st && first)
+        st = parse_mailbox(&a, d, l->at - s->cmd.args_at, &other);
+    if (!st && !other)
+        st = parse_message(&a, d, l->at - s->cmd.args_at);
     if (!st && !other)
         st = keep_names(s, d);
     if (st == LMAIL_ERR_NOMEM || (!st && other))
@@ -236,12 +246,12 @@ lmail_status lmi_imap_append_literal(lmi_imap *s, const lmi_imap_literal *l, lmi
     s->cmd.data = d;
     s->cmd.running = 1;
     s->stream_octets = octets;
-    s->step = ask_begin;
+    s->step = first ? ask_begin : ask_message;
     *take = LMI_TAKE_STREAM;
     return LMAIL_OK;
 }
 
-/* What follows the message has been read. */
+/* What follows the last message has been read: nothing. */
 lmail_status lmi_imap_cmd_append(lmi_imap *s)
 {
     lmi_imap_args *a = &s->cmd.args;

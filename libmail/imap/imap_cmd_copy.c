@@ -59,11 +59,7 @@ static lmail_status begin(lmi_imap *s, unsigned move)
     lmail_status st;
     lmail_imap_copy_event *ev = lmi_imap_get(s, sizeof *ev, &st);
     if (!st)
-        st = lmi_imap_sp(a);
-    if (!st)
-        st = lmi_imap_sequence_set(a, &set);
-    if (!st)
-        st = lmi_imap_sp(a);
+        st = lmi_imap_set_between(a, &set);
     if (!st)
         st = lmi_imap_mailbox(a, &ev->target);
     if (!st)

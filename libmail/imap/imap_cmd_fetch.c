@@ -251,11 +251,7 @@ lmail_status lmi_imap_cmd_fetch(lmi_imap *s)
     lmi_imap_set numbers;
     lmi_fetch_plan plan;
     lmail_uid_set set;
-    lmail_status st = lmi_imap_sp(a);
-    if (!st)
-        st = lmi_imap_sequence_set(a, &numbers);
-    if (!st)
-        st = lmi_imap_sp(a);
+    lmail_status st = lmi_imap_set_between(a, &numbers);
     if (!st)
         st = lmi_fetch_parse(a, &plan);
     if (!st)

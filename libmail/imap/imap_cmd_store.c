@@ -75,11 +75,7 @@ lmail_status lmi_imap_cmd_store(lmi_imap *s)
     lmail_status st;
     store_data *d = lmi_imap_get(s, sizeof *d, &st);
     if (!st)
-        st = lmi_imap_sp(a);
-    if (!st)
-        st = lmi_imap_sequence_set(a, &set);
-    if (!st)
-        st = lmi_imap_sp(a);
+        st = lmi_imap_set_between(a, &set);
     if (!st)
         st = parse_mode(a, d);
     if (!st)

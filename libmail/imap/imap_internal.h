@@ -348,6 +348,8 @@ typedef struct lmi_imap_set {
     size_t count;
 } lmi_imap_set;
 lmail_status lmi_imap_sequence_set(lmi_imap_args *a, lmi_imap_set *out);
+/* SP sequence-set SP: so begin FETCH, STORE, COPY and MOVE. */
+lmail_status lmi_imap_set_between(lmi_imap_args *a, lmi_imap_set *out);
 /* The messages that a set names, as UIDs: in mbox.arg, or the view's own set when it is all of
  * them, so they stand until the command ends. uid: the numbers are UIDs, and unknown ones are
  * passed over; otherwise a number above the last message is ERR_SYNTAX. Sorts set->parts. */

@@ -297,3 +297,11 @@ lmail_status lmi_imap_sequence_set(lmi_imap_args *a, lmi_imap_set *out)
     } while (lmi_imap_skip(a, ','));
     return LMAIL_OK;
 }
+
+lmail_status lmi_imap_set_between(lmi_imap_args *a, lmi_imap_set *out)
+{
+    lmail_status st = lmi_imap_sp(a);
+    if (!st)
+        st = lmi_imap_sequence_set(a, out);
+    return st ? st : lmi_imap_sp(a);
+}

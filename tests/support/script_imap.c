@@ -447,6 +447,7 @@ static const script_flag flag_names[] = {{"literal_plus", LMAIL_IMAP_LITERAL_PLU
                                          {"unselect", LMAIL_IMAP_UNSELECT},
                                          {"enable", LMAIL_IMAP_ENABLE},
                                          {"move", LMAIL_IMAP_MOVE},
+                                         {"multiappend", LMAIL_IMAP_MULTIAPPEND},
                                          {"children", LMAIL_IMAP_CHILDREN},
                                          {"special_use", LMAIL_IMAP_SPECIAL_USE},
                                          {"starttls", LMAIL_IMAP_STARTTLS},
