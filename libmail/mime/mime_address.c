@@ -124,7 +124,7 @@ static lmail_str since(const writer *w, size_t from)
     return (lmail_str){w->ptr ? w->ptr + from : NULL, w->len - from};
 }
 
-/* A quoted string's content; also of a comment, then with the depth of nested ones. */
+/* A quoted string's content, or a comment's, in which nested ones keep their parentheses. */
 static void put_content(writer *w, lmail_str s)
 {
     for (size_t i = 0; i < s.len; i++) {

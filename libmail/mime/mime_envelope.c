@@ -29,8 +29,8 @@ static void put_nstring(lmi_mime_out *o, lmail_str text, int there)
         lmi_mime_put(o, LMAIL_STR("NIL"));
 }
 
-/* RFC 9051: "a group start has a NIL host, a group end NIL mailbox and host". So an address without
- * a domain has an empty host, not NIL. */
+/* RFC 9051 §7.5.2: a NIL host marks a group's start, and a NIL mailbox with it the group's end. So an
+ * address without a domain has an empty host, not NIL. */
 static void put_address(lmi_mime_out *o, const lmail_mime_address *a)
 {
     lmi_mime_put_char(o, '(');
@@ -97,7 +97,7 @@ void lmi_mime_envelope(lmi_mime_out *o, lmail_str block, lmi_mime_out *scratch)
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         lmi_mime_put_char(o, ' ');
         size_t count = put_list(o, block, lists[i], scratch);
-        /* "If the Sender or Reply-To are absent or empty, the server sets them from From" */
+        /* RFC 9051 §7.5.2: an absent or empty Sender or Reply-To is that of From */
         if (!count && (i == 1 || i == 2))
             count = put_list(o, block, "from", scratch);
         if (!count)

@@ -306,17 +306,17 @@ lmail_status lmail_mime_matcher_new(lmail_mime_matcher **out, const lmail_mime_c
                                     const lmail_search *search)
 {
     static const lmi_mime_listener hooks = {NULL, on_header, on_body, on_body_end};
+    lmail_mime_config plain;
     *out = NULL;
-    if (config->size > sizeof *config)
+    if (lmi_struct_take(&plain, sizeof plain, config))
         return LMAIL_ERR_SIZE;
-    lmail_alloc alloc = lmi_alloc_resolve(&config->alloc);
+    lmail_alloc alloc = lmi_alloc_resolve(&plain.alloc);
     lmail_mime_matcher *m = lmi_zalloc(&alloc, sizeof *m);
     if (!m)
         return LMAIL_ERR_NOMEM;
     m->alloc = alloc;
-    m->env = config->env;
+    m->env = plain.env;
     lmi_mime_out_init(&m->scratch, &m->alloc, SIZE_MAX);
-    lmail_mime_config plain = *config;
     plain.gather = 0;
     m->room = count_keys(search) + 1;
     lmail_status st = lmail_mime_parser_new(&m->parser, &plain);

@@ -14,11 +14,7 @@ uint64_t lmi_mime_hash(uint64_t hash, char c)
 
 /* ---- Making and resetting -------------------------------------------------------------------- */
 
-void lmail_mime_config_init(lmail_mime_config *config)
-{
-    memset(config, 0, sizeof *config);
-    config->size = sizeof *config;
-}
+LMI_STRUCT_INIT(lmail_mime_config, LMAIL_MIME_CONFIG_INIT);
 
 static int preview_header(void *ctx, uint32_t part, lmail_str block, const lmi_mime_header *h)
 {
@@ -39,9 +35,11 @@ static void preview_end(void *ctx)
 
 lmail_status lmail_mime_parser_new(lmail_mime_parser **out, const lmail_mime_config *config)
 {
+    lmail_mime_config taken;
     *out = NULL;
-    if (config->size > sizeof *config)
+    if (lmi_struct_take(&taken, sizeof taken, config))
         return LMAIL_ERR_SIZE;
+    config = &taken;
     lmail_alloc alloc = lmi_alloc_resolve(&config->alloc);
     lmail_mime_parser *p = lmi_zalloc(&alloc, sizeof *p);
     if (!p)
