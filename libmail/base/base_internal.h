@@ -123,7 +123,9 @@ typedef struct lmi_seg lmi_seg;
 typedef struct lmi_out {
     lmi_seg *head, *tail;
     lmi_seg *spare; /* one empty segment of the default size, so that a command allocates nothing */
-    size_t size;    /* octets not sent yet */
+    lmi_seg *lent;  /* a few without room, for borrowed octets */
+    unsigned lents;
+    size_t size; /* octets not sent yet */
 } lmi_out;
 
 /* ---- Input lines ----------------------------------------------------------------------------- */
@@ -184,6 +186,10 @@ typedef struct lmi_class {
     lmail_status (*timer)(lmail_session *s);
     /* Output fell under s->out_mark after lmi_want_room(s). */
     lmail_status (*room)(lmail_session *s);
+    /* Some octets were sent. */
+    void (*sent)(lmail_session *s);
+    /* Octets came in clear behind the word that starts TLS. The core closes afterwards. */
+    void (*injected)(lmail_session *s);
     /* TLS is on, facts are in s->tls. Forget what was learnt before (RFC 3207 §4.2). */
     lmail_status (*tls_done)(lmail_session *s);
     /* DEFLATE was put in or taken out. */
@@ -222,6 +228,7 @@ struct lmail_session {
     uint8_t stopping;
     uint8_t free_asked;
     uint8_t want_room;
+    uint8_t reads_full; /* a client reads its replies whatever waits to be sent: RFC 2920 §3.1 */
     uint8_t tls_wanted;
     uint8_t tls_shaking; /* between tls_begin and tls_done */
     uint8_t tls_active;
@@ -251,8 +258,8 @@ lmail_status lmi_leave(lmail_session *s, lmail_status st);
 void lmi_callback_begin(lmail_session *s);
 void lmi_callback_end(lmail_session *s);
 
-/* May input be taken now? Not while a question holds, the session pauses, output is over its mark,
- * TLS or a filter change is due, or the session is closing. */
+/* May input be taken now? Not while a question holds, the session pauses, output is over its mark
+ * (unless it reads_full), TLS or a filter change is due, or the session is closing. */
 int lmi_ready(const lmail_session *s);
 
 /* Ask: a question with a fresh ticket, to be settled or left at the host.

@@ -10,6 +10,7 @@
 
 #define SMALL 1024u  /* a whole small segment with its head: replies of a quiet session */
 #define LARGE 16384u /* when much is written at once */
+#define LENTS 8u     /* heads of borrowed octets that are kept */
 
 struct lmi_seg {
     lmi_seg *next;
@@ -50,10 +51,15 @@ static void seg_append(lmi_out *o, lmi_seg *g)
 static void seg_drop(lmail_session *s, lmi_seg *g)
 {
     lmail_ticket ticket = g->ticket;
-    if (!s->out.spare && g->cap == SMALL - sizeof *g)
+    if (!s->out.spare && g->cap == SMALL - sizeof *g) {
         s->out.spare = g;
-    else
+    } else if (g->cap == 0 && s->out.lents < LENTS && !s->dead) {
+        g->next = s->out.lent;
+        s->out.lent = g;
+        s->out.lents++;
+    } else {
         lmi_free(&s->alloc, g, sizeof *g + g->cap);
+    }
     if (ticket && s->cls->released)
         s->cls->released(s, ticket);
 }
@@ -94,7 +100,13 @@ lmail_status lmi_out_u64(lmail_session *s, uint64_t value)
 
 lmail_status lmi_out_borrow(lmail_session *s, lmail_str octets, lmail_ticket ticket)
 {
-    lmi_seg *g = lmi_malloc(&s->alloc, sizeof *g);
+    lmi_seg *g = s->out.lent;
+    if (g) {
+        s->out.lent = g->next;
+        s->out.lents--;
+    } else {
+        g = lmi_malloc(&s->alloc, sizeof *g);
+    }
     if (!g)
         return LMAIL_ERR_NOMEM;
     *g = (lmi_seg){NULL, octets.ptr, octets.len, 0, 0, ticket};
@@ -138,6 +150,12 @@ void lmi_out_rest(lmail_session *s)
         lmi_free(&s->alloc, s->out.spare, sizeof(lmi_seg) + s->out.spare->cap);
         s->out.spare = NULL;
     }
+    while (s->out.lent) {
+        lmi_seg *g = s->out.lent;
+        s->out.lent = g->next;
+        lmi_free(&s->alloc, g, sizeof *g);
+    }
+    s->out.lents = 0;
 }
 
 void lmi_out_done(lmail_session *s)

@@ -87,7 +87,7 @@ void lmi_callback_end(lmail_session *s)
 int lmi_ready(const lmail_session *s)
 {
     return !s->dead && !s->closing && !s->holding && !s->lending && !s->pausing && !s->tls_wanted &&
-           !s->tls_shaking && !s->filter_wanted && s->out.size < s->out_mark;
+           !s->tls_shaking && !s->filter_wanted && (s->reads_full || s->out.size < s->out_mark);
 }
 
 static lmail_status start(lmail_session *s)
@@ -153,6 +153,8 @@ lmail_status lmail_session_sent(lmail_session *s, size_t n, lmail_msec now)
     if (n > s->out.size)
         return LMAIL_ERR_ARG;
     lmi_out_sent(s, n);
+    if (n && s->cls->sent)
+        s->cls->sent(s);
     return lmi_leave(s, LMAIL_OK);
 }
 
@@ -206,6 +208,8 @@ lmail_status lmail_session_tls_begin(lmail_session *s, size_t unread, lmail_msec
     s->tls_wanted = 0;
     if (unread) {
         lmi_trace(s, LMAIL_TRACE_VIOLATION, 0, 0, LMAIL_STR("octets pipelined behind STARTTLS"));
+        if (s->cls->injected)
+            s->cls->injected(s);
         lmi_close(s);
         lmi_leave(s, LMAIL_OK);
         return LMAIL_ERR_CLOSED;
