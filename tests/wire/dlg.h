@@ -11,6 +11,8 @@
  *     X: 00 ff     the client sends these octets        R: 1000 text   text CRLF, 1000 times
  *     S: text      the server must now send text CRLF   S= escaped octets, exactly
  *     S~ pattern   the same with * for any run
+ *                  (a protocol named ..._client: the session is the client, so S lines are what it
+ *                  hears, and C, C=, C~ what it must now say)
  *     H: question -> answer     how the host answers the next such question (* in the question)
  *     H: question => answer     how it answers each of them
  *     H: answer text            the oldest pending question gets its answer
@@ -36,8 +38,8 @@
 #include "support/script.h"
 
 typedef struct dlg_step {
-    char kind; /* C S H Q T E W R X, lower case for the second form: c is C=, s is S=, g is S~, q is
-                  Q! */
+    char kind; /* C S H Q T E W R X, lower case for the second form: c is C=, s is S=, g is S~, G is
+                  C~, q is Q! */
     unsigned line;
     char *text;
 } dlg_step;

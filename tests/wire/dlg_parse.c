@@ -22,8 +22,8 @@ static char kind_of(const char *text)
         return kind;
     if (form == '=' && (kind == 'C' || kind == 'S'))
         return kind == 'C' ? 'c' : 's';
-    if (form == '~' && kind == 'S')
-        return 'g';
+    if (form == '~' && (kind == 'S' || kind == 'C'))
+        return kind == 'S' ? 'g' : 'G';
     if (form == '!' && kind == 'Q')
         return 'q';
     return 0;
@@ -53,7 +53,7 @@ static int take_line(dlg *d, char *text, unsigned line)
     const char *rest = text + 2;
     if (*rest == ' ')
         rest++;
-    if (kind == 'C' || kind == 'S' || kind == 'c' || kind == 's') {
+    if (strchr("CScs", kind)) {
         add(d, kind, line, rest); /* blanks at the end count */
         return 0;
     }
