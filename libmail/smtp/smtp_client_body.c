@@ -21,7 +21,7 @@ int lmi_smtpc_all_written(const lmail_smtp_client *s)
 
 static void message_over(lmail_smtp_client *s)
 {
-    if (!s->body.broken)
+    if (s->first->end.accepted)
         s->first->end.octets = s->body.offset;
     lmi_smtpc_enter(s, LMI_SMTPC_READY);
     lmi_smtpc_mail_end(s);

@@ -6,7 +6,7 @@
  *             left             a note: mails_left and queued
  * Questions:  octets MAIL OFFSET              all | take N | fail | empty | over
  *             login choose "MECHS"[ refused N CODE]
- *                                             go_on | send MECH [OCTETS] | fail
+ *                                             go_on | send MECH [OCTETS, "" for none] | fail
  *             login challenge STEP "OCTETS"   respond OCTETS | cancel | fail
  *             login finished                  go_on | fail
  * Notes:      ready WHAT..., rcpt MAIL.INDEX OUTCOME CAUSE PHASE CODE ENHANCED "TEXT",
@@ -165,7 +165,7 @@ static void read_login(script *h, const char *text, lmail_smtp_client_auth_answe
         a->mechanism = (lmail_str){rest, blank ? (size_t)(blank - rest) : strlen(rest)};
         a->has_response = blank != NULL;
         if (blank)
-            a->response = script_octets(h, blank + 1);
+            a->response = script_octets(h, strcmp(blank + 1, "\"\"") == 0 ? "" : blank + 1);
     } else if (script_says(text, "respond", &rest)) {
         a->kind = LMAIL_SMTP_AUTH_SEND;
         a->response = script_octets(h, rest);
@@ -291,13 +291,16 @@ static void read_rcpt(script *h, char *text, lmail_smtp_client_rcpt *r)
     memset(r, 0, sizeof *r);
     while (comma) {
         *comma = 0;
-        char *part = comma + 1, *semicolon = strchr(part, ';');
+        char *part = comma + 1;
         comma = strchr(part, ',');
+        if (comma)
+            *comma = 0;
+        char *semicolon = strchr(part, ';');
         if (semicolon) {
             *semicolon = 0;
             r->orcpt_type = lmail_str_from(script_keep(h, part));
             r->orcpt = script_octets(h, semicolon + 1);
-            break;
+            continue;
         }
         r->notify = notify_of(part);
     }
