@@ -57,6 +57,7 @@ typedef struct sink {
     lmail_smtp_client *s;
     lmail_ticket ticket;
     lmail_str held;
+    lmail_str in; /* what the host gave; other runs are static */
     int lent;
     uint64_t size; /* counting only */
 } sink;
@@ -74,10 +75,12 @@ static lmail_status flush(sink *k)
 static lmail_status send_run(void *ctx, lmail_str run)
 {
     sink *k = ctx;
+    int ours = (uintptr_t)run.ptr - (uintptr_t)k->in.ptr >= k->in.len;
+    int behind = k->held.len > 0;
     lmail_status st = flush(k);
     if (st)
         return st;
-    if (run.len < COPY_UNDER)
+    if (run.len < COPY_UNDER && !(ours && behind)) /* a dot needs no room between lent octets */
         return lmi_out_str(&k->s->base, run);
     k->held = run;
     return LMAIL_OK;
@@ -100,7 +103,7 @@ static lmail_status walk(lmail_smtp_client *s, lmi_smtpc_stuff *c, lmail_str in,
 /* BDAT's line, when there is a chunk. ERR_SYNTAX: a bare CR or LF. */
 static lmail_status chunk_line(lmail_smtp_client *s, lmail_str in, int end)
 {
-    sink k = {s, 0, {NULL, 0}, 0, 0};
+    sink k = {s, 0, {NULL, 0}, in, 0, 0};
     lmi_smtpc_stuff copy = s->body.stuff;
     char number[20];
     lmail_status st = walk(s, &copy, in, end, count_run, &k);
@@ -120,7 +123,7 @@ static void release(lmail_smtp_client *s, lmail_ticket t)
 /* The octets, from the host's memory; they are released with the last of them, or now. */
 static lmail_status send_octets(lmail_smtp_client *s, lmail_str in, int end, lmail_ticket t)
 {
-    sink k = {s, t, {NULL, 0}, 0, 0};
+    sink k = {s, t, {NULL, 0}, in, 0, 0};
     lmail_status st = walk(s, &s->body.stuff, in, end, send_run, &k);
     if (!st && (k.held.len || k.lent)) {
         st = lmi_out_borrow(&s->base, k.held, t);

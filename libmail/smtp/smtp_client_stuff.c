@@ -66,7 +66,7 @@ static lmail_status one_line(walk *w, size_t *at)
         *at = lf + 1;
         return LMAIL_OK;
     }
-    if (cr + 1 == w->in.len) { /* only when there is no LF behind it */
+    if (cr < lf && cr + 1 == w->in.len) { /* the last octet */
         st = flush(w, cr);
         w->start = *at = w->in.len;
         w->c->cr = 1;
