@@ -51,7 +51,13 @@ static lmail_status start(lmail_session *base)
 
 static lmail_status input(lmail_session *base, lmail_str in, size_t *used)
 {
-    return lmi_smtpc_go_on(of(base), lmi_smtpc_take_line(of(base), in, used));
+    lmail_smtp_client *s = of(base);
+    uint32_t before = s->replies;
+    lmail_msec due = base->due;
+    lmail_status st = lmi_smtpc_go_on(s, lmi_smtpc_take_line(s, in, used));
+    if (s->replies == before && due < base->due && !base->closing)
+        base->due = due; /* a reply that comes in drops wins no time */
+    return st;
 }
 
 static lmail_status eof(lmail_session *base)

@@ -125,10 +125,14 @@ static lmail_status send_octets(lmail_smtp_client *s, lmail_str in, int end, lma
 {
     sink k = {s, t, {NULL, 0}, in, 0, 0};
     lmail_status st = walk(s, &s->body.stuff, in, end, send_run, &k);
-    if (!st && (k.held.len || k.lent)) {
-        st = lmi_out_borrow(&s->base, k.held, t);
-        if (!st)
+    if (st)
+        k.held.len = 0;
+    /* What was lent before an error is still to be sent. */
+    if (k.held.len || k.lent) {
+        lmail_status last = lmi_out_borrow(&s->base, k.held, t);
+        if (!last)
             return st;
+        st = last;
     }
     if (in.len)
         release(s, t);

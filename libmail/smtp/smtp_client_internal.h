@@ -141,7 +141,8 @@ struct lmail_smtp_client {
     /* The reply that is being read, or was read last. */
     char *text; /* config.max_reply_text octets */
     size_t text_len;
-    uint32_t lines; /* so far */
+    uint32_t lines;   /* so far */
+    uint32_t replies; /* read to their end */
     uint16_t code;
     uint8_t enhanced_len;
     char enhanced[12];

@@ -100,6 +100,7 @@ static lmail_status one_line(lmail_smtp_client *s, lmail_str line)
         if (more || s->lines > 1)
             return lmi_smtpc_violation(s, LMAIL_STR("a challenge of several lines"));
         s->lines = 0;
+        s->replies++;
         s->text_len = 0;
         s->enhanced_len = 0;
         return lmi_smtpc_on_challenge(s, text);
@@ -110,6 +111,7 @@ static lmail_status one_line(lmail_smtp_client *s, lmail_str line)
     if (more)
         return LMAIL_OK;
     s->lines = 0;
+    s->replies++;
     return lmi_smtpc_take_reply(s);
 }
 
