@@ -4,6 +4,7 @@
 
 #include "diagnostic.h"
 #include "life.h"
+#include "server_paths.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -71,13 +72,17 @@ static int make_directory(const lmail_owner *id, lmail_str name, mode_t mode, ch
     return 0;
 }
 
-/* The server cannot make these where only root may. */
+/* The server cannot make these where only root may, and its sandbox knows only what is there. */
 static int make_directories(const lmail_owner *id, const daemon_facts *f, const lmail_settings *s,
                             char *error, size_t cap)
 {
     int code = make_directory(id, s->mail_directory, 0700, error, cap);
     if (!code)
         code = make_directory(id, s->run_directory, 0755, error, cap);
+    if (!code)
+        code = make_directory(id, server_paths_fixed(s->store.location), 0700, error, cap);
+    if (!code)
+        code = make_directory(id, server_paths_fixed(s->store.home), 0700, error, cap);
     if (!code && (f->protocols & LMAIL_SERVICE_SMTP))
         code = make_directory(id, s->queue.directory, 0700, error, cap);
     return code;

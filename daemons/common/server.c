@@ -5,6 +5,7 @@
 #include "life.h"
 #include "parent.h"
 #include "sandbox.h"
+#include "server_paths.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,7 +19,6 @@
 
 #define TEXT(s) (int)(s).len, (s).ptr
 #define RELOAD_SIGNAL SIGUSR2 /* SIGHUP is the parent's, whoever sends it */
-#define MAX_PATHS 32u
 
 typedef struct server {
     const parent_start *start;
@@ -138,67 +138,20 @@ static int start_orders(server *s)
 
 /* ---- The sandbox ----------------------------------------------------------------------------- */
 
-typedef struct paths {
-    sandbox_path list[MAX_PATHS];
-    char *owned[MAX_PATHS];
-    size_t count, owned_count;
-} paths;
-
-static void add(paths *p, const char *path, int write)
-{
-    if (path && *path && p->count < MAX_PATHS)
-        p->list[p->count++] = (sandbox_path){path, write};
-}
-
-static void add_copy(paths *p, lmail_str path, int write)
-{
-    char *copy = strndup(path.len ? path.ptr : "", path.len);
-    if (copy)
-        p->owned[p->owned_count++] = copy;
-    add(p, copy, write);
-}
-
-/* A file that is replaced by rename(2) is reached through its directory. */
-static void add_directory_of(paths *p, lmail_str file)
-{
-    while (file.len > 1 && file.ptr[file.len - 1] != '/')
-        file.len--;
-    if (file.len && file.ptr[0] == '/')
-        add_copy(p, file, 0);
-}
-
-/* /etc is read as a whole: resolv.conf, hosts, passwd, nsswitch.conf, localtime and certificates are
- * all replaced by rename(2), and what is secret there its mode guards. /usr and /lib hold what glibc
- * loads late: name services, character sets, time zones. */
 static int enter_sandbox(const parent_start *start, const lmail_settings *s)
 {
-    static const char *const readable[] = {"/etc",          "/usr",
-                                           "/lib",          "/lib64",
-                                           "/dev/urandom",  "/dev/random",
-                                           "/proc/self",    "/proc/loadavg",
-                                           "/proc/meminfo", "/proc/sys/kernel",
-                                           "/proc/sys/net", "/sys/devices/system/cpu"};
-    paths p = {.count = 0, .owned_count = 0};
+    server_paths p;
     unsigned got;
     char spool[4096];
-    add_copy(&p, s->mail_directory, 1);
-    add_copy(&p, s->run_directory, 1);
-    add_copy(&p, s->queue.directory, 1);
-    add_copy(&p, s->smtp.load_file, 0);
-    add(&p, "/dev/null", 1);
-    for (size_t i = 0; i < sizeof readable / sizeof readable[0]; i++)
-        add(&p, readable[i], 0);
-    add_directory_of(&p, s->accounts);
-    add_directory_of(&p, s->dns.hosts);
-    add_directory_of(&p, s->dns.trust_anchor);
     /* SQLite's sorter spills to a file of its own. */
     snprintf(spool, sizeof spool, "%.*s/spool", TEXT(s->mail_directory));
     setenv("SQLITE_TMPDIR", spool, 1);
-    int failed = sandbox_enter(p.list, p.count, &got);
-    for (size_t i = 0; i < p.owned_count; i++)
-        free(p.owned[i]);
+    server_paths_of(&p, s);
+    errno = ENOMEM;
+    int failed = p.failed || sandbox_enter(p.list, p.count, &got), why = errno;
+    server_paths_free(&p);
     if (failed) {
-        fprintf(stderr, "%s: sandbox: %s\n", start->facts->name, strerror(errno));
+        fprintf(stderr, "%s: sandbox: %s\n", start->facts->name, strerror(why));
         return EX_OSERR;
     }
     lmail_log_line l;

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -230,6 +231,94 @@ def probe():
             assert value == ("EPERM" if name in denied else "ok"), (name, value)
 
 
+def as_server(conf, *paths, prepare=""):
+    """What the server's own code leaves it of these paths (MODE:PATH), in a mount namespace that may be prepared."""
+    script = f"set -e\n{prepare}\nexec \"$@\""
+    out = run("unshare", "--mount", "sh", "-c", script, "sh", BUILD / "tests" / "sandbox_probe", "-c", conf, *paths).stdout
+    got = dict(line.rsplit(" ", 1) for line in out.splitlines())
+    assert sanitized() or got.pop("landlock") in ("ok", "absent"), out
+    return got
+
+
+def has_landlock(d):
+    return "landlock=yes" in d.log("smtpd")
+
+
+def reach(d):
+    """The server reads neither the key nor the shadow file nor a directory that is not its own."""
+    if sanitized():
+        return
+    other = pathlib.Path(tempfile.mkdtemp(dir=d.home.parent))
+    os.chmod(other, 0o777)
+    (other / "file").write_text("anybody's\n")
+    secret = [f"r:{d.home}/keys/first.key", f"r:{d.home}/keys/first.pem", "r:/etc/shadow", f"r:{d.conf}"]
+    foreign = [f"r:{other}", f"r:{other}/file", f"w:{other}/new", "r:/root", f"r:{d.home.parent}"]
+    own = [f"w:{d.data}/probe", f"w:{d.home}/run/probe", f"r:{d.home}/accounts", "r:/etc/resolv.conf", "r:/etc/passwd"]
+    got = as_server(d.conf, *secret, *foreign, *own)
+    for path in secret + foreign:
+        if path in secret or path == "r:/root" or has_landlock(d):
+            assert got[path[2:]] == "EACCES", (path, got)
+    for path in own:
+        assert got[path[2:]] == "ok", (path, got)
+    if has_landlock(d): # not the modes alone
+        got = as_server(d.conf, *(f"x:{path[2:]}" for path in foreign if path[0] == "r"))
+        assert set(got.values()) == {"EACCES"}, got
+
+
+def links(d):
+    """resolv.conf that leads to /run, as systemd-resolved and NetworkManager have it, and accounts that lead elsewhere."""
+    if sanitized():
+        return
+    conf = d.home / "links.conf"
+    kept = pathlib.Path(tempfile.mkdtemp(dir=d.home.parent))
+    os.chmod(kept, 0o755)
+    shutil.copy(d.home / "accounts", kept / "real")
+    os.chown(kept / "real", NOBODY.pw_uid, NOBODY.pw_gid)
+    (d.home / "link").mkdir()
+    (d.home / "link" / "accounts").symlink_to(kept / "real")
+    conf.write_text(d.conf.read_text().replace(f"accounts = {d.home}/accounts", f"accounts = {d.home}/link/accounts"))
+    prepare = f"""mount --make-rprivate /
+        mkdir {d.home}/etc {d.home}/run2
+        cp -a /etc/passwd /etc/group /etc/nsswitch.conf {d.home}/etc/
+        ln -s /run/systemd/resolve/stub-resolv.conf {d.home}/etc/resolv.conf
+        mount --bind {d.home}/etc /etc
+        mount --bind {d.home}/run2 /run
+        mkdir -p -m 755 /run/systemd/resolve /run/others
+        echo 'nameserver 127.0.0.1' > /run/systemd/resolve/stub-resolv.conf
+        echo > /run/others/file"""
+    got = as_server(conf, "r:/etc/resolv.conf", f"r:{d.home}/link/accounts", "r:/run/others/file", prepare=prepare)
+    assert got["/etc/resolv.conf"] == "ok" and got[f"{d.home}/link/accounts"] == "ok", got
+    assert got["/run/others/file"] == ("EACCES" if has_landlock(d) else "ok"), got
+
+
+def mail_elsewhere(d):
+    """Mailboxes that lie outside mail_directory: in a place of their own, or in the accounts' homes."""
+    d.stop("smtpd")
+    good, accounts = d.conf.read_text(), (d.home / "accounts").read_text()
+    place = pathlib.Path(tempfile.mkdtemp(dir=d.home.parent))
+    os.chmod(place, 0o755)
+    for name, location in ("made", f"{place}/made/%n"), ("homes", "%h/Maildir"):
+        d.conf.write_text(f"store.location = {location}\n{good}")
+        homes = place / "homes"
+        homes.mkdir(exist_ok=True)
+        os.chown(homes, NOBODY.pw_uid, NOBODY.pw_gid)
+        (d.home / "accounts").write_text("".join(f"{user}:{{PLAIN}}secret::::{homes}/{user}:\n" for user in ("alice", "bob")))
+        d.start("smtpd")
+        d.server_of("smtpd")
+        with d.wire("smtp") as w:
+            w.hello("c.example.net")
+            w.ask("MAIL FROM:<a@b.example>")
+            w.ask("RCPT TO:<alice@example.test>")
+            w.ask("DATA")
+            w.send(letter(1) + ".\r\n")
+            assert w.line().startswith("250"), d.log("smtpd")[-2000:]
+        assert [p for p in (place / name).rglob("new/*")], name
+        d.stop("smtpd")
+    d.conf.write_text(good)
+    (d.home / "accounts").write_text(accounts)
+    d.start("smtpd")
+
+
 def main():
     if os.geteuid() != 0:
         sys.exit("this test needs root")
@@ -238,7 +327,7 @@ def main():
         os.chmod(parent, 0o711)
         d = Split(parent)
         with d:
-            scenarios(processes, mail, reload_key_and_port, faulty_reloads, signals, refusals, background, processes,
+            scenarios(processes, mail, reach, links, mail_elsewhere, reload_key_and_port, faulty_reloads, signals, refusals, background, processes,
                       arguments=(d,))
 
 

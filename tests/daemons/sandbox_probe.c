@@ -1,8 +1,13 @@
 /* What a process can still do in the daemons' sandbox: sandbox_probe WRITABLE READABLE PATH...
  *
  * Enters it with one directory to write and one to read, tries things and prints a line for each:
- * "NAME ok" or "NAME error". Run as root, so that no denial is that of file modes. */
+ * "NAME ok" or "NAME error". Run as root, so that no denial is that of file modes.
+ *
+ * sandbox_probe -c FILE MODE:PATH...: as the server that this configuration makes, by the daemons'
+ * own code: its user, its paths. Tries to open each; MODE is r, w (also makes it) or x: r, but as root. */
+#include "../../daemons/common/life.h"
 #include "../../daemons/common/sandbox.h"
+#include "../../daemons/common/server_paths.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,9 +74,41 @@ static void try_calls(void)
     say("packet", socket(AF_PACKET, SOCK_RAW, 0) < 0);
 }
 
+static int become_server(const char *file, int root)
+{
+    static const daemon_facts facts = {.name = "sandbox_probe"};
+    lmail_config *config;
+    lmail_owner id;
+    server_paths paths;
+    unsigned got;
+    if (lmail_config_load_file(&config, file, NULL, NULL))
+        return 1;
+    const lmail_settings *s = lmail_config_settings(config);
+    if (!root && (identity_find(&id, &facts, s) || identity_become(&id, &facts)))
+        return 1;
+    server_paths_of(&paths, s);
+    int failed = sandbox_enter(paths.list, paths.count, &got);
+    server_paths_free(&paths);
+    lmail_config_free(config);
+    printf("landlock %s\n", got & SANDBOX_LANDLOCK ? "ok" : "absent");
+    return failed;
+}
+
+static int probe_server(const char *file, char **paths)
+{
+    int root = *paths && **paths == 'x';
+    if (become_server(file, root))
+        return 1;
+    for (; *paths; paths++)
+        say(*paths + 2, open(*paths + 2, **paths == 'w' ? O_CREAT | O_WRONLY : O_RDONLY, 0600) < 0);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     unsigned got;
+    if (argc > 2 && strcmp(argv[1], "-c") == 0)
+        return probe_server(argv[2], argv + 3);
     if (argc < 3 || chdir(argv[1]) || (mkdir("a", 0700) && errno != EEXIST) ||
         (mkdir("b", 0700) && errno != EEXIST))
         return 64;
