@@ -127,18 +127,26 @@ int tls_peer_write(tls_peer *p, const char *in, size_t len)
 
 int tls_identity_make(tls_identity *out, const char *name, const char *host, const char *mail)
 {
+    tls_identity_options o = {.name = name, .host = host, .mail = mail};
+    return tls_identity_make_with(out, &o);
+}
+
+int tls_identity_make_with(tls_identity *out, const tls_identity_options *o)
+{
     static int serials;
     mbedtls_x509write_cert crt;
     mbedtls_pk_context key;
     mbedtls_x509_san_list san = {0};
     char subject[128];
     unsigned char serial = (unsigned char)++serials;
-    snprintf(subject, sizeof(subject), "CN=%s", name);
-    san.node.type = mail ? MBEDTLS_X509_SAN_RFC822_NAME : MBEDTLS_X509_SAN_DNS_NAME;
-    const char *alternative = mail ? mail : host;
+    snprintf(subject, sizeof(subject), "CN=%s", o->name);
+    san.node.type = o->ip     ? MBEDTLS_X509_SAN_IP_ADDRESS
+                    : o->mail ? MBEDTLS_X509_SAN_RFC822_NAME
+                              : MBEDTLS_X509_SAN_DNS_NAME;
+    const char *alternative = o->ip ? (const char *)o->ip : o->mail ? o->mail : o->host;
     if (alternative) {
         san.node.san.unstructured_name.p = (unsigned char *)alternative;
-        san.node.san.unstructured_name.len = strlen(alternative);
+        san.node.san.unstructured_name.len = o->ip ? 4 : strlen(alternative);
     }
     mbedtls_pk_init(&key);
     mbedtls_x509write_crt_init(&crt);
@@ -152,7 +160,8 @@ int tls_identity_make(tls_identity *out, const char *name, const char *host, con
     rc |= mbedtls_x509write_crt_set_serial_raw(&crt, &serial, 1);
     rc |= mbedtls_x509write_crt_set_subject_name(&crt, subject);
     rc |= mbedtls_x509write_crt_set_issuer_name(&crt, subject);
-    rc |= mbedtls_x509write_crt_set_validity(&crt, "20200101000000", "20491231235959");
+    rc |= mbedtls_x509write_crt_set_validity(&crt, o->since ? o->since : "20200101000000",
+                                             o->until ? o->until : "20491231235959");
     if (alternative)
         rc |= mbedtls_x509write_crt_set_subject_alternative_name(&crt, &san);
     rc |= mbedtls_x509write_crt_pem(&crt, (unsigned char *)out->cert, sizeof(out->cert), random_cb,

@@ -123,6 +123,8 @@ typedef struct lmail_net_stats {
     uint64_t handshakes_lent; /* steps of handshakes that ran on a worker */
     uint64_t connections;     /* open now */
     uint64_t tls13;           /* of the handshakes, with TLS 1.3; the others with 1.2 */
+    uint64_t outgoing;        /* connections that we make or have made, open now; the figures above
+                               * are of those that listeners took */
 } lmail_net_stats;
 
 /* Fill *stats (its size set by the caller). Any thread. Returns: OK, ERR_SIZE. */
@@ -211,7 +213,10 @@ typedef enum lmail_close_reason {
     LMAIL_CLOSE_TIMEOUT,     /* the peer takes no output */
     LMAIL_CLOSE_STOP,        /* cut off while the net stops */
     LMAIL_CLOSE_HOST,        /* lmail_conn_close */
-    LMAIL_CLOSE_MEMORY
+    LMAIL_CLOSE_MEMORY,
+    LMAIL_CLOSE_REFUSED,     /* lmail_conn_connect: nobody listens there */
+    LMAIL_CLOSE_UNREACHABLE, /* no way leads there, or the source address is not ours */
+    LMAIL_CLOSE_NO_ANSWER    /* connect_timeout is over */
 } lmail_close_reason;
 
 /* "peer"; a static string for the log. */
@@ -224,7 +229,8 @@ typedef lmail_session *lmail_open_fn(void *user, lmail_conn *conn, const lmail_c
                                      lmail_msec now);
 
 /* The connection is gone, no ticket is out, and the session is about to be freed. Called once for
- * each session made. */
+ * each session made; of lmail_conn_connect once for each connection, with session NULL when it
+ * never came to one. */
 typedef void lmail_closed_fn(void *user, lmail_conn *conn, lmail_session *session,
                              lmail_close_reason reason);
 
@@ -310,6 +316,60 @@ LMAIL_API lmail_status lmail_listener_bind(const char *address, unsigned unix_mo
  * there are none. The variables LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES are removed from the
  * environment. Source: sd_listen_fds(3). */
 LMAIL_API int lmail_listen_fds(int *first);
+
+/* ---- Connections that we make ---------------------------------------------------------------- */
+
+typedef struct lmail_connect_config {
+    size_t size;
+    lmail_str address;     /* "192.0.2.1", "2001:db8::1", "unix:/run/lmtp": no name is looked up */
+    unsigned port;         /* 1 to 65535; of no meaning for a unix socket */
+    lmail_str source;      /* an address of this machine, of the same family, to connect from;
+                              * empty: the system chooses */
+    lmail_tls *tls;        /* of lmail_tls_new_client; NULL: a session that wants TLS is closed */
+    lmail_str tls_name;    /* the server's name: sent as SNI, and looked for in its certificate. An
+                              * IP address is looked for, not sent. Empty: neither */
+    unsigned tls_verify;   /* not 0: the handshake fails unless the certificate is trusted and
+                              * bears tls_name. Else lmail_tls_facts.peer_verified tells whether */
+    unsigned implicit_tls; /* not 0: TLS from the first octet */
+    lmail_msec connect_timeout;   /* 0: 30 s */
+    lmail_msec handshake_timeout; /* 0: 30 s */
+    lmail_msec write_timeout;     /* these four as in lmail_listener_config */
+    uint32_t min_rate;
+    lmail_msec linger_timeout;
+    lmail_msec rest_after;
+    lmail_open_fn *on_open;     /* connected: make the session; before the TLS handshake */
+    lmail_closed_fn *on_closed; /* may be NULL */
+    void *user;
+} lmail_connect_config;
+
+#define LMAIL_CONNECT_CONFIG_INIT                                                                  \
+    {                                                                                              \
+        sizeof(lmail_connect_config), {NULL, 0}, 0, {NULL, 0}, NULL, {NULL, 0}, 0, 0, 0, 0, 0, 0,  \
+            0, 0, NULL, NULL, NULL                                                                 \
+    }
+
+LMAIL_API void lmail_connect_config_init(lmail_connect_config *config);
+
+/* Connect, and drive the session that on_open makes. All of config is copied; tls is held. The
+ * connection takes no listener's place and counts against no limit. When the net stops, a session
+ * is told, and a connection that is not made yet is given up.
+ *   out     the connection, for lmail_conn_close and lmail_conn_set_user; valid until on_closed has
+ *           returned. May be NULL
+ *   error   filled with a terminated text for people when it fails (may be NULL, cap 0)
+ * On the thread of that loop, while the net runs. Callbacks: none; they come later.
+ * Returns: OK (on_closed will be called: that the peer cannot be reached is told there), ERR_SIZE,
+ * ERR_ARG, ERR_STATE (the net does not run, or stops), ERR_NOMEM, ERR_IO (no descriptor left). */
+LMAIL_API lmail_status lmail_conn_connect(lmail_conn **out, lmail_loop *loop,
+                                          const lmail_connect_config *config, char *error,
+                                          size_t cap);
+
+/* Why a connection ended, for people and in few words: "connection refused", "certificate expired 3
+ * days ago"; "" where its lmail_close_reason says all. Valid as long as the connection; for on_closed. */
+LMAIL_API const char *lmail_conn_fault(const lmail_conn *conn);
+
+/* What the server's certificate proved, after the handshake, or after one that failed over it.
+ * Returns: OK, ERR_SIZE, ERR_STATE (no TLS yet, or a connection that a listener took). */
+LMAIL_API lmail_status lmail_conn_tls_peer(const lmail_conn *conn, lmail_tls_peer *peer);
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 

@@ -1,4 +1,5 @@
-/* libmail/host/tls.h - server certificates and the rules of their TLS connections.
+/* libmail/host/tls.h - certificates and the rules of TLS connections: of those that a listener takes
+ * (lmail_tls_new), and of those that we make (lmail_tls_new_client).
  *
  * A lmail_tls is immutable once made and counted by reference: a listener takes a reference for its
  * new connections, each connection one for its life. To reload certificates make a new lmail_tls
@@ -7,7 +8,8 @@
  * Fixed: TLS 1.2 and 1.3, cipher suites with ECDHE and an AEAD only, no renegotiation, no early
  * data.
  *
- * Sources: RFC 8446, RFC 5246, RFC 9325 (recommendations), RFC 6066 §3 (SNI), RFC 7301 (ALPN).
+ * Sources: RFC 8446, RFC 5246, RFC 9325 (recommendations), RFC 6066 §3 (SNI), RFC 7301 (ALPN), RFC
+ * 9525 (names in certificates).
  */
 #ifndef LIBMAIL_HOST_TLS_H
 #define LIBMAIL_HOST_TLS_H
@@ -69,6 +71,69 @@ LMAIL_API void lmail_tls_config_init(lmail_tls_config *config);
  * ERR_NOMEM. */
 LMAIL_API lmail_status lmail_tls_new(lmail_tls **out, const lmail_tls_config *config, char *error,
                                      size_t cap);
+
+/* ---- Connections that we make ---------------------------------------------------------------- */
+
+/* Every server's certificate is checked; whether one that is not good ends the handshake says each
+ * connection (lmail_connect_config.tls_verify). */
+typedef struct lmail_tls_client_config {
+    size_t size;
+    const lmail_tls_cert *cert; /* shown to servers that ask for one; NULL: none */
+    /* Who may sign servers' certificates, all of these together. None of them: nobody may, and no
+     * server is ever verified. */
+    lmail_str ca;             /* PEM; what of it cannot be read is left out, as long as one can */
+    const char *ca_directory; /* PEM or DER files in it, read now; NULL: none */
+    unsigned system_ca;       /* not 0: and those that the system's file of authorities names */
+    const char *const *alpn;  /* protocols that are offered; NULL: none */
+    size_t alpn_n;
+    unsigned tls13_only; /* not 0: no TLS 1.2 */
+    lmail_str ciphers;   /* as lmail_tls_config.ciphers */
+} lmail_tls_client_config;
+
+#define LMAIL_TLS_CLIENT_CONFIG_INIT                                                               \
+    {                                                                                              \
+        sizeof(lmail_tls_client_config), NULL, {NULL, 0}, NULL, 0, NULL, 0, 0,                     \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
+    }
+
+LMAIL_API void lmail_tls_client_config_init(lmail_tls_client_config *config);
+
+/* Make one for lmail_conn_connect; *out has one reference. No listener takes it.
+ *   error   as for lmail_tls_new
+ * Returns: OK, ERR_SIZE, ERR_ARG (certificate or authorities do not parse, the key does not fit,
+ * ciphers that choose none), ERR_IO (the directory, or the system's authorities, cannot be read),
+ * ERR_NOMEM. */
+LMAIL_API lmail_status lmail_tls_new_client(lmail_tls **out, const lmail_tls_client_config *config,
+                                            char *error, size_t cap);
+
+/* What a server's certificate says and proved. Slices live as long as the connection; distinguished
+ * names as the classic installation writes them: "/C=AR/O=Example+20SA/CN=mx.example", in which
+ * +HH is an octet. */
+typedef struct lmail_tls_peer {
+    size_t size;
+    unsigned shown;        /* there is one */
+    unsigned trusted;      /* an authority that we know vouches for it, and it holds today */
+    unsigned name_matches; /* one of its names is the one that was asked for: a dNSName (RFC 9525
+                            * §6.3: "*" for the leftmost label alone) or an iPAddress. The common
+                            * name does not count (§2) */
+    lmail_str fault;       /* why not, for people: "certificate expired 3 days ago"; else empty */
+    lmail_str common_name; /* of its subject */
+    lmail_str subject, issuer;
+} lmail_tls_peer;
+
+#define LMAIL_TLS_PEER_INIT                                                                        \
+    {                                                                                              \
+        sizeof(lmail_tls_peer), 0, 0, 0, {NULL, 0}, {NULL, 0}, {NULL, 0},                          \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
+    }
+
+LMAIL_API void lmail_tls_peer_init(lmail_tls_peer *peer);
+
+/* ---- Both ------------------------------------------------------------------------------------ */
 
 /* Take another reference; returns tls. Any thread. */
 LMAIL_API lmail_tls *lmail_tls_hold(lmail_tls *tls);

@@ -234,7 +234,7 @@ static void take(lmail_listener *l, int fd, const struct sockaddr *sa)
     /* None: that this connection took the last place has let the listener see that it is closed. */
     lmi_setup *setup = l->setup ? lmi_setup_hold(l->setup) : NULL;
     pthread_mutex_unlock(&net->lock);
-    lmail_conn *c = setup ? lmi_conn_new(l, setup, fd) : NULL;
+    lmail_conn *c = setup ? lmi_conn_new(net, l, setup, fd) : NULL;
     if (!c) {
         close(fd);
         lmi_setup_release(setup);

@@ -1,18 +1,18 @@
 /* net_conn.c - the life of a connection, from the accepted socket to the freed session.
  *
  *     accepted (loop 0) -> PROXY -> SHAKING -> OPEN -> LINGER -> CLOSING -> GONE -> freed
+ *     made by us   -> CONNECTING -> SHAKING -> OPEN -> ...
  *
- * PROXY and SHAKING are skipped when the listener does not ask for them; STARTTLS goes from OPEN to
- * SHAKING and back. Any state may go to CLOSING. All writes to c->state are in this file. */
+ * PROXY and SHAKING are skipped when nobody asks for them; STARTTLS goes from OPEN to SHAKING and
+ * back. Any state may go to CLOSING. All writes to c->state are in this file. */
 #include "net_internal.h"
 
 #include <linux/sockios.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define KEEPALIVE 300u /* seconds: finds peers that vanished while a client waits in IDLE */
 
 static void arrive(lmi_task *task);
 static void fire(lmi_timer *timer);
@@ -24,22 +24,23 @@ void lmi_conn_state_set(lmail_conn *c, lmi_conn_state state)
 
 /* ---- Beginning ------------------------------------------------------------------------------- */
 
-lmail_conn *lmi_conn_new(lmail_listener *from, lmi_setup *setup, int fd)
+lmail_conn *lmi_conn_new(lmail_net *net, lmail_listener *from, lmi_setup *setup, int fd)
 {
-    lmail_net *net = from->net;
     lmail_conn *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
     c->from = from;
     c->setup = setup;
     c->fd = fd;
-    c->is_unix = from->is_unix != 0;
+    c->is_unix = from && from->is_unix;
     c->task.fn = arrive;
     c->timer.fn = fire;
     c->phase_due = LMAIL_NEVER;
     c->facts.id = atomic_fetch_add(&net->last_id, 1) + 1;
     c->facts.tls = (unsigned)setup->implicit_tls;
     c->loop = &net->loops[0];
+    if (!from)
+        atomic_fetch_add(&net->outgoing, 1);
     return c;
 }
 
@@ -48,7 +49,10 @@ static void free_conn(lmail_conn *c)
     lmail_net *net = c->loop->net;
     if (c->counted)
         lmi_net_give_key(net, c->key);
-    lmi_net_give(c->from);
+    if (c->from)
+        lmi_net_give(c->from);
+    else
+        atomic_fetch_sub(&net->outgoing, 1);
     lmi_tls_free(c->tls);
     lmail_tls_release(c->own_tls);
     lmi_setup_release(c->setup);
@@ -59,7 +63,8 @@ static void free_conn(lmail_conn *c)
 
 void lmi_conn_drop(lmail_conn *c)
 {
-    close(c->fd);
+    if (c->fd >= 0)
+        close(c->fd);
     free_conn(c);
 }
 
@@ -85,7 +90,7 @@ static int take_socket(lmail_conn *c)
     int failed = uv_tcp_open(&c->uv.tcp, c->fd);
     if (!failed) {
         uv_tcp_nodelay(&c->uv.tcp, 1);
-        uv_tcp_keepalive(&c->uv.tcp, 1, KEEPALIVE);
+        uv_tcp_keepalive(&c->uv.tcp, 1, LMI_KEEPALIVE);
     }
     return failed;
 }
@@ -113,17 +118,24 @@ static void unlink_conn(lmail_conn *c)
     atomic_fetch_sub(&loop->load, 1);
 }
 
+lmail_status lmi_conn_join(lmail_conn *c)
+{
+    if (lmi_heap_promise(&c->loop->timers))
+        return LMAIL_ERR_NOMEM;
+    c->active = uv_now(c->loop->uv);
+    link_conn(c);
+    return LMAIL_OK;
+}
+
 static void arrive(lmi_task *task)
 {
     lmail_conn *c = LMI_OF(task, lmail_conn, task);
     lmail_loop *loop = c->loop;
-    if (lmi_heap_promise(&loop->timers)) {
+    if (lmi_conn_join(c)) {
         atomic_fetch_sub(&loop->load, 1);
         lmi_conn_drop(c);
         return;
     }
-    c->active = uv_now(loop->uv);
-    link_conn(c);
     int failed = take_socket(c);
     c->uv.handle.data = c;
     c->write.data = c;
@@ -229,6 +241,22 @@ static void rest(lmail_conn *c)
         c->extra = lmi_buf_shrink(&c->loop->bufs, c->extra);
 }
 
+static void phase_over(lmail_conn *c)
+{
+    lmail_close_reason reason = LMAIL_CLOSE_TIMEOUT;
+    if (c->state == LMI_CONN_CONNECTING) {
+        reason = LMAIL_CLOSE_NO_ANSWER;
+        c->fault = "no answer";
+    } else if (c->state == LMI_CONN_PROXY) {
+        atomic_fetch_add(&c->loop->net->proxy_errors, 1);
+    } else if (c->state == LMI_CONN_SHAKING) {
+        lmi_conn_shake_failed(c);
+        reason = LMAIL_CLOSE_TLS;
+        c->fault = "TLS handshake not done in time";
+    }
+    lmi_conn_abort(c, reason);
+}
+
 static void fire(lmi_timer *timer)
 {
     lmail_conn *c = LMI_OF(timer, lmail_conn, timer);
@@ -236,11 +264,7 @@ static void fire(lmi_timer *timer)
     if (peer_takes_too_little(c, now)) {
         lmi_conn_abort(c, LMAIL_CLOSE_TIMEOUT);
     } else if (c->phase_due <= now) {
-        if (c->state == LMI_CONN_PROXY)
-            atomic_fetch_add(&c->loop->net->proxy_errors, 1);
-        else if (c->state == LMI_CONN_SHAKING)
-            atomic_fetch_add(&c->loop->net->handshake_errors, 1);
-        lmi_conn_abort(c, c->state == LMI_CONN_SHAKING ? LMAIL_CLOSE_TLS : LMAIL_CLOSE_TIMEOUT);
+        phase_over(c);
     } else if (c->state == LMI_CONN_OPEN) {
         if (!c->rested && c->active + c->setup->rest_after <= now)
             rest(c);
@@ -312,7 +336,7 @@ void lmi_conn_finish(lmail_conn *c)
         (c->session && lmail_session_tickets(c->session)))
         return;      /* whoever holds it wakes it */
     c->in_ready = 1; /* a wake from on_closed is of no effect */
-    if (c->session && c->setup->on_closed)
+    if ((c->session || !c->from) && c->setup->on_closed)
         c->setup->on_closed(c->setup->user, c, c->session, c->reason);
     lmail_session_free(c->session);
     lmi_buf_put(&loop->bufs, c->cur);
@@ -385,9 +409,32 @@ lmail_status lmail_conn_channel_binding(lmail_conn *conn, unsigned char out[32])
     return lmi_tls_binding(conn->tls, out);
 }
 
+const char *lmail_conn_fault(const lmail_conn *conn)
+{
+    if (conn->fault)
+        return conn->fault;
+    if (conn->tls && conn->tls->fault && !conn->lent)
+        return conn->tls->fault;
+    return conn->error ? uv_strerror(conn->error) : "";
+}
+
+lmail_status lmail_conn_tls_peer(const lmail_conn *conn, lmail_tls_peer *peer)
+{
+    lmail_tls_peer found = LMAIL_TLS_PEER_INIT;
+    if (peer->size > sizeof(found) || peer->size < sizeof(peer->size))
+        return LMAIL_ERR_SIZE;
+    if (conn->from || !conn->tls || conn->lent)
+        return LMAIL_ERR_STATE;
+    lmi_tls_peer(conn->tls, &found);
+    found.size = peer->size;
+    memcpy(peer, &found, peer->size);
+    return LMAIL_OK;
+}
+
 const char *lmail_close_reason_name(lmail_close_reason reason)
 {
-    static const char *const names[] = {"?",       "session", "peer", "error", "tls",
-                                        "timeout", "stop",    "host", "memory"};
+    static const char *const names[] = {"?",      "session", "peer",        "error",
+                                        "tls",    "timeout", "stop",        "host",
+                                        "memory", "refused", "unreachable", "no answer"};
     return names[(unsigned)reason < sizeof(names) / sizeof(*names) ? reason : 0];
 }

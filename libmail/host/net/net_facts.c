@@ -41,6 +41,14 @@ static lmail_status keep(lmail_conn *c, const lmi_address *peer, const lmi_addre
     return LMAIL_OK;
 }
 
+lmail_status lmi_conn_target(lmail_conn *c, const lmi_address *to)
+{
+    lmi_address none = {0};
+    c->facts.unix_socket = c->is_unix;
+    c->key = lmi_address_key(to);
+    return keep(c, to, &none, (lmail_str){NULL, 0}, (lmail_str){NULL, 0});
+}
+
 lmail_status lmi_conn_addresses(lmail_conn *c)
 {
     any_address peer = {0}, local = {0};

@@ -192,7 +192,7 @@ struct lmail_net {
     lmail_msec grace;               /* under lock */
     atomic_uint_fast64_t last_id;
     atomic_uint_fast64_t accepted, refused_address, refused_files, times_full, proxy_errors,
-        handshook, tls13, resumed, handshake_errors, handshakes_lent;
+        handshook, tls13, resumed, handshake_errors, handshakes_lent, outgoing;
 };
 
 /* net_limits.c: a place for one more connection: OK, or ERR_BUSY when there is none now. */
@@ -212,7 +212,7 @@ void lmi_net_ended(lmail_net *net);
 
 /* ---- Listeners ------------------------------------------------------------------------------- */
 
-/* The rules that a connection was accepted under: immutable, counted. */
+/* The rules that a connection was accepted under, or is made under: immutable, counted. */
 typedef struct lmi_setup {
     atomic_uint refs;
     lmail_tls *tls;
@@ -227,10 +227,15 @@ typedef struct lmi_setup {
     lmail_closed_fn *on_closed;
     lmail_call_fn *on_released;
     void *user;
+    char *tls_name; /* of the server that we speak to; NULL: none */
+    int tls_verify;
 } lmi_setup;
 
 lmi_setup *lmi_setup_hold(lmi_setup *setup);
 void lmi_setup_release(lmi_setup *setup); /* NULL is allowed */
+/* What is the same for connections both ways; zero is the default. */
+void lmi_setup_times(lmi_setup *setup, lmail_msec handshake, lmail_msec write, uint32_t min_rate,
+                     lmail_msec linger, lmail_msec rest);
 
 struct lmail_listener {
     lmail_listener *next;
@@ -261,13 +266,16 @@ void lmi_listener_accept(uv_poll_t *poll, int status, int events);
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
+#define LMI_KEEPALIVE 300u /* seconds: finds peers that vanished while a client waits in IDLE */
+
 typedef enum lmi_conn_state {
-    LMI_CONN_PROXY = 1, /* the PROXY header is awaited */
-    LMI_CONN_SHAKING,   /* TLS handshake */
-    LMI_CONN_OPEN,      /* the session is pumped */
-    LMI_CONN_LINGER,    /* last output sent; the peer's end is awaited */
-    LMI_CONN_CLOSING,   /* the handle closes */
-    LMI_CONN_GONE       /* closed; a worker still holds tickets or the TLS filter */
+    LMI_CONN_CONNECTING = 1, /* ours; not made yet */
+    LMI_CONN_PROXY,          /* the PROXY header is awaited */
+    LMI_CONN_SHAKING,        /* TLS handshake */
+    LMI_CONN_OPEN,           /* the session is pumped */
+    LMI_CONN_LINGER,         /* last output sent; the peer's end is awaited */
+    LMI_CONN_CLOSING,        /* the handle closes */
+    LMI_CONN_GONE            /* closed; a worker still holds tickets or the TLS filter */
 } lmi_conn_state;
 
 struct lmail_conn {
@@ -277,10 +285,13 @@ struct lmail_conn {
         uv_tcp_t tcp;
         uv_pipe_t pipe;
     } uv;
-    uv_write_t write;
+    union {
+        uv_write_t write;
+        uv_connect_t connect; /* CONNECTING: nothing is written yet */
+    };
     lmail_loop *loop;
     lmail_conn *prev, *next, *ready_next;
-    lmail_listener *from; /* whose places it takes */
+    lmail_listener *from; /* whose places it takes; NULL: we have made it */
     lmi_setup *setup;
     lmail_session *session;
     lmi_tls *tls;
@@ -308,12 +319,15 @@ struct lmail_conn {
     uint8_t pumping, in_ready, rested, secured, farewell;
     lmi_task task; /* brings the accepted socket to its loop */
     int fd;
+    int error;         /* of libuv, why it ended; 0: none */
+    const char *fault; /* in place of it; static */
 };
 
 /* net_conn.c */
-lmail_conn *lmi_conn_new(lmail_listener *from, lmi_setup *setup, int fd);
+lmail_conn *lmi_conn_new(lmail_net *net, lmail_listener *from, lmi_setup *setup, int fd);
+lmail_status lmi_conn_join(lmail_conn *c);               /* on its loop: OK, ERR_NOMEM */
 void lmi_conn_send_off(lmail_conn *c, lmail_loop *loop); /* from loop 0 to the loop that owns it */
-void lmi_conn_drop(lmail_conn *c);                       /* never sent off */
+void lmi_conn_drop(lmail_conn *c);                       /* never sent off, or never joined */
 void lmi_conn_state_set(lmail_conn *c, lmi_conn_state state);
 void lmi_conn_abort(lmail_conn *c, lmail_close_reason reason);
 void lmi_conn_finish(lmail_conn *c);      /* free it if nothing holds it any more */
@@ -324,6 +338,7 @@ void lmi_conn_watch_write(lmail_conn *c); /* a write waits for the peer from now
 void lmi_conn_begin(lmail_conn *c);       /* its addresses are known: make the session */
 /* net_facts.c */
 lmail_status lmi_conn_addresses(lmail_conn *c);                       /* OK, ERR_NOMEM */
+lmail_status lmi_conn_target(lmail_conn *c, const lmi_address *to);   /* OK, ERR_NOMEM */
 lmail_status lmi_conn_proxied(lmail_conn *c, const lmi_proxy *proxy); /* OK, ERR_NOMEM */
 void lmi_conn_proxy_input(lmail_conn *c, lmi_buf *b);
 /* net_pump.c */
@@ -333,6 +348,7 @@ void lmi_conn_take_plain(lmail_conn *c, lmi_buf *b); /* queue it behind cur */
 void lmi_conn_flush_tls(lmail_conn *c);              /* ciphertext that waits */
 /* net_shake.c */
 void lmi_conn_shake_begin(lmail_conn *c);
+void lmi_conn_shake_failed(lmail_conn *c); /* count it */
 void lmi_conn_shake_input(lmail_conn *c, lmi_buf *b);
 void lmi_conn_decrypt(lmail_conn *c, lmi_buf *b); /* ciphertext in, plaintext queued */
 

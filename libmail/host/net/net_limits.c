@@ -135,6 +135,7 @@ lmail_status lmail_net_get_stats(lmail_net *net, lmail_net_stats *stats)
     s.resumed = atomic_load(&net->resumed);
     s.handshake_errors = atomic_load(&net->handshake_errors);
     s.handshakes_lent = atomic_load(&net->handshakes_lent);
+    s.outgoing = atomic_load(&net->outgoing);
     pthread_mutex_lock(&net->lock);
     s.connections = net->total;
     pthread_mutex_unlock(&net->lock);

@@ -40,6 +40,16 @@ static size_t least_of(lmail_msec time, uint32_t rate)
     return least ? (size_t)least : 1;
 }
 
+void lmi_setup_times(lmi_setup *s, lmail_msec handshake, lmail_msec write, uint32_t min_rate,
+                     lmail_msec linger, lmail_msec rest)
+{
+    s->handshake_timeout = or_default(handshake, 30000);
+    s->write_timeout = or_default(write, 120000);
+    s->write_least = least_of(s->write_timeout, min_rate ? min_rate : MIN_RATE);
+    s->linger_timeout = or_default(linger, 2000);
+    s->rest_after = or_default(rest, 5000);
+}
+
 /* An older host's configuration is shorter. */
 static lmail_status take_config(lmail_listener_config *out, const lmail_listener_config *given,
                                 char *error, size_t cap)
@@ -57,17 +67,16 @@ static lmail_status setup_new(lmi_setup **out, const lmail_listener_config *conf
     if (!config->on_open || (config->implicit_tls && !config->tls))
         return lmi_net_fail(LMAIL_ERR_ARG, error, cap,
                             config->on_open ? "TLS without a certificate" : "no on_open");
+    if (config->tls && config->tls->client)
+        return lmi_net_fail(LMAIL_ERR_ARG, error, cap, "the TLS of a client");
     lmi_setup *s = calloc(1, sizeof(*s));
     if (!s)
         return lmi_net_fail(LMAIL_ERR_NOMEM, error, cap, "out of memory");
     s->refs = 1;
     s->implicit_tls = config->implicit_tls != 0;
     s->proxy_timeout = or_default(config->proxy_timeout, 5000);
-    s->handshake_timeout = or_default(config->handshake_timeout, 30000);
-    s->write_timeout = or_default(config->write_timeout, 120000);
-    s->write_least = least_of(s->write_timeout, config->min_rate ? config->min_rate : MIN_RATE);
-    s->linger_timeout = or_default(config->linger_timeout, 2000);
-    s->rest_after = or_default(config->rest_after, 5000);
+    lmi_setup_times(s, config->handshake_timeout, config->write_timeout, config->min_rate,
+                    config->linger_timeout, config->rest_after);
     s->max_connections = config->max_connections;
     s->max_rate = config->max_rate;
     s->on_open = config->on_open;
@@ -115,6 +124,7 @@ void lmi_setup_release(lmi_setup *setup)
     lmail_tls_release(setup->tls);
     lmi_networks_done(&setup->proxy_from);
     free(setup->refusal);
+    free(setup->tls_name);
     free(setup);
 }
 

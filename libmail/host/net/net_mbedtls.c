@@ -5,6 +5,7 @@
  * input" or "close_notify" ends the connection: KeyUpdate, for one, which 3.6 does not know. */
 #include "net_mbedtls.h"
 
+#include <mbedtls/error.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/x509_crt.h>
 #include <stdlib.h>
@@ -56,10 +57,28 @@ void lmi_mbed_filter_free(lmi_tls *base)
     mbedtls_ssl_free(&f->ssl);
     free(f->server_name);
     free(f->peer_name);
+    lmi_mbed_check_free(f);
     free(f);
 }
 
-static lmi_tls_result result_of(int rc)
+/* Why it ends, once: what the certificate lacks says more than the engine's word for it. */
+static lmi_tls_result fails(mbed_filter *f, int rc)
+{
+    char why[128] = "";
+    const char *text = f->ready ? "" : lmi_mbed_check_fault(f);
+    if (f->base.fault)
+        return LMI_TLS_FAIL;
+    if (!*text && rc == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
+        text = "the peer broke TLS off with an alert";
+    if (!*text) {
+        mbedtls_strerror(rc, why, sizeof(why));
+        text = why;
+    }
+    f->base.fault = strdup(text);
+    return LMI_TLS_FAIL;
+}
+
+static lmi_tls_result result_of(mbed_filter *f, int rc)
 {
     switch (rc) {
     case MBEDTLS_ERR_SSL_WANT_READ:
@@ -68,7 +87,7 @@ static lmi_tls_result result_of(int rc)
     case 0:
         return LMI_TLS_END;
     default:
-        return LMI_TLS_FAIL;
+        return fails(f, rc);
     }
 }
 
@@ -76,6 +95,8 @@ static lmi_tls_result result_of(int rc)
  * goes on, ask again. 1: again. */
 static int goes_on(const mbed_filter *f, int rc, size_t before, int *idle)
 {
+    if (rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) /* between two records; not kept */
+        return 1;
     if (rc != MBEDTLS_ERR_SSL_WANT_READ || !f->base.in_len)
         return 0;
     *idle = f->base.in_len < before ? 0 : *idle + 1;
@@ -99,9 +120,10 @@ lmi_tls_result lmi_mbed_handshake(lmi_tls *base)
         rc = mbedtls_ssl_handshake(&f->ssl);
     } while (goes_on(f, rc, before, &idle));
     in_step = NULL;
+    f->ready = rc == 0;
     if (rc == 0)
         return LMI_TLS_OK;
-    return rc == MBEDTLS_ERR_SSL_WANT_READ && !base->in_len ? LMI_TLS_WANT : LMI_TLS_FAIL;
+    return rc == MBEDTLS_ERR_SSL_WANT_READ && !base->in_len ? LMI_TLS_WANT : fails(f, rc);
 }
 
 lmi_tls_result lmi_mbed_read(lmi_tls *base, char *out, size_t cap, size_t *made)
@@ -115,8 +137,8 @@ lmi_tls_result lmi_mbed_read(lmi_tls *base, char *out, size_t cap, size_t *made)
     } while (goes_on(f, rc, before, &idle));
     *made = rc > 0 ? (size_t)rc : 0;
     if (rc == MBEDTLS_ERR_SSL_WANT_READ && base->in_len)
-        return LMI_TLS_FAIL;
-    return rc > 0 ? LMI_TLS_OK : result_of(rc);
+        return fails(f, rc);
+    return rc > 0 ? LMI_TLS_OK : result_of(f, rc);
 }
 
 lmi_tls_result lmi_mbed_write(lmi_tls *base, const char *in, size_t len, size_t *used)
@@ -124,7 +146,7 @@ lmi_tls_result lmi_mbed_write(lmi_tls *base, const char *in, size_t len, size_t 
     mbed_filter *f = (mbed_filter *)base;
     int rc = mbedtls_ssl_write(&f->ssl, (const unsigned char *)in, len);
     *used = rc > 0 ? (size_t)rc : 0;
-    return rc > 0 ? LMI_TLS_OK : LMI_TLS_FAIL;
+    return rc > 0 ? LMI_TLS_OK : fails(f, rc);
 }
 
 void lmi_mbed_close_notify(lmi_tls *base)
@@ -178,10 +200,11 @@ void lmi_mbed_facts(lmi_tls *base, lmail_tls_facts *facts)
     facts->bits = suite ? (unsigned)mbedtls_ssl_ciphersuite_get_cipher_key_bitlen(suite) : 0;
     facts->server_name = lmail_str_from(f->server_name);
     facts->alpn = lmail_str_from(mbedtls_ssl_get_alpn_protocol(&f->ssl));
-    facts->peer_verified = peer && mbedtls_ssl_get_verify_result(&f->ssl) == 0;
+    facts->peer_verified =
+        peer && (f->check ? lmi_mbed_check_good(f) : mbedtls_ssl_get_verify_result(&f->ssl) == 0);
     facts->peer_rejected = peer && !facts->peer_verified;
     if (facts->peer_verified && !f->peer_name)
-        f->peer_name = identity(peer);
+        f->peer_name = f->check ? strdup(f->server_name) : identity(peer);
     facts->peer_name = lmail_str_from(f->peer_name);
 }
 
@@ -198,8 +221,18 @@ lmail_status lmi_mbed_binding(lmi_tls *base, unsigned char out[32])
 }
 
 const lmi_tls_engine lmi_mbedtls = {
-    "mbedtls",           lmi_mbed_context_new, lmi_mbed_context_free,
-    lmi_mbed_filter_new, lmi_mbed_filter_free, lmi_mbed_handshake,
-    lmi_mbed_read,       lmi_mbed_write,       lmi_mbed_close_notify,
-    lmi_mbed_facts,      lmi_mbed_binding,
+    .name = "mbedtls",
+    .context_new = lmi_mbed_context_new,
+    .context_free = lmi_mbed_context_free,
+    .client_context_new = lmi_mbed_client_context_new,
+    .filter_new = lmi_mbed_filter_new,
+    .client_filter_new = lmi_mbed_client_filter_new,
+    .filter_free = lmi_mbed_filter_free,
+    .handshake = lmi_mbed_handshake,
+    .read = lmi_mbed_read,
+    .write = lmi_mbed_write,
+    .close_notify = lmi_mbed_close_notify,
+    .facts = lmi_mbed_facts,
+    .binding = lmi_mbed_binding,
+    .peer = lmi_mbed_peer,
 };

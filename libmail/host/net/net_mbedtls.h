@@ -24,7 +24,7 @@ typedef struct mbed_cert {
 typedef struct mbed_context {
     mbedtls_ssl_config conf;
     mbedtls_ssl_ticket_context tickets;
-    mbedtls_x509_crt client_ca;
+    mbedtls_x509_crt ca; /* who may sign the other end's certificates */
     mbed_cert *certs;
     size_t certs_n;
     int suites[LMI_MBED_SUITES];
@@ -35,12 +35,18 @@ typedef struct mbed_filter {
     lmi_tls base; /* first */
     mbedtls_ssl_context ssl;
     char *server_name, *peer_name;
+    int ready;                /* the handshake is done */
+    struct mbed_check *check; /* of a client: what the server's certificate proved */
 } mbed_filter;
 
 lmail_status lmi_mbed_context_new(void **out, const lmail_tls_config *config, char *error,
                                   size_t cap);
+mbed_context *lmi_mbed_context_make(void); /* empty; NULL: out of memory */
 void lmi_mbed_context_free(void *context);
+lmail_status lmi_mbed_client_context_new(void **out, const lmail_tls_client_config *config,
+                                         char *error, size_t cap);
 lmail_status lmi_mbed_filter_new(lmi_tls **out, void *context);
+lmail_status lmi_mbed_client_filter_new(lmi_tls **out, void *context, const char *name, int verify);
 void lmi_mbed_filter_free(lmi_tls *f);
 lmi_tls_result lmi_mbed_handshake(lmi_tls *f);
 lmi_tls_result lmi_mbed_read(lmi_tls *f, char *out, size_t cap, size_t *made);
@@ -48,9 +54,24 @@ lmi_tls_result lmi_mbed_write(lmi_tls *f, const char *in, size_t len, size_t *us
 void lmi_mbed_close_notify(lmi_tls *f);
 void lmi_mbed_facts(lmi_tls *f, lmail_tls_facts *facts);
 lmail_status lmi_mbed_binding(lmi_tls *f, unsigned char out[32]);
+void lmi_mbed_peer(const lmi_tls *f, lmail_tls_peer *out);
 
 void lmi_mbed_ticket_taken(void); /* the handshake that this thread runs is a resumption */
 int lmi_mbed_random(void *unused, unsigned char *out, size_t len); /* for f_rng */
+/* For contexts: a text for people and the status of an error. Certificates with their keys; ALPN; the
+ * rules that hold at both ends (0, or an error of mbedTLS). */
+lmail_status lmi_mbed_refuse(char *error, size_t cap, const char *what, size_t index, int rc);
+lmail_status lmi_mbed_load_certs(mbed_context *c, const lmail_tls_cert *certs, size_t n,
+                                 char *error, size_t cap);
+int lmi_mbed_use_alpn(mbed_context *c, const char *const *names, size_t n);
+int lmi_mbed_use_rules(mbed_context *c, int end, int tls13_only);
+int64_t lmi_mbed_seconds(const mbedtls_x509_time *at); /* since 1970 */
+/* net_mbedtls_check.c: look at the server's certificate in the handshake of this filter. OK,
+ * ERR_NOMEM. */
+lmail_status lmi_mbed_check_new(mbed_filter *f, const char *name, int verify);
+void lmi_mbed_check_free(mbed_filter *f);
+int lmi_mbed_check_good(const mbed_filter *f);
+const char *lmi_mbed_check_fault(const mbed_filter *f); /* why it ends a handshake; "": not it */
 /* PEM or DER; nothing of mbedTLS may be left out silently. Return 0 or an error of mbedTLS. */
 int lmi_mbed_parse_chain(mbedtls_x509_crt *crt, lmail_str in);
 int lmi_mbed_parse_key(mbedtls_pk_context *key, lmail_str in);

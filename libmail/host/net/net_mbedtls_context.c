@@ -25,7 +25,7 @@ int lmi_mbed_random(void *unused, unsigned char *out, size_t len)
     return lmi_random(out, len) ? MBEDTLS_ERR_SSL_INTERNAL_ERROR : 0;
 }
 
-static lmail_status refuse(char *error, size_t cap, const char *what, size_t index, int rc)
+lmail_status lmi_mbed_refuse(char *error, size_t cap, const char *what, size_t index, int rc)
 {
     char why[128] = "";
     mbedtls_strerror(rc, why, sizeof(why));
@@ -74,26 +74,26 @@ int lmi_mbed_parse_key(mbedtls_pk_context *key, lmail_str in)
     return rc;
 }
 
-static lmail_status load_certs(mbed_context *c, const lmail_tls_config *config, char *error,
-                               size_t cap)
+lmail_status lmi_mbed_load_certs(mbed_context *c, const lmail_tls_cert *certs, size_t n,
+                                 char *error, size_t cap)
 {
-    c->certs = calloc(config->certs_n, sizeof(*c->certs));
+    c->certs = calloc(n, sizeof(*c->certs));
     if (!c->certs)
         return LMAIL_ERR_NOMEM;
-    for (size_t i = 0; i < config->certs_n; i++) {
+    for (size_t i = 0; i < n; i++) {
         mbed_cert *cert = &c->certs[i];
         mbedtls_x509_crt_init(&cert->chain);
         mbedtls_pk_init(&cert->key);
         c->certs_n = i + 1;
-        int rc = lmi_mbed_parse_chain(&cert->chain, config->certs[i].chain);
+        int rc = lmi_mbed_parse_chain(&cert->chain, certs[i].chain);
         if (rc)
-            return refuse(error, cap, "certificate", i, rc);
-        rc = lmi_mbed_parse_key(&cert->key, config->certs[i].key);
+            return lmi_mbed_refuse(error, cap, "certificate", i, rc);
+        rc = lmi_mbed_parse_key(&cert->key, certs[i].key);
         if (rc)
-            return refuse(error, cap, "key of certificate", i, rc);
+            return lmi_mbed_refuse(error, cap, "key of certificate", i, rc);
         rc = mbedtls_pk_check_pair(&cert->chain.pk, &cert->key, lmi_mbed_random, NULL);
         if (rc)
-            return refuse(error, cap, "the key does not fit certificate", i, rc);
+            return lmi_mbed_refuse(error, cap, "the key does not fit certificate", i, rc);
     }
     return LMAIL_OK;
 }
@@ -171,30 +171,28 @@ static int use_tickets(mbed_context *c, const lmail_tls_config *config)
     return rc;
 }
 
-static int use_alpn(mbed_context *c, const lmail_tls_config *config)
+int lmi_mbed_use_alpn(mbed_context *c, const char *const *names, size_t n)
 {
-    if (!config->alpn_n)
+    if (!n)
         return 0;
-    c->alpn = calloc(config->alpn_n + 1, sizeof(*c->alpn));
-    for (size_t i = 0; c->alpn && i < config->alpn_n; i++)
-        if (!(c->alpn[i] = strdup(config->alpn[i])))
+    c->alpn = calloc(n + 1, sizeof(*c->alpn));
+    for (size_t i = 0; c->alpn && i < n; i++)
+        if (!(c->alpn[i] = strdup(names[i])))
             return MBEDTLS_ERR_SSL_ALLOC_FAILED;
     return c->alpn ? mbedtls_ssl_conf_alpn_protocols(&c->conf, (const char **)c->alpn)
                    : MBEDTLS_ERR_SSL_ALLOC_FAILED;
 }
 
-static int use_rules(mbed_context *c, const lmail_tls_config *config)
+int lmi_mbed_use_rules(mbed_context *c, int end, int tls13_only)
 {
-    static const int verify[] = {MBEDTLS_SSL_VERIFY_NONE, MBEDTLS_SSL_VERIFY_OPTIONAL,
-                                 MBEDTLS_SSL_VERIFY_REQUIRED};
     mbedtls_ssl_config *conf = &c->conf;
-    int rc = mbedtls_ssl_config_defaults(conf, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
+    int rc = mbedtls_ssl_config_defaults(conf, end, MBEDTLS_SSL_TRANSPORT_STREAM,
                                          MBEDTLS_SSL_PRESET_DEFAULT);
     if (rc)
         return rc;
     mbedtls_ssl_conf_rng(conf, lmi_mbed_random, NULL);
-    mbedtls_ssl_conf_min_tls_version(conf, config->tls13_only ? MBEDTLS_SSL_VERSION_TLS1_3
-                                                              : MBEDTLS_SSL_VERSION_TLS1_2);
+    mbedtls_ssl_conf_min_tls_version(conf, tls13_only ? MBEDTLS_SSL_VERSION_TLS1_3
+                                                      : MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_max_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_3);
     mbedtls_ssl_conf_ciphersuites(conf, c->suites);
     mbedtls_ssl_conf_groups(conf, GROUPS);
@@ -204,11 +202,22 @@ static int use_rules(mbed_context *c, const lmail_tls_config *config)
         conf, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL |
                   MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL);
     mbedtls_ssl_conf_renegotiation(conf, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
+    return 0;
+}
+
+static int use_server_rules(mbed_context *c, const lmail_tls_config *config)
+{
+    static const int verify[] = {MBEDTLS_SSL_VERIFY_NONE, MBEDTLS_SSL_VERIFY_OPTIONAL,
+                                 MBEDTLS_SSL_VERIFY_REQUIRED};
+    mbedtls_ssl_config *conf = &c->conf;
+    int rc = lmi_mbed_use_rules(c, MBEDTLS_SSL_IS_SERVER, config->tls13_only != 0);
+    if (rc)
+        return rc;
     mbedtls_ssl_conf_authmode(conf, verify[config->verify]);
     mbedtls_ssl_conf_sni(conf, name_asked, c);
     rc = mbedtls_ssl_conf_own_cert(conf, &c->certs[0].chain, &c->certs[0].key);
     if (!rc)
-        rc = use_alpn(c, config);
+        rc = lmi_mbed_use_alpn(c, config->alpn, config->alpn_n);
     return rc ? rc : use_tickets(c, config);
 }
 
@@ -229,28 +238,36 @@ static lmail_status fill(mbed_context *c, const lmail_tls_config *config, char *
     }
     if (psa_crypto_init() != PSA_SUCCESS) /* once a process; TLS 1.3 works through it */
         return LMAIL_ERR_IO;
-    lmail_status st = load_certs(c, config, error, cap);
+    lmail_status st = lmi_mbed_load_certs(c, config->certs, config->certs_n, error, cap);
     if (st)
         return st;
     if (config->verify != LMAIL_TLS_VERIFY_NONE) {
-        int rc = lmi_mbed_parse_chain(&c->client_ca, config->client_ca);
+        int rc = lmi_mbed_parse_chain(&c->ca, config->client_ca);
         if (rc)
-            return refuse(error, cap, "client CA", 0, rc);
-        mbedtls_ssl_conf_ca_chain(&c->conf, &c->client_ca, NULL);
+            return lmi_mbed_refuse(error, cap, "client CA", 0, rc);
+        mbedtls_ssl_conf_ca_chain(&c->conf, &c->ca, NULL);
     }
-    int rc = use_rules(c, config);
-    return rc ? refuse(error, cap, "TLS rules", 0, rc) : LMAIL_OK;
+    int rc = use_server_rules(c, config);
+    return rc ? lmi_mbed_refuse(error, cap, "TLS rules", 0, rc) : LMAIL_OK;
+}
+
+mbed_context *lmi_mbed_context_make(void)
+{
+    mbed_context *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    mbedtls_ssl_config_init(&c->conf);
+    mbedtls_ssl_ticket_init(&c->tickets);
+    mbedtls_x509_crt_init(&c->ca);
+    return c;
 }
 
 lmail_status lmi_mbed_context_new(void **out, const lmail_tls_config *config, char *error,
                                   size_t cap)
 {
-    mbed_context *c = calloc(1, sizeof(*c));
+    mbed_context *c = lmi_mbed_context_make();
     if (!c)
         return LMAIL_ERR_NOMEM;
-    mbedtls_ssl_config_init(&c->conf);
-    mbedtls_ssl_ticket_init(&c->tickets);
-    mbedtls_x509_crt_init(&c->client_ca);
     lmail_status st = fill(c, config, error, cap);
     if (st)
         lmi_mbed_context_free(c);
@@ -264,7 +281,7 @@ void lmi_mbed_context_free(void *arg)
     mbed_context *c = arg;
     mbedtls_ssl_config_free(&c->conf);
     mbedtls_ssl_ticket_free(&c->tickets);
-    mbedtls_x509_crt_free(&c->client_ca);
+    mbedtls_x509_crt_free(&c->ca);
     for (size_t i = 0; i < c->certs_n; i++) {
         mbedtls_x509_crt_free(&c->certs[i].chain);
         mbedtls_pk_free(&c->certs[i].key);

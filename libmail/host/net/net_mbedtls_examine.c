@@ -21,7 +21,7 @@ static lmail_status refuse(lmail_tls_finding *out, const char *at_fault, int rc,
                : LMAIL_ERR_ARG;
 }
 
-static int64_t seconds_of(const mbedtls_x509_time *at)
+int64_t lmi_mbed_seconds(const mbedtls_x509_time *at)
 {
     struct tm tm = {.tm_year = at->year - 1900,
                     .tm_mon = at->mon - 1,
@@ -34,12 +34,12 @@ static int64_t seconds_of(const mbedtls_x509_time *at)
 
 static void take_times(const mbedtls_x509_crt *chain, lmail_tls_finding *out)
 {
-    out->not_before = seconds_of(&chain->valid_from);
-    out->not_after = seconds_of(&chain->valid_to);
+    out->not_before = lmi_mbed_seconds(&chain->valid_from);
+    out->not_after = lmi_mbed_seconds(&chain->valid_to);
     out->chain_after = out->not_after;
     for (const mbedtls_x509_crt *at = chain->next; at; at = at->next)
-        if (at->raw.p && seconds_of(&at->valid_to) < out->chain_after)
-            out->chain_after = seconds_of(&at->valid_to);
+        if (at->raw.p && lmi_mbed_seconds(&at->valid_to) < out->chain_after)
+            out->chain_after = lmi_mbed_seconds(&at->valid_to);
 }
 
 static lmail_status look_at_key(const mbedtls_x509_crt *chain, lmail_str text,

@@ -36,15 +36,20 @@ static void peer_ended(lmail_conn *c, ssize_t why)
 {
     if (why == UV_ENOBUFS) {
         lmi_conn_abort(c, LMAIL_CLOSE_MEMORY);
+    } else if (c->state == LMI_CONN_SHAKING) {
+        lmi_conn_shake_failed(c);
+        c->fault = "connection closed during the TLS handshake";
+        lmi_conn_abort(c, !c->from        ? LMAIL_CLOSE_TLS
+                          : why == UV_EOF ? LMAIL_CLOSE_PEER
+                                          : LMAIL_CLOSE_ERROR);
     } else if (why != UV_EOF) {
+        c->error = (int)why;
         lmi_conn_abort(c, LMAIL_CLOSE_ERROR);
     } else if (c->state == LMI_CONN_OPEN) {
         c->eof = 1; /* told to the session when it has taken what came before */
         lmi_conn_read(c, 0);
         lmi_conn_pump(c);
     } else {
-        if (c->state == LMI_CONN_SHAKING)
-            atomic_fetch_add(&c->loop->net->handshake_errors, 1);
         lmi_conn_abort(c, LMAIL_CLOSE_PEER);
     }
 }
@@ -136,6 +141,7 @@ static void written(uv_write_t *write, int status)
     if (c->state >= LMI_CONN_CLOSING)
         return;
     if (status < 0) {
+        c->error = status;
         lmi_conn_abort(c, LMAIL_CLOSE_ERROR);
         return;
     }
@@ -159,6 +165,7 @@ static int write_out(lmail_conn *c, uv_buf_t *bufs, unsigned n, size_t *done)
     if (took == UV_EAGAIN)
         took = 0;
     if (took < 0) {
+        c->error = took;
         lmi_conn_abort(c, LMAIL_CLOSE_ERROR);
         return 0;
     }
@@ -282,6 +289,7 @@ static void part(lmail_conn *c)
 static void start_tls(lmail_conn *c, lmail_msec now)
 {
     if (!c->setup->tls || c->secured) {
+        c->fault = "no TLS is set up for it";
         lmi_conn_abort(c, LMAIL_CLOSE_TLS);
         return;
     }

@@ -15,9 +15,18 @@ typedef struct lmi_shake {
     lmi_tls_result result;
 } lmi_shake;
 
+static void stepped(lmail_conn *c, lmi_buf *b, lmi_tls_result result);
+
 void lmi_conn_shake_begin(lmail_conn *c)
 {
-    if (lmi_tls_new(&c->tls, c->own_tls ? c->own_tls : c->setup->tls)) {
+    lmail_tls *tls = c->own_tls ? c->own_tls : c->setup->tls;
+    if (tls->client == (c->from != NULL)) {
+        c->fault = "the TLS of the other end";
+        lmi_conn_abort(c, LMAIL_CLOSE_TLS);
+        return;
+    }
+    if (c->from ? lmi_tls_new(&c->tls, tls)
+                : lmi_tls_new_client(&c->tls, tls, c->setup->tls_name, c->setup->tls_verify)) {
         lmi_conn_abort(c, LMAIL_CLOSE_MEMORY);
         return;
     }
@@ -25,18 +34,32 @@ void lmi_conn_shake_begin(lmail_conn *c)
     c->phase_due = uv_now(c->loop->uv) + c->setup->handshake_timeout;
     lmi_conn_read(c, 1);
     lmi_conn_arm(c);
+    if (!c->from) /* a client speaks first */
+        stepped(c, NULL, lmi_tls_handshake(c->tls));
+}
+
+void lmi_conn_shake_failed(lmail_conn *c)
+{
+    if (c->from)
+        atomic_fetch_add(&c->loop->net->handshake_errors, 1);
+}
+
+static void count_shaken(lmail_conn *c, const lmail_tls_facts *facts)
+{
+    lmail_net *net = c->loop->net;
+    atomic_fetch_add(&net->handshook, 1);
+    if (lmail_str_equal(facts->version, LMAIL_STR("TLSv1.3")))
+        atomic_fetch_add(&net->tls13, 1);
+    if (c->tls->resumed)
+        atomic_fetch_add(&net->resumed, 1);
 }
 
 static void shaken(lmail_conn *c, lmi_buf *rest)
 {
-    lmail_net *net = c->loop->net;
     lmail_tls_facts facts = LMAIL_TLS_FACTS_INIT;
     lmi_tls_facts(c->tls, &facts);
-    atomic_fetch_add(&net->handshook, 1);
-    if (lmail_str_equal(facts.version, LMAIL_STR("TLSv1.3")))
-        atomic_fetch_add(&net->tls13, 1);
-    if (c->tls->resumed)
-        atomic_fetch_add(&net->resumed, 1);
+    if (c->from)
+        count_shaken(c, &facts);
     free(c->shake);
     c->shake = NULL;
     c->secured = 1;
@@ -66,7 +89,7 @@ static void stepped(lmail_conn *c, lmi_buf *b, lmi_tls_result result)
         lmi_conn_arm(c);
         return;
     }
-    atomic_fetch_add(&c->loop->net->handshake_errors, 1);
+    lmi_conn_shake_failed(c);
     lmi_conn_abort(c, LMAIL_CLOSE_TLS);
 }
 

@@ -31,6 +31,38 @@ lmail_status lmail_tls_new(lmail_tls **out, const lmail_tls_config *config, char
     return LMAIL_OK;
 }
 
+void lmail_tls_client_config_init(lmail_tls_client_config *config)
+{
+    *config = (lmail_tls_client_config)LMAIL_TLS_CLIENT_CONFIG_INIT;
+}
+
+void lmail_tls_peer_init(lmail_tls_peer *peer)
+{
+    *peer = (lmail_tls_peer)LMAIL_TLS_PEER_INIT;
+}
+
+lmail_status lmail_tls_new_client(lmail_tls **out, const lmail_tls_client_config *config,
+                                  char *error, size_t cap)
+{
+    if (error && cap)
+        error[0] = 0;
+    if (config->size > sizeof(*config))
+        return LMAIL_ERR_SIZE;
+    lmail_tls *tls = calloc(1, sizeof(*tls));
+    if (!tls)
+        return LMAIL_ERR_NOMEM;
+    tls->refs = 1;
+    tls->engine = &lmi_mbedtls;
+    tls->client = 1;
+    lmail_status st = tls->engine->client_context_new(&tls->context, config, error, cap);
+    if (st) {
+        free(tls);
+        return st;
+    }
+    *out = tls;
+    return LMAIL_OK;
+}
+
 lmail_tls *lmail_tls_hold(lmail_tls *tls)
 {
     atomic_fetch_add(&tls->refs, 1);
@@ -55,12 +87,21 @@ lmail_status lmi_tls_new(lmi_tls **out, lmail_tls *context)
     return st;
 }
 
+lmail_status lmi_tls_new_client(lmi_tls **out, lmail_tls *context, const char *name, int verify)
+{
+    lmail_status st = context->engine->client_filter_new(out, context->context, name, verify);
+    if (!st)
+        (*out)->context = lmail_tls_hold(context);
+    return st;
+}
+
 void lmi_tls_free(lmi_tls *f)
 {
     if (!f)
         return;
     lmail_tls *context = f->context;
     free(f->out);
+    free(f->fault);
     context->engine->filter_free(f);
     lmail_tls_release(context);
 }
@@ -107,6 +148,11 @@ void lmi_tls_facts(lmi_tls *f, lmail_tls_facts *facts)
 lmail_status lmi_tls_binding(lmi_tls *f, unsigned char out[32])
 {
     return f->context->engine->binding(f, out);
+}
+
+void lmi_tls_peer(const lmi_tls *f, lmail_tls_peer *out)
+{
+    f->context->engine->peer(f, out);
 }
 
 /* ---- Output ---------------------------------------------------------------------------------- */

@@ -29,6 +29,7 @@ typedef struct lmi_tls {
     size_t out_from, out_to, out_cap;
     int pinned; /* out is being written: what is in it may not move */
     int resumed;
+    char *fault; /* why it failed, for people; NULL: it has not */
 } lmi_tls;
 
 typedef struct lmi_tls_engine {
@@ -36,7 +37,10 @@ typedef struct lmi_tls_engine {
     lmail_status (*context_new)(void **out, const lmail_tls_config *config, char *error,
                                 size_t cap);
     void (*context_free)(void *context);
+    lmail_status (*client_context_new)(void **out, const lmail_tls_client_config *config,
+                                       char *error, size_t cap);
     lmail_status (*filter_new)(lmi_tls **out, void *context);
+    lmail_status (*client_filter_new)(lmi_tls **out, void *context, const char *name, int verify);
     void (*filter_free)(lmi_tls *f);
     lmi_tls_result (*handshake)(lmi_tls *f);
     lmi_tls_result (*read)(lmi_tls *f, char *out, size_t cap, size_t *made);
@@ -44,6 +48,7 @@ typedef struct lmi_tls_engine {
     void (*close_notify)(lmi_tls *f);
     void (*facts)(lmi_tls *f, lmail_tls_facts *facts); /* slices live as long as the filter */
     lmail_status (*binding)(lmi_tls *f, unsigned char out[32]); /* tls-exporter, RFC 9266 */
+    void (*peer)(const lmi_tls *f, lmail_tls_peer *out);        /* of client filters */
 } lmi_tls_engine;
 
 extern const lmi_tls_engine lmi_mbedtls;
@@ -52,9 +57,12 @@ struct lmail_tls {
     atomic_uint refs;
     const lmi_tls_engine *engine;
     void *context;
+    int client; /* for connections that we make */
 };
 
 lmail_status lmi_tls_new(lmi_tls **out, lmail_tls *context);
+/* name: of the server, or NULL; verify: its certificate must be good. */
+lmail_status lmi_tls_new_client(lmi_tls **out, lmail_tls *context, const char *name, int verify);
 void lmi_tls_free(lmi_tls *f); /* NULL is allowed */
 
 /* Hand over ciphertext; what is not taken by the next calls stays in f->in. */
@@ -65,6 +73,7 @@ lmi_tls_result lmi_tls_write(lmi_tls *f, const char *in, size_t len, size_t *use
 void lmi_tls_close_notify(lmi_tls *f);
 void lmi_tls_facts(lmi_tls *f, lmail_tls_facts *facts);
 lmail_status lmi_tls_binding(lmi_tls *f, unsigned char out[32]);
+void lmi_tls_peer(const lmi_tls *f, lmail_tls_peer *out);
 
 /* Ciphertext for the peer, and that n octets of it were sent. It does not move before that unless
  * handshake, write or close_notify is called. */
