@@ -6,6 +6,7 @@
  *     DIRECTORY/queue.db      the rows (WAL: queue.db-wal and queue.db-shm beside it)
  *     DIRECTORY/data/ID       the messages, as they go out, behind a Return-Path field
  *     DIRECTORY/lock          held by every process that takes mail
+ *     DIRECTORY/runner        held by the one handle that sends it
  *
  * How a message comes in:
  *
@@ -94,6 +95,8 @@ typedef struct lmail_queue_recipient {
     lmail_str enhanced; /* "4.2.2" */
     lmail_str reply;    /* its text, or what went wrong */
     lmail_str host;     /* who said so */
+    unsigned number;    /* out: its place in the message, from 0 */
+    unsigned report;    /* out: it has ended, and its sender is to be told */
 } lmail_queue_recipient;
 
 /* A message with its recipients. The library hands out the same struct that a host fills. */
@@ -229,6 +232,163 @@ LMAIL_API lmail_status lmail_queue_remove(lmail_queue *q, uint64_t id);
  * Release makes its recipients due at once. ERR_NOTFOUND; ERR_STATE: it is so already. */
 LMAIL_API lmail_status lmail_queue_hold(lmail_queue *q, uint64_t id, lmail_str reason);
 LMAIL_API lmail_status lmail_queue_release(lmail_queue *q, uint64_t id);
+
+/* ---- Going out ------------------------------------------------------------------------------- */
+
+/* One handle sends what is in the queue, whatever number of processes have it open:
+ *
+ *     lmail_queue_lead(q);                              it is this one
+ *     lmail_queue_destinations, lmail_queue_due         whose rows are due
+ *     lmail_queue_claim(q, destination, now, 50, &b);   some of them, for us alone
+ *     ... deliver ...
+ *     lmail_queue_results(q, results, count);           what became of them
+ *     lmail_queue_batch_free(q, b);                     the claim is given back
+ *
+ * A claim is memory's alone: after a stop nothing is claimed. Times are milliseconds since 1970. */
+
+/* Become the one that sends; it lasts until free. Twice does no harm.
+ * Returns: OK, ERR_BUSY (another handle is it), ERR_DENIED (not a keeper). */
+LMAIL_API lmail_status lmail_queue_lead(lmail_queue *q);
+
+/* A destination with rows that may go. */
+typedef struct lmail_queue_due {
+    lmail_str destination;
+    int priority; /* of the most urgent row that is due */
+    int64_t next; /* its time */
+} lmail_queue_due;
+
+/* Return 0 to go on, anything else to end early. Borrowed for the call, in which no function of the
+ * queue may be called. */
+typedef int lmail_queue_due_fn(void *user, const lmail_queue_due *due);
+
+/* All destinations that have rows due at `now`, each once, in order of their names, from the first
+ * above `after`; `max` (0: 1000) are looked at. One step of an index each, however many rows they
+ * have.
+ *   next   out: `after` for the next call, terminated; empty when there are no more. May not lie in
+ *          `after`'s octets
+ * A name above 512 octets is left out. */
+#define LMAIL_QUEUE_DESTINATION 513
+LMAIL_API lmail_status lmail_queue_destinations(lmail_queue *q, int64_t now, lmail_str after,
+                                                size_t max, lmail_queue_due_fn *fn, void *user,
+                                                char *next);
+
+/* Up to where rows were looked at. All zero: nothing was. */
+typedef struct lmail_queue_cursor {
+    int64_t next;
+    uint64_t message;
+    unsigned number;
+} lmail_queue_cursor;
+
+/* Rows that came due since the cursor, in the order of their times; equal neighbours are told once.
+ * A row whose time was set to one behind the cursor is not among them: see lmail_queue_watch.
+ *   max   rows to look at, 0: 1000
+ * Returns: OK (there may be more), END (that was all). */
+LMAIL_API lmail_status lmail_queue_due_since(lmail_queue *q, int64_t now,
+                                             lmail_queue_cursor *cursor, size_t max,
+                                             lmail_queue_due_fn *fn, void *user);
+
+/* When the next row comes due that is not due at `now`. ERR_NOTFOUND: none waits. */
+LMAIL_API lmail_status lmail_queue_next(lmail_queue *q, int64_t now, int64_t *when);
+
+/* Rows that were claimed, by message: each message has those of its recipients alone that are ours
+ * now. */
+typedef struct lmail_queue_batch {
+    const lmail_queue_message *messages;
+    size_t count;
+    size_t rows;   /* in all */
+    unsigned more; /* the destination has further rows that are due */
+} lmail_queue_batch;
+
+/* Claim at most `max` rows of a destination that are due, the most urgent first, then the oldest.
+ * Returns: OK, ERR_NOTFOUND (none is due), ERR_STATE (lmail_queue_lead). */
+LMAIL_API lmail_status lmail_queue_claim(lmail_queue *q, lmail_str destination, int64_t now,
+                                         size_t max, const lmail_queue_batch **out);
+
+/* Claim all rows of one message that wait, due or not: to return it, or to tell of its delay. One
+ * that has none has an empty batch with its ended rows whose reports are due.
+ * Returns: OK, ERR_NOTFOUND, ERR_BUSY (a row is claimed: later), ERR_STATE. */
+LMAIL_API lmail_status lmail_queue_claim_message(lmail_queue *q, uint64_t id,
+                                                 const lmail_queue_batch **out);
+
+/* Give a claim back; rows without a result are due as before. NULL is allowed. */
+LMAIL_API void lmail_queue_batch_free(lmail_queue *q, const lmail_queue_batch *batch);
+
+/* What became of one recipient. */
+typedef struct lmail_queue_result {
+    uint64_t id;
+    unsigned number;
+    lmail_queue_state state; /* WAITING: to be tried again at `next` */
+    unsigned report;         /* with an end: the sender is to be told, and until
+                              * lmail_queue_reported the row stays */
+    int64_t next, last;
+    unsigned attempts;
+    unsigned code;
+    lmail_str enhanced, reply, host;
+} lmail_queue_result;
+
+/* Write them, in one transaction with whatever else waits. Those of one message stand together. A
+ * message whose recipients have all ended, and none is to be reported, is removed. Rows that are
+ * gone, or have ended, are passed over. Durable when it returns OK. */
+LMAIL_API lmail_status lmail_queue_results(lmail_queue *q, const lmail_queue_result *results,
+                                           size_t count);
+
+/* The sender was told of the ends that were to be reported: their reports are not due any more, and
+ * the message is removed when nobody waits.
+ *   report   the message that tells it, added in the same transaction, as by lmail_queue_add; its
+ *            data file is there. NULL: none
+ * Returns: as lmail_queue_add; ERR_NOTFOUND (no such message: nothing was added). */
+LMAIL_API lmail_status lmail_queue_reported(lmail_queue *q, uint64_t id,
+                                            const lmail_queue_message *report);
+
+/* The same of a delay: `when` becomes `warned` of all that wait. */
+LMAIL_API lmail_status lmail_queue_warned(lmail_queue *q, uint64_t id, int64_t when,
+                                          const lmail_queue_message *report);
+
+/* Messages with an end that is to be reported, from the first above `after`. Returns the count. */
+LMAIL_API lmail_status lmail_queue_unreported(lmail_queue *q, uint64_t after, uint64_t *ids,
+                                              size_t max, size_t *count);
+
+/* Messages that arrived at `before` or earlier, the oldest first, whether they were ever tried or
+ * not; neither held nor pending ones.
+ *   warned   1: those whose senders were told of a delay; 0: the others
+ *   after    the arrival and id of the last one that was looked at; {0, 0} first. Out: the new one
+ * Returns: OK, with *count below max at the end. */
+typedef struct lmail_queue_age {
+    int64_t arrived;
+    uint64_t id;
+} lmail_queue_age;
+LMAIL_API lmail_status lmail_queue_aged(lmail_queue *q, int64_t before, unsigned warned,
+                                        lmail_queue_age *after, uint64_t *ids, size_t max,
+                                        size_t *count);
+
+/* Make due now what waits: one message; a destination's; all. What is held stays. Many rows go in
+ * several transactions.
+ *   changed   out: rows; may be NULL
+ * Returns: OK; ERR_NOTFOUND (id: no such message). */
+LMAIL_API lmail_status lmail_queue_retry(lmail_queue *q, uint64_t id, size_t *changed);
+LMAIL_API lmail_status lmail_queue_retry_destination(lmail_queue *q, lmail_str destination,
+                                                     size_t *changed);
+LMAIL_API lmail_status lmail_queue_retry_all(lmail_queue *q, size_t *changed);
+
+/* Keep a message for a rule's sake, with its data, until somebody looks: `held` becomes
+ * LMAIL_QUEUE_QUARANTINED. ERR_NOTFOUND. */
+LMAIL_API lmail_status lmail_queue_quarantine(lmail_queue *q, uint64_t id, lmail_str reason);
+
+/* Be told of destinations that have new work through this handle: added, settled, released, made due.
+ * An empty name: look at all. Called when it is on the disk, in the thread that made the change, which
+ * holds no lock; before any other thread uses the handle is the time to set it.
+ * What other processes do is for lmail_queue_changed to find. */
+LMAIL_API void lmail_queue_watch(lmail_queue *q,
+                                 void (*fn)(void *user, lmail_str destination, int priority),
+                                 void *user);
+
+/* Did another handle or process write since this was last asked: 1 or 0. It reads a word that is in
+ * memory, and waits for nobody: 0 while a change is being written. */
+LMAIL_API int lmail_queue_changed(lmail_queue *q);
+
+/* Queue runs that were asked for through any handle: the destinations of retry_destination, an empty
+ * name for retry_all, each once; they are forgotten. */
+LMAIL_API lmail_status lmail_queue_take_runs(lmail_queue *q, lmail_queue_due_fn *fn, void *user);
 
 /* ---- Looking --------------------------------------------------------------------------------- */
 

@@ -123,6 +123,24 @@ static lmail_status lock_shared(lmail_queue *q)
     return LMAIL_OK;
 }
 
+lmail_status lmail_queue_lead(lmail_queue *q)
+{
+    if (q->lead_fd >= 0)
+        return LMAIL_OK;
+    if (!q->keeper)
+        return LMAIL_ERR_DENIED;
+    int fd = openat(q->dir_fd, "runner", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return lmi_file_errno();
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        lmail_status st = errno == EWOULDBLOCK ? LMAIL_ERR_BUSY : lmi_file_errno();
+        close(fd);
+        return st;
+    }
+    q->lead_fd = fd;
+    return LMAIL_OK;
+}
+
 /* ---- The database ---------------------------------------------------------------------------- */
 
 static lmail_status open_db(lmail_queue *q)
@@ -217,7 +235,7 @@ lmail_status lmail_queue_open(lmail_queue **out, const lmail_queue_config *confi
     if (!q)
         return LMAIL_ERR_NOMEM;
     strcpy(q->dir, config->directory);
-    q->dir_fd = q->data_fd = q->lock_fd = -1;
+    q->dir_fd = q->data_fd = q->lock_fd = q->lead_fd = -1;
     q->keeper = config->keeper;
     q->no_sync = config->no_sync;
     q->reserve = config->reserve;
@@ -245,6 +263,9 @@ void lmail_queue_free(lmail_queue *q)
         return;
     close_db(q);
     free(q->late.items);
+    free(q->claims);
+    if (q->lead_fd >= 0)
+        close(q->lead_fd);
     if (q->lock_fd >= 0)
         close(q->lock_fd);
     if (q->data_fd >= 0)

@@ -8,27 +8,6 @@
 
 #include <stdlib.h>
 
-typedef enum op_kind {
-    OP_ADD,
-    OP_ADD_RECIPIENTS,
-    OP_SETTLE,
-    OP_REMOVE,
-    OP_HOLD,
-    OP_RELEASE
-} op_kind;
-
-typedef struct queue_op {
-    struct queue_op *next;
-    op_kind kind;
-    uint64_t id;
-    const lmail_queue_message *message;
-    const lmail_queue_recipient *recipients;
-    size_t count;
-    lmail_str reason;
-    lmail_status status;
-    unsigned done;
-} queue_op;
-
 /* ---- Lists of messages ----------------------------------------------------------------------- */
 
 lmail_status lmi_queue_ids_add(queue_ids *list, uint64_t id)
@@ -52,23 +31,25 @@ static lmail_str or_null(unsigned has, lmail_str s)
     return !has ? (lmail_str){NULL, 0} : s.ptr ? s : LMAIL_STR("");
 }
 
-static lmail_status add_recipients(lmi_db *c, const queue_op *op, int64_t first)
+static lmail_status add_recipients(lmi_db *c, uint64_t id, const lmail_queue_recipient *list,
+                                   size_t count, int64_t first, int64_t priority, int64_t blocked)
 {
     lmail_status st = LMAIL_OK;
-    for (size_t i = 0; i < op->count && !st; i++) {
-        const lmail_queue_recipient *r = &op->recipients[i];
-        st = lmi_db_run(c, QUEUE_ADD_RECIPIENT, "iitttiTiiiiiittt", (int64_t)op->id,
+    for (size_t i = 0; i < count && !st; i++) {
+        const lmail_queue_recipient *r = &list[i];
+        st = lmi_db_run(c, QUEUE_ADD_RECIPIENT, "iitttiTiiiiiitttii", (int64_t)id,
                         first + (int64_t)i, r->address, r->route, r->destination,
                         (int64_t)r->notify, or_null(r->has_orcpt, r->orcpt), (int64_t)r->state,
                         r->next, (int64_t)r->attempts, r->last, r->warned, (int64_t)r->code,
-                        r->enhanced, r->reply, r->host);
+                        r->enhanced, r->reply, r->host, priority, blocked);
     }
     /* Its message is new: no recipient of it can be there. */
     return st == LMAIL_ERR_EXISTS ? LMAIL_ERR_CORRUPT : st;
 }
 
-static lmail_status add(lmi_db *c, const queue_op *op)
+lmail_status lmi_queue_op_add(lmail_queue *q, queue_op *op)
 {
+    lmi_db *c = &q->write;
     const lmail_queue_message *m = op->message;
     lmail_status st =
         lmi_db_run(c, QUEUE_ADD, "itiiiTTtttiiiiiti", (int64_t)m->id, m->sender, (int64_t)m->flags,
@@ -76,54 +57,63 @@ static lmail_status add(lmi_db *c, const queue_op *op)
                    or_null(m->has_auth, m->auth), m->submitter, m->client, m->local_address,
                    (int64_t)m->octets, (int64_t)m->header, m->arrived, (int64_t)m->priority,
                    (int64_t)m->held, m->reason, (int64_t)m->pending);
-    return st ? st : add_recipients(c, op, 0);
+    return st ? st
+              : add_recipients(c, m->id, m->recipients, m->recipient_count, 0, m->priority,
+                               m->pending || m->held);
 }
 
-static lmail_status add_further(lmi_db *c, const queue_op *op)
+static lmail_status add_further(lmail_queue *q, queue_op *op)
 {
-    int64_t pending = 0, number;
+    lmi_db *c = &q->write;
+    int64_t pending = 0, number = 0, priority = 0;
     lmail_status st = lmi_db_int(c, QUEUE_PENDING, &pending, "i", (int64_t)op->id);
     if (!st && !pending)
         st = LMAIL_ERR_NOTFOUND;
     if (!st)
         st = lmi_db_int(c, QUEUE_LAST_RECIPIENT, &number, "i", (int64_t)op->id);
-    return st ? st : add_recipients(c, op, number);
+    if (!st)
+        st = lmi_db_int(c, QUEUE_PRIORITY, &priority, "i", (int64_t)op->id);
+    return st ? st : add_recipients(c, op->id, op->recipients, op->count, number, priority, 1);
 }
 
-static lmail_status hold(lmi_db *c, const queue_op *op)
+static lmail_status was_there(const lmail_queue *q)
 {
-    int64_t held, wanted = op->kind == OP_HOLD ? LMAIL_QUEUE_HELD : LMAIL_QUEUE_FREE;
+    return sqlite3_changes(q->write.db) ? LMAIL_OK : LMAIL_ERR_NOTFOUND;
+}
+
+static lmail_status settle(lmail_queue *q, queue_op *op)
+{
+    lmail_status st = lmi_db_run(&q->write, QUEUE_SETTLE, "i", (int64_t)op->id);
+    if (!st)
+        st = was_there(q);
+    return st ? st : lmi_db_run(&q->write, QUEUE_BLOCK, "i", (int64_t)op->id);
+}
+
+static lmail_status remove_rows(lmail_queue *q, queue_op *op)
+{
+    lmail_status st = lmi_db_run(&q->write, QUEUE_REMOVE_RECIPIENTS, "i", (int64_t)op->id);
+    if (!st)
+        st = lmi_db_run(&q->write, QUEUE_REMOVE, "i", (int64_t)op->id);
+    return st ? st : was_there(q);
+}
+
+/* op->number: what it is to be. */
+static lmail_status set_held(lmail_queue *q, queue_op *op)
+{
+    lmi_db *c = &q->write;
+    int64_t held = 0, wanted = op->number;
     lmail_status st = lmi_db_int(c, QUEUE_HELD, &held, "i", (int64_t)op->id);
     if (st)
         return st;
-    if ((held == LMAIL_QUEUE_FREE) == (wanted == LMAIL_QUEUE_FREE))
+    if (wanted != LMAIL_QUEUE_QUARANTINED &&
+        (held == LMAIL_QUEUE_FREE) == (wanted == LMAIL_QUEUE_FREE))
         return LMAIL_ERR_STATE;
-    st = lmi_db_run(c, QUEUE_SET_HELD, "iti", wanted, op->reason, (int64_t)op->id);
-    if (!st && op->kind == OP_RELEASE)
+    st = lmi_db_run(c, QUEUE_SET_HELD, "iti", wanted, op->text, (int64_t)op->id);
+    if (!st)
+        st = lmi_db_run(c, QUEUE_BLOCK, "i", (int64_t)op->id);
+    if (!st && wanted == LMAIL_QUEUE_FREE)
         st = lmi_db_run(c, QUEUE_MAKE_DUE, "i", (int64_t)op->id);
     return st;
-}
-
-static lmail_status perform(lmi_db *c, const queue_op *op)
-{
-    lmail_status st;
-    switch (op->kind) {
-    case OP_ADD:
-        return add(c, op);
-    case OP_ADD_RECIPIENTS:
-        return add_further(c, op);
-    case OP_SETTLE:
-        st = lmi_db_run(c, QUEUE_SETTLE, "i", (int64_t)op->id);
-        break;
-    case OP_REMOVE:
-        st = lmi_db_run(c, QUEUE_REMOVE_RECIPIENTS, "i", (int64_t)op->id);
-        if (!st)
-            st = lmi_db_run(c, QUEUE_REMOVE, "i", (int64_t)op->id);
-        break;
-    default:
-        return hold(c, op);
-    }
-    return st ? st : sqlite3_changes(c->db) ? LMAIL_OK : LMAIL_ERR_NOTFOUND;
 }
 
 /* ---- Many in one transaction ----------------------------------------------------------------- */
@@ -153,7 +143,7 @@ static lmail_status transact(lmail_queue *q, queue_op *ops, const queue_op *end)
     lmi_db *c = &q->write;
     int wanted = 1; /* a settled message that is found pending is settled again */
     for (const queue_op *op = ops; op != end; op = op->next)
-        if (op->kind != OP_SETTLE)
+        if (!op->lazy)
             wanted = 2;
     lmail_status st = set_synchronous(q, wanted);
     if (!st)
@@ -162,8 +152,9 @@ static lmail_status transact(lmail_queue *q, queue_op *ops, const queue_op *end)
         return st;
     int names = 0;
     for (queue_op *op = ops; op != end && !st; op = op->next) {
-        op->status = perform(c, op);
-        names |= op->kind == OP_ADD;
+        op->gone.count = 0;
+        op->status = op->perform(q, op);
+        names |= op->adds != 0;
         if (op->status && !is_finding(op->status))
             st = op->status;
     }
@@ -188,8 +179,8 @@ static void remove_late(lmail_queue *q)
     if (st)
         return;
     for (size_t i = 0; i < q->late.count && !st; i++) {
-        queue_op op = {.kind = OP_REMOVE, .id = q->late.items[i]};
-        st = perform(c, &op);
+        queue_op op = {.id = q->late.items[i]};
+        st = remove_rows(q, &op);
         if (is_finding(st))
             st = LMAIL_OK;
     }
@@ -225,7 +216,7 @@ static void drain(lmail_queue *q)
         remove_late(q);
 }
 
-static lmail_status change(lmail_queue *q, queue_op *op)
+lmail_status lmi_queue_change(lmail_queue *q, queue_op *op)
 {
     pthread_mutex_lock(&q->wait_lock);
     *q->ops_end = op;
@@ -235,49 +226,59 @@ static lmail_status change(lmail_queue *q, queue_op *op)
     if (!op->done)
         drain(q);
     pthread_mutex_unlock(&q->write_lock);
+    for (size_t i = 0; i < op->gone.count && !op->status; i++)
+        lmi_queue_unlink(q, op->gone.items[i]);
     return op->status;
 }
 
 /* ---- The calls ------------------------------------------------------------------------------- */
 
-lmail_status lmail_queue_add(lmail_queue *q, const lmail_queue_message *message)
+lmail_status lmi_queue_may_add(const lmail_queue *q, const lmail_queue_message *message)
 {
     if (message->size > sizeof *message)
         return LMAIL_ERR_SIZE;
-    if (!message->id || message->id > INT64_MAX)
+    if (!message->id || message->id > INT64_MAX || !message->recipient_count)
         return LMAIL_ERR_ARG;
-    queue_op op = {.kind = OP_ADD,
-                   .id = message->id,
-                   .message = message,
-                   .recipients = message->recipients,
-                   .count = message->recipient_count};
-    lmail_status st = op.count ? lmi_queue_room(q) : LMAIL_ERR_ARG;
+    return lmi_queue_room(q);
+}
+
+lmail_status lmail_queue_add(lmail_queue *q, const lmail_queue_message *message)
+{
+    queue_op op = {.perform = lmi_queue_op_add, .message = message, .adds = 1};
+    lmail_status st = lmi_queue_may_add(q, message);
+    if (st == LMAIL_ERR_SIZE || !message->id || message->id > INT64_MAX)
+        return st;
     if (!st)
-        st = change(q, &op);
+        st = lmi_queue_change(q, &op);
     if (st && st != LMAIL_ERR_EXISTS)
         lmi_queue_unlink(q, message->id);
+    if (!st)
+        lmi_queue_tell_added(q, message);
     return st;
 }
 
 lmail_status lmail_queue_add_recipients(lmail_queue *q, uint64_t id,
                                         const lmail_queue_recipient *recipients, size_t count)
 {
-    queue_op op = {.kind = OP_ADD_RECIPIENTS, .id = id, .recipients = recipients, .count = count};
-    return change(q, &op);
+    queue_op op = {.perform = add_further, .id = id, .recipients = recipients, .count = count};
+    return lmi_queue_change(q, &op);
 }
 
 lmail_status lmail_queue_settle(lmail_queue *q, uint64_t id)
 {
-    queue_op op = {.kind = OP_SETTLE, .id = id};
-    return change(q, &op);
+    queue_op op = {.perform = settle, .id = id, .lazy = 1};
+    lmail_status st = lmi_queue_change(q, &op);
+    if (!st)
+        lmi_queue_tell_new(q, id);
+    return st;
 }
 
 /* Its file is gone, which may have made the room that the log of the change needs. Rows that stay all
  * the same go later. */
 static lmail_status remove_again(lmail_queue *q, uint64_t id)
 {
-    queue_op op = {.kind = OP_REMOVE, .id = id};
-    lmail_status st = change(q, &op);
+    queue_op op = {.perform = remove_rows, .id = id};
+    lmail_status st = lmi_queue_change(q, &op);
     if (st && st != LMAIL_ERR_NOTFOUND) {
         pthread_mutex_lock(&q->write_lock);
         (void)lmi_queue_ids_add(&q->late, id);
@@ -288,8 +289,8 @@ static lmail_status remove_again(lmail_queue *q, uint64_t id)
 
 lmail_status lmail_queue_remove(lmail_queue *q, uint64_t id)
 {
-    queue_op op = {.kind = OP_REMOVE, .id = id};
-    lmail_status st = change(q, &op);
+    queue_op op = {.perform = remove_rows, .id = id};
+    lmail_status st = lmi_queue_change(q, &op);
     if (!st || st == LMAIL_ERR_FULL)
         lmi_queue_unlink(q, id);
     return st == LMAIL_ERR_FULL ? remove_again(q, id) : st;
@@ -297,8 +298,8 @@ lmail_status lmail_queue_remove(lmail_queue *q, uint64_t id)
 
 lmail_status lmail_queue_cancel(lmail_queue *q, uint64_t id)
 {
-    queue_op op = {.kind = OP_REMOVE, .id = id};
-    lmail_status st = change(q, &op);
+    queue_op op = {.perform = remove_rows, .id = id};
+    lmail_status st = lmi_queue_change(q, &op);
     lmi_queue_unlink(q, id);
     if (st && st != LMAIL_ERR_NOTFOUND)
         st = remove_again(q, id);
@@ -307,12 +308,22 @@ lmail_status lmail_queue_cancel(lmail_queue *q, uint64_t id)
 
 lmail_status lmail_queue_hold(lmail_queue *q, uint64_t id, lmail_str reason)
 {
-    queue_op op = {.kind = OP_HOLD, .id = id, .reason = reason};
-    return change(q, &op);
+    queue_op op = {.perform = set_held, .id = id, .text = reason, .number = LMAIL_QUEUE_HELD};
+    return lmi_queue_change(q, &op);
+}
+
+lmail_status lmail_queue_quarantine(lmail_queue *q, uint64_t id, lmail_str reason)
+{
+    queue_op op = {
+        .perform = set_held, .id = id, .text = reason, .number = LMAIL_QUEUE_QUARANTINED};
+    return lmi_queue_change(q, &op);
 }
 
 lmail_status lmail_queue_release(lmail_queue *q, uint64_t id)
 {
-    queue_op op = {.kind = OP_RELEASE, .id = id};
-    return change(q, &op);
+    queue_op op = {.perform = set_held, .id = id, .number = LMAIL_QUEUE_FREE};
+    lmail_status st = lmi_queue_change(q, &op);
+    if (!st)
+        lmi_queue_tell_new(q, id);
+    return st;
 }

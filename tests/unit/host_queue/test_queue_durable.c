@@ -75,7 +75,7 @@ END_TEST
 START_TEST(test_a_newer_version_is_left_alone)
 {
     add(1);
-    sql("PRAGMA user_version=2");
+    sql("PRAGMA user_version=3");
     qkit_close(&kit);
     ck_assert_int_eq(qkit_open(&kit), LMAIL_ERR_UNSUPPORTED);
     ck_assert_uint_eq(kit.damaged, 0);
