@@ -20,12 +20,15 @@ def add(d, ident, sender, recipients, held=0, reason="", age=0):
     data = d.data / "queue" / "data" / f"{ident:X}"
     data.write_bytes((HEADER + MAIL).encode("latin-1"))
     with sqlite3.connect(d.data / "queue" / "queue.db") as db:
-        db.execute("INSERT INTO message VALUES(?,?,1,2,2,'e 1',NULL,'ana','192.0.2.1','',?,?,?,0,?,?,0)",
+        db.execute("INSERT INTO message(id,sender,flags,body,ret,envid,auth,submitter,client,local_address,octets,header,"
+                   "arrived,priority,held,reason,pending) VALUES(?,?,1,2,2,'e 1',NULL,'ana','192.0.2.1','',?,?,?,0,?,?,0)",
                    (ident, sender, data.stat().st_size, len(HEADER), NOW - age * 1000, held, reason))
         for n, (address, route, destination, reply) in enumerate(recipients):
-            db.execute("INSERT INTO recipient VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            db.execute("INSERT INTO recipient(message,number,address,route,destination,notify,orcpt,state,next,attempts,"
+                       "last,warned,code,enhanced,reply,host,blocked) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                        (ident, n, address, route, destination, 6, "rfc822;o@x", 0, NOW if reply else 0, bool(reply),
-                        NOW if reply else 0, 0, 451 if reply else 0, "4.2.0" if reply else "", reply, "mx" if reply else ""))
+                        NOW if reply else 0, 0, 451 if reply else 0, "4.2.0" if reply else "", reply, "mx" if reply else "",
+                        held != 0))
 
 
 def fill(d):
