@@ -184,20 +184,21 @@ static int socket_group(const lmail_settings *s, uint32_t *out, char *error, siz
     return st == LMAIL_ERR_NOTFOUND ? EX_CONFIG : 0;
 }
 
-/* RUN_DIRECTORY and authd in it; everybody may pass, the socket's mode decides. */
-static int make_directories(const lmail_settings *s, char *error, size_t cap)
+/* What the standard socket lies in, run_directory and one below; everybody may pass, the socket's mode
+ * decides. */
+static int make_directories(const char *socket, char *error, size_t cap)
 {
     char path[4096];
-    int n = snprintf(path, sizeof path, "%.*s/authd", TEXT(s->run_directory));
-    if (n < 0 || (size_t)n >= sizeof path) {
-        snprintf(error, cap, "run_directory: too long");
-        return EX_CONFIG;
-    }
+    int failed = 0;
     mode_t before = umask(022);
+    snprintf(path, sizeof path, "%s", socket);
+    *strrchr(path, '/') = '\0';
     char *slash = strrchr(path, '/');
-    *slash = '\0';
-    int failed = mkdir(path, 0755) && errno != EEXIST;
-    *slash = '/';
+    if (slash && slash != path) {
+        *slash = '\0';
+        failed = mkdir(path, 0755) && errno != EEXIST;
+        *slash = '/';
+    }
     failed = failed || (mkdir(path, 0755) && errno != EEXIST);
     umask(before);
     if (failed)
@@ -205,21 +206,29 @@ static int make_directories(const lmail_settings *s, char *error, size_t cap)
     return failed ? EX_OSERR : 0;
 }
 
+/* Where the mail daemons look for it. */
+static int standard_socket(const lmail_settings *s, char out[4096], char *error, size_t cap)
+{
+    if (!lmail_service_authd_socket(s, out, 4096))
+        return make_directories(out, error, cap);
+    snprintf(error, cap, "run_directory: too long");
+    return EX_CONFIG;
+}
+
 static int open_sockets(body *b, char *error, size_t cap)
 {
     const lmail_settings *s = b->now->facts.settings;
-    char standard[4096];
+    char standard[4096] = "";
+    lmail_str one;
     lmail_authd_config c;
     fill_config(b->now, b->log, &c);
-    lmail_str one = {standard, 0};
     c.sockets = s->authd.sockets.items;
     c.socket_count = s->authd.sockets.count;
     c.mode = octal(s->authd.socket_mode);
     int code = socket_group(s, &c.group, error, cap);
     if (!code && c.socket_count == 0) {
-        code = make_directories(s, error, cap);
-        int n = snprintf(standard, sizeof standard, "%.*s/authd/mux", TEXT(s->run_directory));
-        one.len = n > 0 && (size_t)n < sizeof standard ? (size_t)n : 0;
+        code = standard_socket(s, standard, error, cap);
+        one = lmail_str_from(standard);
         c.sockets = &one;
         c.socket_count = 1;
     }

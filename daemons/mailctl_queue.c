@@ -2,6 +2,7 @@
  * daemons and without them. */
 #include <errno.h>
 #include <getopt.h>
+#include <libmail/host/service.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -141,12 +142,10 @@ static int open_queue(queue_call *q)
     if (!config)
         return MAILCTL_REFUSED;
     const lmail_settings *v = lmail_config_settings(config);
-    if (v->queue.directory.len)
-        snprintf(path, sizeof path, "%.*s", (int)v->queue.directory.len, v->queue.directory.ptr);
-    else
-        snprintf(path, sizeof path, "%.*s/queue", (int)v->mail_directory.len,
-                 v->mail_directory.ptr);
-    int allowed = may_look(v, path);
+    lmail_status found = lmail_service_queue_directory(v, path, sizeof path);
+    int allowed = !found && may_look(v, path);
+    if (found)
+        mailctl_say("queue.directory: too long");
     lmail_config_free(config);
     if (!allowed)
         return MAILCTL_REFUSED;

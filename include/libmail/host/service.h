@@ -130,6 +130,14 @@ LMAIL_API lmail_status lmail_owner_find(lmail_owner *out, const lmail_settings *
 /* A group by its name, or else by its number. Returns: OK, ERR_NOTFOUND. Any thread. */
 LMAIL_API lmail_status lmail_group_find(uint32_t *gid, lmail_str group);
 
+/* Where things are whose settings may be empty: queue.directory, and the first of authd.sockets.
+ *   out   filled with the terminated path
+ * Returns: OK, ERR_LIMIT (it does not fit). */
+LMAIL_API lmail_status lmail_service_queue_directory(const lmail_settings *settings, char *out,
+                                                     size_t cap);
+LMAIL_API lmail_status lmail_service_authd_socket(const lmail_settings *settings, char *out,
+                                                  size_t cap);
+
 typedef struct lmail_service_socket {
     lmail_str listener; /* its name in the configuration */
     char where[512];    /* terminated: as lmail_listener_config.address */

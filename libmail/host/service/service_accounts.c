@@ -4,32 +4,28 @@
  * running saslauthd checks. Called when rules are made. */
 #include "host/service/service_accounts.h"
 
+#include <libmail/host/service.h>
 #include <stdio.h>
 #include <string.h>
 
 #define TEXT(s) (int)(s).len, (s).ptr
 #define MAX_SOURCES 8u
 
-/* Where authd answers. */
-static lmail_str authd_socket(const lmail_settings *s, char *space, size_t cap)
-{
-    if (s->authd.sockets.count > 0)
-        return s->authd.sockets.items[0];
-    int n = snprintf(space, cap, "%.*s/authd/mux", TEXT(s->run_directory));
-    return (lmail_str){space, n > 0 && (size_t)n < cap ? (size_t)n : 0};
-}
-
 static lmail_status open_source(lmail_accounts_source *out, lmail_str word, const lmail_settings *s,
                                 const lmail_accounts_config *cfg)
 {
-    char space[512];
+    char authd[512];
     if (lmail_str_equal_nocase(word, LMAIL_STR("file")))
         return lmail_accounts_file_source(out, s->accounts, cfg);
     lmail_accounts_system_config c = LMAIL_ACCOUNTS_SYSTEM_CONFIG_INIT;
     c.min_uid = (uint32_t)s->auth.system_min_uid;
-    c.socket = lmail_str_equal_nocase(word, LMAIL_STR("saslauthd"))
-                   ? s->auth.saslauthd_socket
-                   : authd_socket(s, space, sizeof space);
+    c.socket = s->auth.saslauthd_socket;
+    if (!lmail_str_equal_nocase(word, LMAIL_STR("saslauthd"))) {
+        lmail_status st = lmail_service_authd_socket(s, authd, sizeof authd);
+        if (st)
+            return st;
+        c.socket = lmail_str_from(authd);
+    }
     return lmail_accounts_system_source(out, &c);
 }
 

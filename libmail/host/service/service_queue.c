@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 
-#define TEXT(s) (int)(s).len, (s).ptr
-
 static void found_fault(void *user, const lmail_queue_fault *fault)
 {
     static const char *const events[] = {"", "queue_unanswered_dropped", "queue_debris_removed",
@@ -24,17 +22,13 @@ static void found_fault(void *user, const lmail_queue_fault *fault)
 lmail_status lmi_service_open_queue(lmail_service *s, char *error, size_t cap)
 {
     const lmail_settings *v = lmail_config_settings(s->first_config);
-    char path[LMI_MAX_PATH + 16], why[600];
+    char path[LMI_MAX_PATH + 1], why[600];
     if (!(s->protocols & LMAIL_SERVICE_SMTP))
         return LMAIL_OK;
-    if (v->queue.directory.len > LMI_MAX_PATH) {
+    if (lmail_service_queue_directory(v, path, sizeof path)) {
         snprintf(error, cap, "queue.directory: longer than %u octets", LMI_MAX_PATH);
         return LMAIL_ERR_ARG;
     }
-    if (v->queue.directory.len)
-        snprintf(path, sizeof path, "%.*s", TEXT(v->queue.directory));
-    else
-        snprintf(path, sizeof path, "%.*s/queue", TEXT(v->mail_directory));
     lmail_queue_config c = LMAIL_QUEUE_CONFIG_INIT;
     c.directory = path;
     c.keeper = 1;
