@@ -2,6 +2,8 @@
 #ifndef LMI_HOST_AUTH_INTERNAL_H
 #define LMI_HOST_AUTH_INTERNAL_H
 
+#include "host/auth/auth_mechanisms.h"
+
 #include <stdatomic.h>
 
 #include <gsasl.h>
@@ -172,21 +174,11 @@ enum {
     LMI_TRAIT_SERVER_FIRST = 1024 /* an initial response is against its rules */
 };
 
+#define LMI_MECHANISM_ID(id, name, traits, by_default) LMI_##id,
 typedef enum lmi_mechanism_id {
-    LMI_SCRAM_SHA_256_PLUS,
-    LMI_SCRAM_SHA_1_PLUS,
-    LMI_SCRAM_SHA_256,
-    LMI_SCRAM_SHA_1,
-    LMI_EXTERNAL,
-    LMI_OAUTHBEARER,
-    LMI_XOAUTH2,
-    LMI_PLAIN,
-    LMI_LOGIN,
-    LMI_DIGEST_MD5,
-    LMI_CRAM_MD5,
-    LMI_ANONYMOUS,
-    LMI_MECHANISMS
+    LMI_AUTH_MECHANISMS(LMI_MECHANISM_ID) LMI_MECHANISMS
 } lmi_mechanism_id;
+#undef LMI_MECHANISM_ID
 
 typedef struct lmi_mechanism {
     lmail_str name;

@@ -3,6 +3,7 @@
  * A step runs on the password pool, counted by client address so that one client cannot keep the
  * others waiting. A failure is answered when the delay that the auth room names has passed, counted
  * from the question, so that nothing is learnt from the time it took. */
+#include "host/auth/auth_mechanisms.h"
 #include "host/service/service_crowd.h"
 #include "host/service/service_internal.h"
 #include "host/service/service_metrics.h"
@@ -250,21 +251,11 @@ static void step(void *arg)
     job->work_to = lmi_clock();
 }
 
+#define NAME(id, name, traits, by_default) name,
 /* The name of the mechanism as a constant of ours, for the log. */
 static const char *mechanism_name(lmail_str mechanism)
 {
-    static const char *const names[] = {"PLAIN",
-                                        "LOGIN",
-                                        "SCRAM-SHA-1",
-                                        "SCRAM-SHA-256",
-                                        "SCRAM-SHA-1-PLUS",
-                                        "CRAM-MD5",
-                                        "DIGEST-MD5",
-                                        "ANONYMOUS",
-                                        "EXTERNAL",
-                                        "OAUTHBEARER",
-                                        "XOAUTH2",
-                                        "SCRAM-SHA-256-PLUS"};
+    static const char *const names[] = {LMI_AUTH_MECHANISMS(NAME)};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (lmail_str_equal(mechanism, lmail_str_from(names[i])))
             return names[i];

@@ -5,6 +5,8 @@
 #ifndef LMI_SERVICE_METRICS_TABLE_H
 #define LMI_SERVICE_METRICS_TABLE_H
 
+#include "host/auth/auth_mechanisms.h"
+
 #include <libmail/host/metrics.h>
 
 #define COUNT(a) (unsigned)(sizeof(a) / sizeof *(a))
@@ -20,21 +22,10 @@ static const char *const tls_versions[] = {"TLSv1.2", "TLSv1.3"};
 /* In the order of lmi_verdict. */
 static const char *const verdicts[] = {"delivered", "queued", "quarantined",
                                        "discarded", "failed", "refused"};
-static const char *const mechanisms[] = {"PLAIN",
-                                         "LOGIN",
-                                         "SCRAM-SHA-1",
-                                         "SCRAM-SHA-256",
-                                         "SCRAM-SHA-1-PLUS",
-                                         "SCRAM-SHA-256-PLUS",
-                                         "CRAM-MD5",
-                                         "DIGEST-MD5",
-                                         "ANONYMOUS",
-                                         "EXTERNAL",
-                                         "OAUTHBEARER",
-                                         "XOAUTH2",
-                                         "APOP",
-                                         "password",
+#define MECHANISM(id, name, traits, by_default) name,
+static const char *const mechanisms[] = {LMI_AUTH_MECHANISMS(MECHANISM) "APOP", "password",
                                          "other"};
+#undef MECHANISM
 /* In the order of lmail_auth_reason. */
 static const char *const logins[] = {"ok",        "credentials", "disabled",        "no_secret",
                                      "authzid",   "malformed",   "channel_binding", "token",
