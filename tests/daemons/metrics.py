@@ -371,6 +371,24 @@ def refused(d):
     d.set("metrics.allow_remote", None)
 
 
+def turned_away():
+    """Who gets no session is counted by the listener's protocol."""
+    name = "libmail_connections_refused_total"
+    with Daemons("max_connections_per_address = 1\n", listeners=("smtp", "submission")) as d:
+        wait_for(lambda: value(page(d, "smtpd"), "libmail_connections_open") == 0, what="an end of the first connections")
+        before = page(d, "smtpd")
+        with d.wire("smtp") as first:
+            assert first.line().startswith("220 ")
+            for protocol, times in ("submission", 2), ("smtp", 1):
+                for _ in range(times):
+                    with d.wire(protocol) as second:
+                        assert second.line().startswith("421 ") and second.line() is None
+        after = page(d, "smtpd")
+        for protocol, times in ("submission", 2), ("smtp", 1):
+            grown = [value(p, name, protocol=protocol, reason="address") for p in (before, after)]
+            assert grown[1] - grown[0] == times, (protocol, after.get(name))
+
+
 def off():
     """metrics.sockets = no: there is none. A door that is taken ends the start."""
     with Daemons("metrics.sockets = no\n", listeners=("imap",)) as d:
@@ -391,4 +409,4 @@ port = free_ports(1)[0]
 with Daemons(f"smtp.metrics_listen = 127.0.0.1:{port}\n", cleartext=True) as daemons:
     daemons.metrics_port = port
     scenarios(smtp, logins, submission, process_and_reload, http, stats, stale_socket, documented, refused, arguments=(daemons,))
-scenarios(off)
+scenarios(turned_away, off)

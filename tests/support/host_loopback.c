@@ -91,6 +91,13 @@ static lmail_session *on_open(void *user, lmail_conn *conn, const lmail_conn_fac
     return echo_new(&sv->echo, conn, now);
 }
 
+static void on_refused(void *user, lmail_loop *loop, lmail_refused why)
+{
+    server *sv = user;
+    (void)loop;
+    atomic_fetch_add(&sv->refused[why], 1);
+}
+
 static void on_closed(void *user, lmail_conn *conn, lmail_session *session,
                       lmail_close_reason reason)
 {
@@ -118,6 +125,7 @@ lmail_listener_config listener_config(server *sv)
     c.address = "127.0.0.1:0";
     c.on_open = on_open;
     c.on_closed = on_closed;
+    c.on_refused = on_refused;
     c.on_released = on_released;
     c.user = sv;
     return c;

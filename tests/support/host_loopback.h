@@ -21,6 +21,7 @@ typedef struct server {
     echo_host echo;
     answering answering; /* LATER: by answer_late */
     atomic_uint opened, closed, cancelled, asked, released, last_reason;
+    atomic_uint refused[3]; /* by lmail_refused */
     pthread_mutex_t lock;
     struct late *late; /* under lock */
 } server;

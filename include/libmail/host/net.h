@@ -234,6 +234,14 @@ typedef lmail_session *lmail_open_fn(void *user, lmail_conn *conn, const lmail_c
 typedef void lmail_closed_fn(void *user, lmail_conn *conn, lmail_session *session,
                              lmail_close_reason reason);
 
+/* A connection was closed before its session would have been made, on the thread of that loop. */
+typedef enum lmail_refused {
+    LMAIL_REFUSED_ADDRESS, /* too many of its address */
+    LMAIL_REFUSED_FILES,   /* no descriptor was free */
+    LMAIL_REFUSED_PROXY    /* PROXY header missing, faulty, late or from an untrusted address */
+} lmail_refused;
+typedef void lmail_refused_fn(void *user, lmail_loop *loop, lmail_refused why);
+
 typedef struct lmail_listener_config {
     size_t size;
     const char *address; /* "192.0.2.1:25", "[::1]:143", "*:25" (IPv6 and IPv4), "unix:/run/smtp" */
@@ -267,12 +275,13 @@ typedef struct lmail_listener_config {
     uint32_t min_rate; /* octets a second: while output waits, a peer that acknowledges less than
                         * this, over write_timeout, is cut off. What the kernel has taken but the
                         * peer has not does not count. 0: 64 */
+    lmail_refused_fn *on_refused; /* may be NULL */
 } lmail_listener_config;
 
 #define LMAIL_LISTENER_CONFIG_INIT                                                                 \
     {                                                                                              \
         sizeof(lmail_listener_config), NULL, 0, -1, 0, 0, NULL, 0, NULL, {NULL, 0}, 0, 0, 0, 0, 0, \
-            NULL, NULL, NULL, NULL, 0, 0, 0, 0                                                     \
+            NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL                                               \
     }
 
 LMAIL_API void lmail_listener_config_init(lmail_listener_config *config);

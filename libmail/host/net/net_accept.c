@@ -184,6 +184,15 @@ static lmail_loop *least_loaded(lmail_net *net)
     return best;
 }
 
+/* Held; NULL: the listener has ended. */
+static lmi_setup *current_setup(lmail_listener *l)
+{
+    pthread_mutex_lock(&l->net->lock);
+    lmi_setup *setup = l->setup ? lmi_setup_hold(l->setup) : NULL;
+    pthread_mutex_unlock(&l->net->lock);
+    return setup;
+}
+
 /* The reserve descriptor lets one client be told at once, by closing; then the listener rests a
  * little, because descriptors come back only as connections end. */
 static void without_files(lmail_listener *l)
@@ -194,7 +203,10 @@ static void without_files(lmail_listener *l)
         int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0) {
             close(fd);
-            atomic_fetch_add(&net->refused_files, 1);
+            lmi_setup *setup = current_setup(l);
+            if (setup)
+                lmi_setup_refused(setup, &net->loops[0], LMAIL_REFUSED_FILES);
+            lmi_setup_release(setup);
         }
         net->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
@@ -212,16 +224,19 @@ static int admit(lmail_net *net, lmi_setup *setup, lmail_conn *c, const struct s
     if (setup->proxy) {
         if (lmi_networks_hold(&setup->proxy_from, &peer))
             return 1;
-        atomic_fetch_add(&net->proxy_errors, 1);
+        lmi_setup_refused(setup, &net->loops[0], LMAIL_REFUSED_PROXY);
         return 0;
     }
     c->key = lmi_address_key(&peer);
     if (!c->key)
         return 1; /* a process of this machine */
-    if (lmi_net_take_key(net, c->key) == LMAIL_OK) {
+    lmail_status st = lmi_net_take_key(net, c->key);
+    if (st == LMAIL_OK) {
         c->counted = 1;
         return 1;
     }
+    if (st == LMAIL_ERR_BUSY)
+        lmi_setup_refused(setup, &net->loops[0], LMAIL_REFUSED_ADDRESS);
     if (setup->refusal_len && !setup->implicit_tls)
         (void)!send(fd, setup->refusal, setup->refusal_len, MSG_DONTWAIT | MSG_NOSIGNAL);
     return 0;
@@ -230,10 +245,8 @@ static int admit(lmail_net *net, lmi_setup *setup, lmail_conn *c, const struct s
 static void take(lmail_listener *l, int fd, const struct sockaddr *sa)
 {
     lmail_net *net = l->net;
-    pthread_mutex_lock(&net->lock);
     /* None: that this connection took the last place has let the listener see that it is closed. */
-    lmi_setup *setup = l->setup ? lmi_setup_hold(l->setup) : NULL;
-    pthread_mutex_unlock(&net->lock);
+    lmi_setup *setup = current_setup(l);
     lmail_conn *c = setup ? lmi_conn_new(net, l, setup, fd) : NULL;
     if (!c) {
         close(fd);

@@ -248,7 +248,7 @@ static void phase_over(lmail_conn *c)
         reason = LMAIL_CLOSE_NO_ANSWER;
         c->fault = "no answer";
     } else if (c->state == LMI_CONN_PROXY) {
-        atomic_fetch_add(&c->loop->net->proxy_errors, 1);
+        lmi_setup_refused(c->setup, c->loop, LMAIL_REFUSED_PROXY);
     } else if (c->state == LMI_CONN_SHAKING) {
         lmi_conn_shake_failed(c);
         reason = LMAIL_CLOSE_TLS;

@@ -88,7 +88,7 @@ lmail_status lmi_conn_proxied(lmail_conn *c, const lmi_proxy *proxy)
 static void refuse(lmail_conn *c, lmail_close_reason reason)
 {
     if (reason == LMAIL_CLOSE_ERROR)
-        atomic_fetch_add(&c->loop->net->proxy_errors, 1);
+        lmi_setup_refused(c->setup, c->loop, LMAIL_REFUSED_PROXY);
     lmi_conn_abort(c, reason);
 }
 
@@ -98,6 +98,8 @@ static lmail_status count(lmail_conn *c)
         return LMAIL_OK;
     lmail_status st = lmi_net_take_key(c->loop->net, c->key);
     c->counted = st == LMAIL_OK;
+    if (st == LMAIL_ERR_BUSY)
+        lmi_setup_refused(c->setup, c->loop, LMAIL_REFUSED_ADDRESS);
     if (st == LMAIL_ERR_BUSY && c->setup->refusal_len && !c->setup->implicit_tls) {
         uv_buf_t text = uv_buf_init(c->setup->refusal, (unsigned)c->setup->refusal_len);
         uv_try_write(&c->uv.stream, &text, 1);

@@ -226,6 +226,7 @@ typedef struct lmi_setup {
     lmail_open_fn *on_open;
     lmail_closed_fn *on_closed;
     lmail_call_fn *on_released;
+    lmail_refused_fn *on_refused;
     void *user;
     char *tls_name; /* of the server that we speak to; NULL: none */
     int tls_verify;
@@ -236,6 +237,8 @@ void lmi_setup_release(lmi_setup *setup); /* NULL is allowed */
 /* What is the same for connections both ways; zero is the default. */
 void lmi_setup_times(lmi_setup *setup, lmail_msec handshake, lmail_msec write, uint32_t min_rate,
                      lmail_msec linger, lmail_msec rest);
+/* Count a connection that gets no session, and tell the host. On that loop. */
+void lmi_setup_refused(const lmi_setup *setup, lmail_loop *loop, lmail_refused why);
 
 struct lmail_listener {
     lmail_listener *next;

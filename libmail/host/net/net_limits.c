@@ -108,8 +108,6 @@ lmail_status lmi_net_take_key(lmail_net *net, uint64_t key)
     pthread_mutex_lock(&net->lock);
     lmail_status st = lmi_counts_take(&net->counts, key, net->max_per_key);
     pthread_mutex_unlock(&net->lock);
-    if (st == LMAIL_ERR_BUSY)
-        atomic_fetch_add(&net->refused_address, 1);
     return st;
 }
 

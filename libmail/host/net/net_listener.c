@@ -81,6 +81,7 @@ static lmail_status setup_new(lmi_setup **out, const lmail_listener_config *conf
     s->max_rate = config->max_rate;
     s->on_open = config->on_open;
     s->on_closed = config->on_closed;
+    s->on_refused = config->on_refused;
     s->user = config->user;
     lmail_status st = LMAIL_OK;
     if (config->proxy_from) {
@@ -126,6 +127,17 @@ void lmi_setup_release(lmi_setup *setup)
     free(setup->refusal);
     free(setup->tls_name);
     free(setup);
+}
+
+void lmi_setup_refused(const lmi_setup *setup, lmail_loop *loop, lmail_refused why)
+{
+    lmail_net *net = loop->net;
+    atomic_fetch_add(why == LMAIL_REFUSED_ADDRESS ? &net->refused_address
+                     : why == LMAIL_REFUSED_FILES ? &net->refused_files
+                                                  : &net->proxy_errors,
+                     1);
+    if (setup->on_refused)
+        setup->on_refused(setup->user, loop, why);
 }
 
 /* ---- Listeners ------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
  * are rows of lmi_protocol and known here by their table alone. */
 #include "host/service/service_internal.h"
 #include "host/service/service_limits.h"
+#include "host/service/service_metrics.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -41,6 +42,11 @@ void lmi_door_release(lmi_door *door)
         door->protocol->setup_free(door->setup);
     lmi_rules_release(door->rules);
     free(door);
+}
+
+static void door_refused(void *user, lmail_loop *loop, lmail_refused why)
+{
+    lmi_count_turned_away(user, loop, why);
 }
 
 static void door_released(void *arg)
@@ -105,6 +111,7 @@ lmail_status lmi_door_listener(lmail_listener_config *c, const lmi_door *door, c
     c->refusal = lmail_str_from(door->protocol->refusal);
     c->on_open = lmi_peer_open;
     c->on_closed = lmi_peer_closed;
+    c->on_refused = door_refused;
     c->user = (void *)(size_t)door;
     c->on_released = door_released;
     return LMAIL_OK;

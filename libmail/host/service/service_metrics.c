@@ -91,10 +91,7 @@ static void read_net(lmi_metrics *m)
     lmail_net_stats s = {.size = sizeof s};
     if (lmail_net_get_stats(m->service->net, &s))
         return;
-    const uint64_t refused[] = {s.refused_address, s.refused_files, s.proxy_errors};
     const uint64_t shakes[] = {s.handshakes - s.resumed, s.resumed, s.handshake_errors};
-    for (unsigned i = 0; i < COUNT(refused); i++)
-        lmail_metrics_put(m->read, M_REFUSED, i, refused[i]);
     for (unsigned i = 0; i < COUNT(shakes); i++)
         lmail_metrics_put(m->read, M_HANDSHAKES, i, shakes[i]);
     lmail_metrics_put(m->read, M_FULL, 0, s.times_full);
@@ -279,6 +276,14 @@ lmail_metrics_set *lmi_metrics_set(const lmail_service *s, const lmail_loop *loo
 void lmi_count_lookup(void *set, uint64_t microseconds)
 {
     lmail_metrics_observe(set, M_LOOKUP_TIME, 0, microseconds);
+}
+
+void lmi_count_turned_away(const lmi_door *door, const lmail_loop *loop, lmail_refused why)
+{
+    lmail_service *s = door->service;
+    unsigned place = lmail_metrics_place(s->metrics->numbers, M_REFUSED, door->settings->protocol,
+                                         (unsigned)why, 0);
+    lmail_metrics_add(lmi_metrics_set(s, loop), M_REFUSED, place, 1);
 }
 
 void lmi_count_opened(lmi_peer *peer)

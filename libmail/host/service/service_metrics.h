@@ -23,7 +23,8 @@ void lmi_metrics_free(lmi_metrics *m); /* after it */
 /* Microseconds of a steady clock. */
 uint64_t lmi_clock(void);
 
-/* Connections: the peer has its session; the peer is about to lose it. */
+/* Connections: one got no session; the peer has its session; the peer is about to lose it. */
+void lmi_count_turned_away(const lmi_door *door, const lmail_loop *loop, lmail_refused why);
 void lmi_count_opened(lmi_peer *peer);
 void lmi_count_closed(lmi_peer *peer, lmail_close_reason reason);
 /* Octets over the wire since this was last called. */

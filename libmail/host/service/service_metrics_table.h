@@ -16,6 +16,7 @@ static const char *const protocols[] = {"smtp", "submission", "lmtp", "imap", "p
 /* In the order of lmail_close_reason, from 1. */
 static const char *const closings[] = {"session", "peer", "error", "tls",
                                        "timeout", "stop", "host",  "memory"};
+/* In the order of lmail_refused. */
 static const char *const refusals[] = {"address", "descriptors", "proxy"};
 static const char *const handshakes[] = {"full", "resumed", "failed"};
 static const char *const tls_versions[] = {"TLSv1.2", "TLSv1.3"};
@@ -69,7 +70,7 @@ static const char *const versions[] = {LMAIL_VERSION};
     X(CONNECTIONS, "libmail_connections", COUNTER, SPARSE, (PROTOCOL), "Connections that got a session.") \
     X(OPEN, "libmail_connections_open", GAUGE, SPARSE, (PROTOCOL), "Connections that are open now.") \
     X(CLOSED, "libmail_connections_closed", COUNTER, SPARSE, (PROTOCOL, BY("reason", closings)), "Connections that are over, by who or what ended them.") \
-    X(REFUSED, "libmail_connections_refused", COUNTER, 0, (BY("reason", refusals)), "Connections closed before they had a session.") \
+    X(REFUSED, "libmail_connections_refused", COUNTER, SPARSE, (PROTOCOL, BY("reason", refusals)), "Connections closed before they had a session.") \
     X(FULL, "libmail_listeners_closed", COUNTER, 0, (NONE), "How often the listeners closed because max_connections was reached.") \
     X(RECEIVED, "libmail_received_bytes", COUNTER, SPARSE, (PROTOCOL), "Octets from clients, TLS included.") \
     X(SENT, "libmail_sent_bytes", COUNTER, SPARSE, (PROTOCOL), "Octets to clients, TLS included.") \

@@ -341,6 +341,7 @@ START_TEST(test_one_address_has_its_limit)
     expect(c, "");
     close(c);
     ck_assert_uint_eq(stats_of(&sv).refused_address, 1);
+    ck_assert_uint_eq(sv.refused[LMAIL_REFUSED_ADDRESS], 1);
     close(a);
     await(&sv.closed, 1);
     a = dial(sv.port);
@@ -432,6 +433,7 @@ START_TEST(test_without_descriptors_it_goes_on)
     const char *last = hear(waiting[3]);
     ck_assert(!strcmp(last, "220 echo\r\n") || !strcmp(last, ""));
     ck_assert_uint_gt(stats_of(&sv).refused_files, 0);
+    ck_assert_uint_eq(sv.refused[LMAIL_REFUSED_FILES], stats_of(&sv).refused_files);
     int again = dial(sv.port);
     expect(again, "220 echo\r\n");
     for (int i = 0; i < 4; i++) {
@@ -532,6 +534,8 @@ START_TEST(test_a_proxy_header_names_the_client)
     int silent = dial(sv.port);
     expect(silent, "");
     ck_assert_uint_eq(stats_of(&sv).proxy_errors, 2);
+    ck_assert_uint_eq(sv.refused[LMAIL_REFUSED_PROXY], 2);
+    ck_assert_uint_eq(sv.refused[LMAIL_REFUSED_ADDRESS], 1);
     close(fd);
     close(same);
     close(other);
@@ -550,6 +554,7 @@ START_TEST(test_only_trusted_networks_may_send_a_proxy_header)
     expect(fd, "");
     close(fd);
     ck_assert_uint_eq(stats_of(&sv).proxy_errors, 1);
+    ck_assert_uint_eq(sv.refused[LMAIL_REFUSED_PROXY], 1);
     ck_assert_uint_eq(sv.opened, 0);
     stop_server(&sv, LMAIL_NET_GRACE);
 }
