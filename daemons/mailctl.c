@@ -8,6 +8,7 @@
 
 #include <libmail/base.h>
 
+#include "common/diagnostic.h"
 #include "mailctl.h"
 
 static const mailctl_command *const groups[] = {
@@ -30,6 +31,12 @@ static void print_usage(FILE *to, const mailctl_command *c)
 {
     fprintf(to, "usage: mailctl [--config FILE] %s%s%s%s%s\n", c->group, c->verb ? " " : "",
             c->verb ? c->verb : "", *c->arguments ? " " : "", c->arguments);
+}
+
+void mailctl_complain(lmail_severity severity, lmail_str file, unsigned long line, lmail_str text)
+{
+    const lmail_diagnostic d = {severity, file, line, text};
+    print_diagnostic(NULL, &d);
 }
 
 int mailctl_bad_usage(const mailctl_call *call)

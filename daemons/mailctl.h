@@ -41,6 +41,8 @@ extern const mailctl_command mailctl_stats_commands[];
 
 /* "mailctl: ..." on the standard error, with a line end. */
 void mailctl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Something about a file of the administrator's: "FILE:LINE: error: TEXT", as all of them say it. */
+void mailctl_complain(lmail_severity severity, lmail_str file, unsigned long line, lmail_str text);
 /* The usage line of a command on the standard error; returns MAILCTL_USAGE. */
 int mailctl_bad_usage(const mailctl_call *call);
 /* The help of a command on the standard output; returns MAILCTL_DONE. */

@@ -45,10 +45,7 @@ static void fault(void *user, const lmail_accounts_fault *f)
 {
     count *n = user;
     n->faults++;
-    if (f->line)
-        fprintf(stderr, "%.*s:%lu: error: %.*s\n", TEXT(f->file), f->line, TEXT(f->what));
-    else
-        fprintf(stderr, "%.*s: error: %.*s\n", TEXT(f->file), TEXT(f->what));
+    mailctl_complain(LMAIL_ERROR, f->file, f->line, f->what);
 }
 
 static lmail_status one(void *user, const lmail_account *account)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +30,16 @@ typedef struct taking {
     lmail_accounts_edit *edit;
     unsigned pending; /* changes in `edit` */
     unsigned portion; /* so many, and they are written */
+    void *ours;       /* what this run has given to whom: a tree of `given` */
     int code;
     unsigned long records, made, completed, same, conflicts, refused, others;
 } taking;
+
+/* One user's secret of this run. A name may come twice, from two realms that are both ours. */
+typedef struct given {
+    lmail_str name, secret; /* both in room */
+    char room[];
+} given;
 
 /* ---- What is read ---------------------------------------------------------------------------- */
 
@@ -71,7 +79,7 @@ static void on_fault(void *user, const lmail_accounts_fault *fault)
 {
     taking *m = user;
     m->refused++;
-    fprintf(stderr, "%s:%lu: %.*s\n", m->dump, fault->line, (int)fault->what.len, fault->what.ptr);
+    mailctl_complain(LMAIL_ERROR, lmail_str_from(m->dump), fault->line, fault->what);
 }
 
 /* ---- Realms ---------------------------------------------------------------------------------- */
@@ -92,12 +100,12 @@ static int add_realm(taking *m, lmail_str realm)
 }
 
 /* The realms whose users have names without one: -u, or what the settings call this server. */
-static int gather_realms(taking *m, const char *given)
+static int gather_realms(taking *m, const char *realm)
 {
     char host[256] = "";
     m->realms = calloc(1, 1);
-    if (given)
-        return m->realms && add_realm(m, lmail_str_from(given)) ? MAILCTL_DONE : MAILCTL_REFUSED;
+    if (realm)
+        return m->realms && add_realm(m, lmail_str_from(realm)) ? MAILCTL_DONE : MAILCTL_REFUSED;
     lmail_config *config = m->realms ? mailctl_load_config(m->call) : NULL;
     if (!config)
         return MAILCTL_REFUSED;
@@ -168,13 +176,70 @@ static int commit(taking *m)
     return m->code != MAILCTL_DONE;
 }
 
-/* The account as it is; what is pending is written first. */
-static lmail_status look_up(taking *m, const char *name, lmail_account *out)
+static int compare_given(const void *a, const void *b)
 {
-    memset(out, 0, sizeof *out);
-    if (m->edit && lmail_accounts_edit_has(m->edit, lmail_str_from(name)) && commit(m))
-        return LMAIL_ERR_IO;
-    return lmail_accounts_find(m->accounts, lmail_str_from(name), out);
+    const given *x = a, *y = b;
+    return strcmp(x->name.ptr, y->name.ptr);
+}
+
+static void free_given(void *g)
+{
+    explicit_bzero(((given *)g)->room, ((given *)g)->name.len + 1 + ((given *)g)->secret.len);
+    free(g);
+}
+
+static const given *given_to(const taking *m, const char *name)
+{
+    const given key = {lmail_str_from(name), {NULL, 0}};
+    given **at = tfind(&key, &m->ours, compare_given);
+    return at ? *at : NULL;
+}
+
+static lmail_status remember(taking *m, const char *name, lmail_str secret)
+{
+    size_t len = strlen(name);
+    given *g = malloc(sizeof *g + len + 1 + secret.len);
+    if (!g)
+        return LMAIL_ERR_NOMEM;
+    memcpy(g->room, name, len + 1);
+    memcpy(g->room + len + 1, secret.ptr, secret.len);
+    g->name = (lmail_str){g->room, len};
+    g->secret = (lmail_str){g->room + len + 1, secret.len};
+    given **at = tsearch(g, &m->ours, compare_given);
+    if (!at) {
+        free_given(g);
+        return LMAIL_ERR_NOMEM;
+    }
+    if (*at != g) {
+        free_given(*at);
+        *at = g;
+    }
+    return LMAIL_OK;
+}
+
+/* What a user has: by this run, or in the file. */
+typedef struct state {
+    int exists, has_hash;
+    lmail_status fits; /* is the secret this one? OK; DENIED: another; NOTFOUND: there is none */
+} state;
+
+static lmail_status look_up(taking *m, const char *name, lmail_str secret, state *out)
+{
+    lmail_account account;
+    const given *g = given_to(m, name);
+    *out = (state){g != NULL, m->hashes, LMAIL_ERR_NOTFOUND};
+    if (g) {
+        out->fits = lmail_str_equal(g->secret, secret) ? LMAIL_OK : LMAIL_ERR_DENIED;
+        return LMAIL_OK;
+    }
+    lmail_status status = lmail_accounts_find(m->accounts, lmail_str_from(name), &account);
+    out->exists = status == LMAIL_OK;
+    if (!out->exists)
+        return status == LMAIL_ERR_NOTFOUND ? LMAIL_OK : status;
+    out->fits = lmail_account_secret_check(&account, secret);
+    out->has_hash = (account.has & LMAIL_ACCOUNT_PASSWORD) != 0;
+    lmail_accounts_release(m->accounts, &account);
+    return LMAIL_OK;
 }
 
 static lmail_status change(taking *m, const char *name, lmail_str password, int add, int secret,
@@ -197,35 +262,33 @@ static lmail_status change(taking *m, const char *name, lmail_str password, int 
 /* What is to be done about one user; 0, or 1 to end. */
 static int take_over(taking *m, const char *name, const lmail_sasldb_record *r)
 {
-    lmail_account account;
-    lmail_status known = look_up(m, name, &account);
-    if (known != LMAIL_OK && known != LMAIL_ERR_NOTFOUND)
-        return m->code == MAILCTL_DONE ? failed(m, known) : 1;
-    lmail_status fits = LMAIL_ERR_NOTFOUND;
-    int has_hash = 0, add = known != LMAIL_OK;
-    if (!add) {
-        fits = lmail_account_secret_check(&account, r->value);
-        has_hash = (account.has & LMAIL_ACCOUNT_PASSWORD) != 0;
-        lmail_accounts_release(m->accounts, &account);
-    }
-    if (fits == LMAIL_ERR_DENIED && !m->replace) {
+    state is;
+    lmail_status status = look_up(m, name, r->value, &is);
+    if (status != LMAIL_OK)
+        return failed(m, status);
+    if (is.fits == LMAIL_ERR_DENIED && !m->replace) {
+        char text[LMAIL_MAX_ACCOUNT_NAME + 80];
         m->conflicts++;
-        mailctl_say("%s:%lu: %s has another secret already; --replace takes this one", m->dump,
-                    r->line, name);
+        snprintf(text, sizeof text, "%s has another secret already; --replace takes this one",
+                 name);
+        mailctl_complain(LMAIL_ERROR, lmail_str_from(m->dump), r->line, lmail_str_from(text));
         return 0;
     }
-    int secret = fits != LMAIL_OK;
-    int hash = m->hashes && (!has_hash || fits == LMAIL_ERR_DENIED);
+    int secret = is.fits != LMAIL_OK;
+    int hash = m->hashes && (!is.has_hash || is.fits == LMAIL_ERR_DENIED);
     if (!secret && !hash) {
         m->same++;
         return 0;
     }
-    m->made += (unsigned long)add;
-    m->completed += (unsigned long)!add;
-    printf("%s\t%s\n", name, add ? "made" : fits == LMAIL_ERR_DENIED ? "replaced" : "completed");
-    if (m->dry)
-        return 0;
-    lmail_status status = change(m, name, r->value, add, secret, hash);
+    m->made += (unsigned long)!is.exists;
+    m->completed += (unsigned long)is.exists;
+    printf("%s\t%s\n", name,
+           !is.exists                    ? "made"
+           : is.fits == LMAIL_ERR_DENIED ? "replaced"
+                                         : "completed");
+    status = remember(m, name, r->value);
+    if (status == LMAIL_OK && !m->dry)
+        status = change(m, name, r->value, !is.exists, secret, hash);
     if (status != LMAIL_OK)
         return failed(m, status);
     return m->pending >= m->portion ? commit(m) : 0;
@@ -249,9 +312,9 @@ static int on_record(void *user, const lmail_sasldb_record *r)
     if (name_of(m, r, name) && is_password(r->value))
         return take_over(m, name, r);
     m->refused++;
-    mailctl_say("%s:%lu: %s", m->dump, r->line,
-                is_password(r->value) ? "not a name that an account can have"
-                                      : "not a password that can be kept");
+    mailctl_complain(LMAIL_ERROR, lmail_str_from(m->dump), r->line,
+                     is_password(r->value) ? LMAIL_STR("not a name that an account can have")
+                                           : LMAIL_STR("not a password that can be kept"));
     return 0;
 }
 
@@ -330,6 +393,7 @@ static int run_import(const mailctl_call *call)
     free(text);
     lmail_accounts_edit_free(m.edit);
     lmail_accounts_free(m.accounts);
+    tdestroy(m.ours, free_given);
     free(m.realms);
     free(m.file);
     return code;

@@ -298,13 +298,7 @@ static void on_fault(void *user, const lmail_accounts_fault *fault)
 {
     report *r = user;
     r->faults++;
-    if (fault->line > 0) {
-        fprintf(stderr, "%.*s:%lu: %.*s\n", (int)fault->file.len, fault->file.ptr, fault->line,
-                (int)fault->what.len, fault->what.ptr);
-    } else {
-        fprintf(stderr, "%.*s: %.*s\n", (int)fault->file.len, fault->file.ptr, (int)fault->what.len,
-                fault->what.ptr);
-    }
+    mailctl_complain(LMAIL_ERROR, fault->file, fault->line, fault->what);
 }
 
 static int in_realm(const user_call *u, lmail_str name)

@@ -43,7 +43,7 @@ fits juan secreto && fits ana 'con \barra: y ñ' && fits eva@elsewhere.example s
 
 # Conflicts are named and kept; --replace takes them
 printf 'nueva\n' | "$mailctl" --config "$dir/conf" user passwd -p -n juan
-import 1 'juan has another secret already.*' --sasldb "$dir/bytes"
+import 1 "^$dir/bytes:[0-9]*: error: juan has another secret already" --sasldb "$dir/bytes"
 import 1 '2 the same already, 1 in conflict' --sasldb "$dir/bytes"
 fits juan nueva || fault "a conflict was overwritten"
 import 0 'juan.replaced' --sasldb "$dir/bytes" --replace --hashes
@@ -54,6 +54,18 @@ made juan example.org otra
 /usr/bin/db5.3_dump "$dir/sasldb2" >"$dir/both"
 import 1 'has another secret already' --sasldb "$dir/both" -f "$dir/both.accounts"
 [ "$(grep -c . "$dir/both.accounts")" = 3 ] || fault "both.accounts"
+import 0 'juan.replaced' --sasldb "$dir/both" -f "$dir/replaced.accounts" --replace --hashes
+[ "$(grep -c . "$dir/replaced.accounts")" = 3 ] || fault "replaced.accounts"
+
+# 1,000 users in two realms that are both ours: in seconds, since the file is not written for each
+python3 - >"$dir/twice" <<'PY'
+print("VERSION=3\nformat=print\ntype=hash\nHEADER=END")
+for n in range(1000):
+    for realm in "mx.example.org", "example.org":
+        print(f" u{n}\\00{realm}\\00userPassword\n secreto{n}")
+print("DATA=END")
+PY
+import 0 '2000 records: 1000 made, 0 completed, 1000 the same already' --sasldb "$dir/twice" -n -f "$dir/fifth"
 import 0 '3 made' --sasldb "$dir/bytes" -n -u elsewhere.example -f "$dir/third"
 grep -q '^eva:' "$dir/third" && grep -q '^ana@example.org:' "$dir/third" && ! grep -q 'secret=' "$dir/third" ||
     { cat "$dir/third"; faults=$((faults + 1)); }

@@ -81,7 +81,7 @@ expect 1 'no such account' "$mailctl" user delete -f "$file" nobody
 # The file: mode, damaged lines kept and named, comments kept
 [ "$(stat -c %a "$file")" = 600 ] || fault "mode $(stat -c %a "$file")"
 printf '# by hand\nluis:{NOSUCH}x::::::\nrosa:{PLAIN}clara::::::\n' >>"$file"
-expect 1 "^$file:5: the password scheme is unknown" "$mailctl" user check -f "$file"
+expect 1 "^$file:5: error: the password scheme is unknown" "$mailctl" user check -f "$file"
 expect 0 '' "$mailctl" user delete -f "$file" juan
 holds '^# by hand$'
 holds '^luis:{NOSUCH}x::::::$'
