@@ -192,7 +192,9 @@ typedef struct lmail_policy_peer {
     lmail_policy_certificate certificate;
     unsigned cipher_bits;          /* of the connection; 0 without TLS */
     lmail_str certificate_name;    /* common name of its subject */
-    lmail_str certificate_subject; /* as the classic installation writes them: /C=../CN=.. */
+    lmail_str certificate_subject; /* as the classic installation writes them, "/C=MX/CN=mx+201":
+                                    * what is not printable and " <>()\"+\" as +HH, a '/' of a value
+                                    * behind a backslash */
     lmail_str certificate_issuer;
 
     lmail_str login;     /* the authenticated identity; empty: none */

@@ -60,11 +60,17 @@ typedef struct lmail_tls_facts {
     lmail_str peer_name;   /* identity in a client certificate that was verified, or empty */
     unsigned peer_verified;
     unsigned peer_rejected; /* a client certificate was shown, and it is not valid */
+    /* Of a verified one, as lmail_policy_peer has them; or empty. */
+    lmail_str peer_common_name, peer_subject, peer_issuer;
 } lmail_tls_facts;
 
 #define LMAIL_TLS_FACTS_INIT                                                                       \
     {                                                                                              \
-        sizeof(lmail_tls_facts), {NULL, 0}, {NULL, 0}, 0, {NULL, 0}, {NULL, 0}, {NULL, 0}, 0, 0    \
+        sizeof(lmail_tls_facts), {NULL, 0}, {NULL, 0}, 0, {NULL, 0}, {NULL, 0}, {NULL, 0}, 0, 0,   \
+            {NULL, 0}, {NULL, 0},                                                                  \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
     }
 
 LMAIL_API void lmail_tls_facts_init(lmail_tls_facts *facts);

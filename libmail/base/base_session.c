@@ -227,24 +227,29 @@ static lmail_str put(char **at, lmail_str text)
     return copy;
 }
 
+static lmail_status forget_facts(lmail_session *s, lmail_status st)
+{
+    memset(&s->tls, 0, sizeof s->tls);
+    return st;
+}
+
 static lmail_status keep_facts(lmail_session *s, const lmail_tls_facts *f)
 {
-    const lmail_str *texts[] = {&f->version, &f->cipher, &f->server_name, &f->alpn, &f->peer_name};
+    lmail_str *texts[] = {&s->tls.version,      &s->tls.cipher,     &s->tls.server_name,
+                          &s->tls.alpn,         &s->tls.peer_name,  &s->tls.peer_common_name,
+                          &s->tls.peer_subject, &s->tls.peer_issuer};
     size_t total = 1;
+    lmi_struct_take(&s->tls, sizeof s->tls, f);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (lmail_size_add(total, texts[i]->len, &total))
-            return LMAIL_ERR_ARG;
+            return forget_facts(s, LMAIL_ERR_ARG);
     char *at = lmi_malloc(&s->alloc, total);
     if (!at)
-        return LMAIL_ERR_NOMEM;
+        return forget_facts(s, LMAIL_ERR_NOMEM);
     s->tls_text = at;
     s->tls_text_size = total;
-    lmi_struct_take(&s->tls, sizeof s->tls, f);
-    s->tls.version = put(&at, f->version);
-    s->tls.cipher = put(&at, f->cipher);
-    s->tls.server_name = put(&at, f->server_name);
-    s->tls.alpn = put(&at, f->alpn);
-    s->tls.peer_name = put(&at, f->peer_name);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        *texts[i] = put(&at, *texts[i]);
     return LMAIL_OK;
 }
 

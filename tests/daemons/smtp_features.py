@@ -25,12 +25,16 @@ TLS_Clt:192.0.2.22 PERM+ENCR:1024
 TLS_Clt:192.0.2.23 VERIFY:128+CN:alice
 TLS_Clt:192.0.2.24 VERIFY:128+CN:bob
 TLS_Clt:192.0.2.25 ENCR:128
+TLS_Clt:192.0.2.26 VERIFY:128+CS:/O=Example/CN=alice++CI:/O=Example/CN=ca++CN:alice
+TLS_Clt:192.0.2.27 VERIFY+CI:/O=Example/CN=other
+TLS_Clt:192.0.2.28 VERIFY+CS:/O=Example/CN=bob
+TLS_Clt:192.0.2.29 VERIFY+CN
 TLS_Clt:192.0.2.6 VERIFY
 Connect:192.0.2.40 ERROR:4.3.2:421 no room today
 Connect:192.0.2.41 421 come back later
 From:closed@example.net ERROR:4.7.0:421 closing now
 """
-ZONES = {**client("192.0.2.9", "named.example"), "example.net": {"A": "192.0.2.200"}}
+ZONES = {**client("192.0.2.9", "named.example"), **client("192.0.2.29", "alice.example"), "example.net": {"A": "192.0.2.200"}}
 
 
 def identity(folder, name, ca=None):
@@ -196,6 +200,10 @@ def demands(d):
     assert tls("192.0.2.22") == "503 5.7.0 encryption too weak 256 less than 1024"
     assert tls("192.0.2.23", d.alice) == ok
     assert tls("192.0.2.24", d.alice) == "454 4.7.0 CN alice does not match bob"
+    assert tls("192.0.2.26", d.alice) == ok
+    assert tls("192.0.2.27", d.alice) == "454 4.7.0 Cert Issuer /O=Example/CN=ca does not match /O=Example/CN=other"
+    assert tls("192.0.2.28", d.alice) == "454 4.7.0 Cert Subject /O=Example/CN=alice does not match /O=Example/CN=bob"
+    assert tls("192.0.2.29", d.alice) == "454 4.7.0 CN alice does not match alice.example"
     assert clear("192.0.2.25") == "454 4.7.0 encryption too weak 0 less than 128"
     assert tls("192.0.2.25") == ok
 

@@ -571,15 +571,10 @@ void script_eof(script *h)
 
 lmail_status script_tls(script *h, const lmail_tls_facts *facts)
 {
-    static const lmail_tls_facts usual = {sizeof(lmail_tls_facts),
-                                          {"TLSv1.3", 7},
-                                          {"TLS1-3-AES-256-GCM-SHA384", 25},
-                                          256,
-                                          {NULL, 0},
-                                          {NULL, 0},
-                                          {NULL, 0},
-                                          0,
-                                          0};
+    static const lmail_tls_facts usual = {.size = sizeof(lmail_tls_facts),
+                                          .version = {"TLSv1.3", 7},
+                                          .cipher = {"TLS1-3-AES-256-GCM-SHA384", 25},
+                                          .bits = 256};
     lmail_status st = LMAIL_OK;
     if (lmail_session_wants(h->session) & LMAIL_WANT_TLS)
         st = lmail_session_tls_begin(h->session, h->in.len - h->fed, h->now);

@@ -110,7 +110,7 @@ LMAIL_API lmail_status lmail_tls_new_client(lmail_tls **out, const lmail_tls_cli
 
 /* What a server's certificate says and proved. Slices live as long as the connection; distinguished
  * names as the classic installation writes them: "/C=AR/O=Example+20SA/CN=mx.example", in which
- * +HH is an octet. */
+ * +HH is an octet, and a '/' of a value stands behind a backslash; empty when longer than 1023 octets. */
 typedef struct lmail_tls_peer {
     size_t size;
     unsigned shown;        /* there is one */

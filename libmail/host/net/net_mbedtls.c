@@ -57,6 +57,9 @@ void lmi_mbed_filter_free(lmi_tls *base)
     mbedtls_ssl_free(&f->ssl);
     free(f->server_name);
     free(f->peer_name);
+    free(f->common_name);
+    free(f->subject);
+    free(f->issuer);
     lmi_mbed_check_free(f);
     free(f);
 }
@@ -189,6 +192,19 @@ static char *identity(const mbedtls_x509_crt *crt)
     return NULL;
 }
 
+static void take_names(mbed_filter *f, const mbedtls_x509_crt *peer)
+{
+    char text[LMI_MBED_NAME];
+    f->named = 1;
+    f->peer_name = f->check ? strdup(f->server_name) : identity(peer);
+    lmi_mbed_write_common_name(&peer->subject, text, sizeof text);
+    f->common_name = strdup(text);
+    lmi_mbed_write_name(&peer->subject, text, sizeof text);
+    f->subject = strdup(text);
+    lmi_mbed_write_name(&peer->issuer, text, sizeof text);
+    f->issuer = strdup(text);
+}
+
 void lmi_mbed_facts(lmi_tls *base, lmail_tls_facts *facts)
 {
     mbed_filter *f = (mbed_filter *)base;
@@ -203,9 +219,12 @@ void lmi_mbed_facts(lmi_tls *base, lmail_tls_facts *facts)
     facts->peer_verified =
         peer && (f->check ? lmi_mbed_check_good(f) : mbedtls_ssl_get_verify_result(&f->ssl) == 0);
     facts->peer_rejected = peer && !facts->peer_verified;
-    if (facts->peer_verified && !f->peer_name)
-        f->peer_name = f->check ? strdup(f->server_name) : identity(peer);
+    if (facts->peer_verified && !f->named)
+        take_names(f, peer);
     facts->peer_name = lmail_str_from(f->peer_name);
+    facts->peer_common_name = lmail_str_from(f->common_name);
+    facts->peer_subject = lmail_str_from(f->subject);
+    facts->peer_issuer = lmail_str_from(f->issuer);
 }
 
 /* RFC 9266 §2: for TLS 1.3 always; TLS 1.2 would need the extended master secret proven. */

@@ -34,7 +34,9 @@ typedef struct mbed_context {
 typedef struct mbed_filter {
     lmi_tls base; /* first */
     mbedtls_ssl_context ssl;
-    char *server_name, *peer_name;
+    char *server_name;
+    char *peer_name, *common_name, *subject, *issuer;
+    unsigned named;           /* the four names of the peer were taken */
     int ready;                /* the handshake is done */
     struct mbed_check *check; /* of a client: what the server's certificate proved */
 } mbed_filter;
@@ -55,6 +57,11 @@ void lmi_mbed_close_notify(lmi_tls *f);
 void lmi_mbed_facts(lmi_tls *f, lmail_tls_facts *facts);
 lmail_status lmi_mbed_binding(lmi_tls *f, unsigned char out[32]);
 void lmi_mbed_peer(const lmi_tls *f, lmail_tls_peer *out);
+
+#define LMI_MBED_NAME 1024u /* of a name's text, its end included */
+/* net_mbedtls_name.c. Empty: it does not fit. */
+void lmi_mbed_write_name(const mbedtls_x509_name *name, char *out, size_t cap);
+void lmi_mbed_write_common_name(const mbedtls_x509_name *name, char *out, size_t cap);
 
 void lmi_mbed_ticket_taken(void); /* the handshake that this thread runs is a resumption */
 int lmi_mbed_random(void *unused, unsigned char *out, size_t len); /* for f_rng */

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <time.h>
 
-#define NAME_MAX_LEN 512u
 #define DAY 86400
 
 typedef struct mbed_check {
@@ -25,7 +24,7 @@ typedef struct mbed_check {
     int shown, named;
     uint32_t flags; /* MBEDTLS_X509_BADCERT_* of the whole chain */
     char fault[256];
-    char common_name[256], subject[NAME_MAX_LEN], issuer[NAME_MAX_LEN];
+    char common_name[256], subject[LMI_MBED_NAME], issuer[LMI_MBED_NAME];
 } mbed_check;
 
 static void say(mbed_check *k, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -42,29 +41,6 @@ static void say(mbed_check *k, const char *format, ...)
 }
 
 /* ---- Names ----------------------------------------------------------------------------------- */
-
-static int is_plain(unsigned char c)
-{
-    return c > ' ' && c < 127 && !strchr("<>()\"+\\", c);
-}
-
-/* "/C=AR/CN=mx": what is not plain is +HH, as the access map has it. Cut where it does not fit. */
-static void write_name(const mbedtls_x509_name *name, char *out, size_t cap)
-{
-    size_t at = 0;
-    for (; name && name->oid.p; name = name->next) {
-        const char *kind = NULL;
-        if (mbedtls_oid_get_attr_short_name(&name->oid, &kind) || !kind)
-            kind = "?";
-        if (at + strlen(kind) + 3 > cap)
-            break;
-        at += (size_t)sprintf(out + at, "/%s=", kind);
-        for (size_t i = 0; i < name->val.len && at + 4 < cap; i++)
-            at += (size_t)sprintf(out + at, is_plain(name->val.p[i]) ? "%c" : "+%02X",
-                                  name->val.p[i]);
-    }
-    out[at] = 0;
-}
 
 /* Printable and short: it goes into logs. */
 static void write_printable(const unsigned char *text, size_t len, char *out, size_t cap)
@@ -187,9 +163,9 @@ static int look(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
         return 0;
     }
     k->shown = 1;
-    write_common_name(&crt->subject, k->common_name, sizeof(k->common_name));
-    write_name(&crt->subject, k->subject, sizeof(k->subject));
-    write_name(&crt->issuer, k->issuer, sizeof(k->issuer));
+    lmi_mbed_write_common_name(&crt->subject, k->common_name, sizeof(k->common_name));
+    lmi_mbed_write_name(&crt->subject, k->subject, sizeof(k->subject));
+    lmi_mbed_write_name(&crt->issuer, k->issuer, sizeof(k->issuer));
     explain(k, crt, depth, *flags);
     k->flags |= *flags;
     if (k->host)

@@ -72,7 +72,9 @@ void lmi_facts_peer(const smtp_peer *p, lmail_policy_peer *out)
         out->certificate = LMAIL_POLICY_CERTIFICATE_UNASKED;
         return;
     }
-    out->certificate_name = tls->peer_name;
+    out->certificate_name = tls->peer_common_name;
+    out->certificate_subject = tls->peer_subject;
+    out->certificate_issuer = tls->peer_issuer;
     out->certificate = tls->peer_verified   ? LMAIL_POLICY_CERTIFICATE_VERIFIED
                        : tls->peer_rejected ? LMAIL_POLICY_CERTIFICATE_FAILED
                                             : LMAIL_POLICY_CERTIFICATE_MISSING;

@@ -350,6 +350,40 @@ START_TEST(test_client_certificates_tell_who_it_is)
 }
 END_TEST
 
+START_TEST(test_names_of_a_certificate_are_lines_of_a_map)
+{
+    static const struct {
+        const char *subject; /* behind "CN=" */
+        const char *common_name, *line;
+    } rows[] = {
+        {"alice", "alice", "/CN=alice"},
+        {"Darth Mail (Cert)", "Darth+20Mail+20+28Cert+29", "/CN=Darth+20Mail+20+28Cert+29"},
+        {"a/O=b", "a/O=b", "/CN=a\\/O=b"},
+        {"jos\xc3\xa9", "jos+C3+A9", "/CN=jos+C3+A9"},
+        {"x,O=One\\+Two,C=MX", "x", "/CN=x/O=One+2BTwo/C=MX"},
+        {"ann,emailAddress=ann@example.org", "ann", "/CN=ann/emailAddress=ann@example.org"}};
+    static pair p;
+    static tls_identity shown;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        ck_assert_int_eq(tls_identity_make(&shown, rows[i].subject, NULL, "m@example.org"), 0);
+        lmail_tls_config config = LMAIL_TLS_CONFIG_INIT;
+        config.verify = LMAIL_TLS_VERIFY_OPTIONAL;
+        config.client_ca = lmail_str_from(shown.cert);
+        lmail_tls *tls = make_tls(&config);
+        tls_peer_options o = {
+            .server_name = "mx.example.test", .cert = shown.cert, .key = shown.key};
+        pair_init(&p, tls, &o, 1 << 20);
+        ck_assert(shake(&p));
+        expect_fact(facts_of(&p).peer_name, "m@example.org");
+        expect_fact(facts_of(&p).peer_common_name, rows[i].common_name);
+        expect_fact(facts_of(&p).peer_subject, rows[i].line);
+        expect_fact(facts_of(&p).peer_issuer, rows[i].line);
+        pair_done(&p);
+        lmail_tls_release(tls);
+    }
+}
+END_TEST
+
 START_TEST(test_the_binding_is_the_same_at_both_ends)
 {
     static const char label[] = "EXPORTER-Channel-Binding";
@@ -616,6 +650,7 @@ Suite *net_tls_suite(void)
     tcase_add_test(t, test_alpn_agrees_or_refuses);
     tcase_add_loop_test(t, test_tickets_resume, 0, 4);
     tcase_add_test(t, test_client_certificates_tell_who_it_is);
+    tcase_add_test(t, test_names_of_a_certificate_are_lines_of_a_map);
     tcase_add_test(t, test_the_binding_is_the_same_at_both_ends);
     tcase_add_loop_test(t, test_close_notify_is_the_end, 0, 2);
     tcase_add_test(t, test_garbage_fails_and_nothing_else);
