@@ -2,6 +2,7 @@
 #include "host_tls_peer.h"
 
 #include <mbedtls/ecp.h>
+#include <mbedtls/oid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,10 @@ int tls_identity_make(tls_identity *out, const char *name, const char *host, con
 int tls_identity_make_with(tls_identity *out, const tls_identity_options *o)
 {
     static int serials;
+    mbedtls_asn1_sequence client_auth = {
+        .buf = {.tag = MBEDTLS_ASN1_OID,
+                .len = MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH),
+                .p = (unsigned char *)(uintptr_t)MBEDTLS_OID_CLIENT_AUTH}};
     mbedtls_x509write_cert crt;
     mbedtls_pk_context key;
     mbedtls_x509_san_list san = {0};
@@ -162,6 +167,8 @@ int tls_identity_make_with(tls_identity *out, const tls_identity_options *o)
     rc |= mbedtls_x509write_crt_set_issuer_name(&crt, subject);
     rc |= mbedtls_x509write_crt_set_validity(&crt, o->since ? o->since : "20200101000000",
                                              o->until ? o->until : "20491231235959");
+    if (o->for_clients)
+        rc |= mbedtls_x509write_crt_set_ext_key_usage(&crt, &client_auth);
     if (alternative)
         rc |= mbedtls_x509write_crt_set_subject_alternative_name(&crt, &san);
     rc |= mbedtls_x509write_crt_pem(&crt, (unsigned char *)out->cert, sizeof(out->cert), random_cb,

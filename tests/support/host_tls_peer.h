@@ -45,6 +45,7 @@ int tls_identity_make(tls_identity *out, const char *name, const char *host, con
 typedef struct tls_identity_options {
     const char *name, *host, *mail;
     const unsigned char *ip;   /* 4 octets of an iPAddress, in place of host and mail */
+    int for_clients;           /* extKeyUsage: clientAuth alone */
     const char *since, *until; /* "20200101000000"; NULL: from 2020, to 2049 */
 } tls_identity_options;
 int tls_identity_make_with(tls_identity *out, const tls_identity_options *options);

@@ -123,6 +123,8 @@ lmi_tls_result lmi_mbed_handshake(lmi_tls *base)
         rc = mbedtls_ssl_handshake(&f->ssl);
     } while (goes_on(f, rc, before, &idle));
     in_step = NULL;
+    if (rc == 0 && !lmi_mbed_check_allows(f))
+        return fails(f, MBEDTLS_ERR_X509_CERT_VERIFY_FAILED);
     f->ready = rc == 0;
     if (rc == 0)
         return LMI_TLS_OK;

@@ -78,6 +78,7 @@ int64_t lmi_mbed_seconds(const mbedtls_x509_time *at); /* since 1970 */
 lmail_status lmi_mbed_check_new(mbed_filter *f, const char *name, int verify);
 void lmi_mbed_check_free(mbed_filter *f);
 int lmi_mbed_check_good(const mbed_filter *f);
+int lmi_mbed_check_allows(const mbed_filter *f);        /* the handshake is done: may it count? */
 const char *lmi_mbed_check_fault(const mbed_filter *f); /* why it ends a handshake; "": not it */
 /* PEM or DER; nothing of mbedTLS may be left out silently. Return 0 or an error of mbedTLS. */
 int lmi_mbed_parse_chain(mbedtls_x509_crt *crt, lmail_str in);

@@ -151,6 +151,19 @@ static void explain(mbed_check *k, const mbedtls_x509_crt *crt, int depth, uint3
         say(k, "certificate%s is not valid", whose);
 }
 
+/* RFC 5280 §4.2.1.3, §4.2.1.12: what it may be used for. mbedTLS looks at this too, but later. All
+ * our suites have ECDHE, so the key signs. */
+static uint32_t misuse(const mbedtls_x509_crt *crt)
+{
+    uint32_t flags = 0;
+    if (mbedtls_x509_crt_check_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE))
+        flags |= MBEDTLS_X509_BADCERT_KEY_USAGE;
+    if (mbedtls_x509_crt_check_extended_key_usage(crt, MBEDTLS_OID_SERVER_AUTH,
+                                                  MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)))
+        flags |= MBEDTLS_X509_BADCERT_EXT_KEY_USAGE;
+    return flags;
+}
+
 /* For mbedtls_ssl_set_verify: from the root down to the server's own, depth 0. */
 static int look(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
@@ -162,6 +175,7 @@ static int look(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
         k->flags |= *flags;
         return 0;
     }
+    *flags |= misuse(crt);
     k->shown = 1;
     lmi_mbed_write_common_name(&crt->subject, k->common_name, sizeof(k->common_name));
     lmi_mbed_write_name(&crt->subject, k->subject, sizeof(k->subject));
@@ -200,7 +214,17 @@ void lmi_mbed_check_free(mbed_filter *f)
 
 int lmi_mbed_check_good(const mbed_filter *f)
 {
-    return f->check->shown && !f->check->flags && f->check->named;
+    /* What mbedTLS finds after `look` (a curve that was not offered) stands in its own result. */
+    return f->check->shown && !f->check->flags && f->check->named &&
+           mbedtls_ssl_get_verify_result(&f->ssl) == 0;
+}
+
+int lmi_mbed_check_allows(const mbed_filter *f)
+{
+    if (!f->check || !f->check->verify || lmi_mbed_check_good(f))
+        return 1;
+    say(f->check, "certificate is not valid");
+    return 0;
 }
 
 const char *lmi_mbed_check_fault(const mbed_filter *f)

@@ -19,6 +19,15 @@ static const char *const SYSTEM_CA[] = {
     "/etc/ssl/ca-bundle.pem",             /* openSUSE */
     "/etc/ssl/cert.pem"};
 
+/* PKCS#1 before PSS: mbedTLS offers PSS, which TLS 1.3 needs, but does not know it in TLS 1.2, where
+ * a server that may choose (RFC 8446 §4.2.3) then has one that works. */
+static const uint16_t SIGNATURES[] = {
+    MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256, MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
+    MBEDTLS_TLS1_3_SIG_ECDSA_SECP521R1_SHA512, MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,       MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,    MBEDTLS_TLS1_3_SIG_NONE};
+
 /* A file of authorities may hold some that mbedTLS cannot read: those vouch for nobody. 0, or an
  * error of mbedTLS when none can be read. */
 static int some(mbedtls_x509_crt *ca, int rc)
@@ -89,6 +98,7 @@ static lmail_status fill(mbed_context *c, const lmail_tls_client_config *config,
         /* net_mbedtls_check.c decides, and has the word for each connection */
         mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_OPTIONAL);
         mbedtls_ssl_conf_ca_chain(&c->conf, c->ca.version ? &c->ca : NULL, NULL);
+        mbedtls_ssl_conf_sig_algs(&c->conf, SIGNATURES);
         mbedtls_ssl_conf_session_tickets(&c->conf, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
         if (c->certs_n)
             rc = mbedtls_ssl_conf_own_cert(&c->conf, &c->certs[0].chain, &c->certs[0].key);
