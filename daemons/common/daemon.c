@@ -279,7 +279,9 @@ int daemon_main(const daemon_facts *f, int argc, char **argv)
     }
     if (o.test) {
         if (!st && stays_root(f, lmail_config_settings(config))) {
-            const lmail_diagnostic notice = {LMAIL_NOTICE, {NULL, 0}, 0, lmail_str_from(AS_ROOT)};
+            const lmail_diagnostic notice = {LMAIL_NOTICE,
+                                             lmail_str_from(path ? path : DEFAULT_CONFIG), 0,
+                                             lmail_str_from(AS_ROOT)};
             print_diagnostic(&o.strictness, &notice);
         }
         code = st ? 1 : test_body(f, config, &o.strictness);
