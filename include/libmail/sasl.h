@@ -58,6 +58,9 @@ typedef enum lmail_sasl_channel {
 
 #define LMAIL_SASL_MORE 2u /* mechanisms that LMAIL_SASL_SCRAM may add */
 
+/* What a mechanism is, LMAIL_SASL_* without SCRAM; its name in any case. */
+LMAIL_API unsigned lmail_sasl_properties(lmail_str mechanism);
+
 /* The mechanisms of a list that may be offered, in its order.
  *   mechanisms  those that can complete; a name that stands twice is taken once
  *   options     LMAIL_SASL_*

@@ -30,7 +30,7 @@ static const mechanism mechanisms_known[] = {{"SCRAM-SHA-256-PLUS", SCRAM},
                                              {"XOAUTH2", TOKEN},
                                              {"OAUTHBEARER", TOKEN}};
 
-static unsigned properties(lmail_str name)
+unsigned lmail_sasl_properties(lmail_str name)
 {
     for (size_t i = 0; i < sizeof mechanisms_known / sizeof *mechanisms_known; i++)
         if (lmail_str_equal_nocase(name, lmail_str_from(mechanisms_known[i].name)))
@@ -58,7 +58,7 @@ size_t lmail_sasl_offer(const lmail_str *mechanisms, size_t count, unsigned opti
     for (size_t i = 0; i < count; i++) {
         lmail_str name = mechanisms[i];
         has_scram |= lmi_str_has_prefix_nocase(name, LMAIL_STR("SCRAM-"));
-        if ((properties(name) & demands) != demands || listed(out, n, name))
+        if ((lmail_sasl_properties(name) & demands) != demands || listed(out, n, name))
             continue;
         if (channel == LMAIL_SASL_TLS_VERIFIED ||
             !lmail_str_equal_nocase(name, LMAIL_STR("EXTERNAL")))

@@ -87,17 +87,6 @@ typedef struct lmail_auth_result {
 
 /* ---- The context ----------------------------------------------------------------------------- */
 
-/* Policy bits: mechanisms that lack the property are not offered. FORWARD_SECRECY leaves none of
- * them, NO_DICTIONARY only EXTERNAL. */
-enum {
-    LMAIL_AUTH_NEED_NO_ACTIVE = 1,        /* safe against an active attacker: SCRAM */
-    LMAIL_AUTH_NEED_MUTUAL = 2,           /* the server proves itself too: SCRAM, DIGEST-MD5 */
-    LMAIL_AUTH_NEED_CREDENTIALS = 4,      /* hands the credentials over: PLAIN, LOGIN, tokens */
-    LMAIL_AUTH_NEED_NO_DICTIONARY = 8,    /* no dictionary attack on what was overheard */
-    LMAIL_AUTH_NEED_FORWARD_SECRECY = 16, /* a session stays secret when a later one is broken */
-    LMAIL_AUTH_NEED_NO_ANONYMOUS = 32     /* everybody has a name */
-};
-
 /* A bearer token as the client sent it. */
 typedef struct lmail_auth_token_event {
     lmail_str mechanism; /* "OAUTHBEARER" or "XOAUTH2" */
@@ -127,7 +116,8 @@ typedef struct lmail_auth_config {
     size_t mechanism_count;
 
     unsigned allow_cleartext; /* not 0: passwords and tokens also where facts.secure is 0 */
-    unsigned need;            /* LMAIL_AUTH_NEED_* */
+    unsigned need;            /* LMAIL_SASL_* of libmail/sasl.h: what is offered has them all.
+                               * FORWARD_SECRECY leaves nothing, NO_DICTIONARY only EXTERNAL */
     lmail_str service;        /* "smtp", "imap" or "pop" (RFC 4422 §3.1 names) */
     lmail_str hostname;       /* of this server, for DIGEST-MD5 and SCRAM */
     lmail_str realm;          /* DIGEST-MD5's; empty: the host name */

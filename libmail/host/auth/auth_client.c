@@ -233,7 +233,8 @@ static int can(const lmail_auth_client *c, lmi_mechanism_id id)
     int named = listed(wanted, lmi_mechanism_get(id)->name);
     if ((wanted.len && !named) || (c->tried & (1u << id)))
         return 0;
-    if ((traits & LMI_TRAIT_CLEAR) && !c->secure && !c->allow_cleartext)
+    if (!(lmail_sasl_properties(lmi_mechanism_get(id)->name) & LMAIL_SASL_NO_CLEARTEXT) &&
+        !c->secure && !c->allow_cleartext)
         return 0;
     if ((traits & LMI_TRAIT_EXPORTER) && !c->exporter)
         return 0;

@@ -128,7 +128,7 @@ lmail_status lmail_auth_new(lmail_auth **out, const lmail_auth_config *given)
     }
     auth->accounts = cfg.accounts;
     auth->allow_cleartext = cfg.allow_cleartext;
-    auth->need = cfg.need;
+    auth->need = cfg.need | (cfg.allow_cleartext ? 0u : LMAIL_SASL_NO_CLEARTEXT);
     auth->on_token = cfg.on_token;
     auth->user = cfg.user;
     choose_mechanisms(auth, &cfg);
@@ -158,31 +158,50 @@ void lmail_auth_free(lmail_auth *auth)
 
 /* ---- The offer ------------------------------------------------------------------------------- */
 
-int lmi_auth_offered(const lmail_auth *auth, lmi_mechanism_id id, const lmail_auth_facts *facts)
+static lmail_sasl_channel channel_of(const lmail_auth *auth, const lmail_auth_facts *facts)
 {
-    int enabled = 0;
-    for (size_t i = 0; i < auth->enabled_count; i++) {
-        enabled = enabled || auth->enabled[i] == id;
+    if (facts->peer_verified && facts->peer_name.len > 0) {
+        return LMAIL_SASL_TLS_VERIFIED;
     }
+    return lmail_auth_cleartext(auth, facts) ? LMAIL_SASL_TLS : LMAIL_SASL_CLEAR;
+}
+
+/* What a mechanism needs beside a channel that is good enough for it. */
+static int can_complete(const lmail_auth *auth, lmi_mechanism_id id, const lmail_auth_facts *facts)
+{
     unsigned traits = lmi_mechanism_get(id)->traits;
-    return enabled && (auth->need & ~traits) == 0 &&
-           (!(traits & LMI_TRAIT_CLEAR) || lmail_auth_cleartext(auth, facts)) &&
-           (!(traits & LMI_TRAIT_EXPORTER) || facts->exporter.len > 0) &&
-           (!(traits & LMI_TRAIT_CERTIFICATE) ||
-            (facts->peer_verified && facts->peer_name.len > 0)) &&
+    return (!(traits & LMI_TRAIT_EXPORTER) || facts->exporter.len > 0) &&
            (!(traits & LMI_TRAIT_TOKEN) || auth->on_token);
 }
 
 size_t lmail_auth_offer(const lmail_auth *auth, const lmail_auth_facts *facts, lmail_str *out,
                         size_t max)
 {
+    lmail_str names[LMI_MECHANISMS], offered[LMI_MECHANISMS + LMAIL_SASL_MORE];
+    for (size_t i = 0; i < auth->enabled_count; i++) {
+        names[i] = lmi_mechanism_get(auth->enabled[i])->name;
+    }
+    size_t n =
+        lmail_sasl_offer(names, auth->enabled_count, auth->need, channel_of(auth, facts), offered);
     size_t count = 0;
-    for (size_t i = 0; i < auth->enabled_count && count < max; i++) {
-        if (lmi_auth_offered(auth, auth->enabled[i], facts)) {
-            out[count++] = lmi_mechanism_get(auth->enabled[i])->name;
+    for (size_t i = 0; i < n && count < max; i++) {
+        if (can_complete(auth, lmi_mechanism_find(offered[i]), facts)) {
+            out[count++] = offered[i];
         }
     }
     return count;
+}
+
+int lmi_auth_offered(const lmail_auth *auth, lmi_mechanism_id id, const lmail_auth_facts *facts)
+{
+    lmail_str offered[LMI_MECHANISMS];
+    size_t n = lmail_auth_offer(auth, facts, offered, LMI_MECHANISMS);
+    for (size_t i = 0; i < n; i++) {
+        if (lmi_mechanism_find(offered[i]) == id) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 int lmail_auth_cleartext(const lmail_auth *auth, const lmail_auth_facts *facts)

@@ -162,16 +162,10 @@ void lmi_auth_mac(lmail_str key, const char *label, lmail_str text, unsigned cha
 /* ---- auth_mechanism.c: what mechanisms there are ---- */
 
 enum {
-    LMI_TRAIT_NO_ACTIVE = LMAIL_AUTH_NEED_NO_ACTIVE,
-    LMI_TRAIT_MUTUAL = LMAIL_AUTH_NEED_MUTUAL,
-    LMI_TRAIT_CREDENTIALS = LMAIL_AUTH_NEED_CREDENTIALS,
-    LMI_TRAIT_NO_DICTIONARY = LMAIL_AUTH_NEED_NO_DICTIONARY,
-    LMI_TRAIT_NO_ANONYMOUS = LMAIL_AUTH_NEED_NO_ANONYMOUS,
-    LMI_TRAIT_CLEAR = 64,         /* what it sends can be overheard and used again */
-    LMI_TRAIT_EXPORTER = 128,     /* needs tls-exporter octets */
-    LMI_TRAIT_CERTIFICATE = 256,  /* needs a verified client certificate */
-    LMI_TRAIT_TOKEN = 512,        /* needs the host's token check */
-    LMI_TRAIT_SERVER_FIRST = 1024 /* an initial response is against its rules */
+    LMI_TRAIT_EXPORTER = 1,    /* needs tls-exporter octets */
+    LMI_TRAIT_CERTIFICATE = 2, /* needs a verified client certificate */
+    LMI_TRAIT_TOKEN = 4,       /* needs the host's token check */
+    LMI_TRAIT_SERVER_FIRST = 8 /* an initial response is against its rules */
 };
 
 #define LMI_MECHANISM_ID(id, name, traits, by_default) LMI_##id,

@@ -1,11 +1,8 @@
-/* The mechanisms there are, with their properties: what must hold before one is offered.
+/* The mechanisms there are, with what each needs of this machine before it is offered.
  *
- * Called by the context and the exchange. The properties are SASL's security properties as Cyrus
- * SASL attributes them, which sendmail's AUTH_OPTIONS letters select by. */
+ * Called by the context, the exchange and the client. What they are worth against an attacker is
+ * libmail/sasl.h's to say, lmail_sasl_properties. */
 #include "auth_internal.h"
-
-#define SCRAM_TRAITS (LMI_TRAIT_NO_ACTIVE | LMI_TRAIT_MUTUAL | LMI_TRAIT_NO_ANONYMOUS)
-#define CLEAR_TRAITS (LMI_TRAIT_CLEAR | LMI_TRAIT_CREDENTIALS | LMI_TRAIT_NO_ANONYMOUS)
 
 #define MECHANISM(id, name, traits, by_default) [LMI_##id] = {LMAIL_STR(name), traits, by_default},
 static const lmi_mechanism mechanisms[LMI_MECHANISMS] = {LMI_AUTH_MECHANISMS(MECHANISM)};

@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define TEXT(s) (int)(s).len, (s).ptr
-#define LMI_MAX_MECHANISMS 32u
 
 /* ---- Host name and domains ------------------------------------------------------------------- */
 
@@ -364,31 +363,14 @@ static lmail_status check_mechanisms(const lmail_str_list *list, const char *nam
     return LMAIL_OK;
 }
 
-/* The same list and options as all, or SMTP's own. SCRAM joins a list without it where passwords in
- * clear are barred. */
-static void choose_mechanisms(const lmail_settings *s, int i, lmail_str room[LMI_MAX_MECHANISMS],
-                              lmail_auth_config *c)
+/* The same list and options as all, or SMTP's own. */
+static void choose_mechanisms(const lmail_settings *s, int i, lmail_auth_config *c)
 {
     const lmi_login_settings login = lmi_login_of(s, (unsigned)i);
-    const lmail_str_list *list = login.mechanisms;
-    c->mechanisms = list->items;
-    c->mechanism_count = list->count;
+    c->mechanisms = login.mechanisms->items;
+    c->mechanism_count = login.mechanisms->count;
     c->allow_cleartext = login.allow_cleartext;
-    if (i != LMI_AUTH_SMTP)
-        return;
-    c->need = s->smtp.auth_options & (LMAIL_AUTH_NEED_NO_ANONYMOUS * 2 - 1);
-    if (!(s->smtp.auth_options & LMAIL_SASL_SCRAM) || c->allow_cleartext || !list->count ||
-        list->count + 2 > LMI_MAX_MECHANISMS)
-        return;
-    for (size_t k = 0; k < list->count; k++) {
-        room[k] = list->items[k];
-        if (room[k].len >= 5 && memcmp(room[k].ptr, "SCRAM", 5) == 0)
-            return;
-    }
-    room[list->count] = LMAIL_STR("SCRAM-SHA-256");
-    room[list->count + 1] = LMAIL_STR("SCRAM-SHA-1");
-    c->mechanisms = room;
-    c->mechanism_count = list->count + 2;
+    c->need = i == LMI_AUTH_SMTP ? s->smtp.auth_options : 0;
 }
 
 static lmail_status make_auth(lmi_rules *r, char *error, size_t cap)
@@ -396,7 +378,6 @@ static lmail_status make_auth(lmi_rules *r, char *error, size_t cap)
     static const char *const names[LMI_AUTH_COUNT] = {"smtp", "imap", "pop"};
     const lmail_settings *s = r->settings;
     unsigned char salt[32];
-    lmail_str room[LMI_MAX_MECHANISMS];
     lmail_status st = check_mechanisms(&s->auth.mechanisms, "auth.mechanisms", error, cap);
     if (!st)
         st = check_mechanisms(&s->imap.auth_mechanisms, "imap.auth_mechanisms", error, cap);
@@ -410,7 +391,7 @@ static lmail_status make_auth(lmi_rules *r, char *error, size_t cap)
         lmail_auth_config c;
         lmail_auth_config_init(&c);
         c.accounts = r->accounts;
-        choose_mechanisms(s, i, room, &c);
+        choose_mechanisms(s, i, &c);
         c.service = lmail_str_from(names[i]);
         c.hostname = lmail_str_from(r->hostname);
         c.realm = first_domain(r, i);

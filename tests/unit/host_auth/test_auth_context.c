@@ -88,8 +88,8 @@ static const struct {
     {"GSSAPI NTLM PLAIN KERBEROS_V4", 1, 0, 0, 0, 0, 0, "PLAIN"},
     {"GSSAPI", 1, 1, 1, 1, 1, 0, ""},
     {"EXTERNAL CRAM-MD5", 1, 1, 0, 0, 0, 0, "CRAM-MD5"},
-    {"EXTERNAL PLAIN SCRAM-SHA-1", 1, 1, 1, 0, 0, LMAIL_AUTH_NEED_NO_DICTIONARY, "EXTERNAL"},
-    {"EXTERNAL PLAIN SCRAM-SHA-1", 1, 1, 1, 0, 0, LMAIL_AUTH_NEED_FORWARD_SECRECY, ""},
+    {"EXTERNAL PLAIN SCRAM-SHA-1", 1, 1, 1, 0, 0, LMAIL_SASL_NO_DICTIONARY, "EXTERNAL"},
+    {"EXTERNAL PLAIN SCRAM-SHA-1", 1, 1, 1, 0, 0, LMAIL_SASL_FORWARD_SECRECY, ""},
 };
 
 START_TEST(only_what_can_be_completed_is_offered)
@@ -114,12 +114,12 @@ END_TEST
 static void apply_letters(const char *letters, lmail_auth_config *cfg)
 {
     cfg->allow_cleartext = strchr(letters, 'p') == NULL;
-    cfg->need = (strchr(letters, 'a') ? LMAIL_AUTH_NEED_NO_ACTIVE : 0) |
-                (strchr(letters, 'm') ? LMAIL_AUTH_NEED_MUTUAL : 0) |
-                (strchr(letters, 'c') ? LMAIL_AUTH_NEED_CREDENTIALS : 0) |
-                (strchr(letters, 'd') ? LMAIL_AUTH_NEED_NO_DICTIONARY : 0) |
-                (strchr(letters, 'f') ? LMAIL_AUTH_NEED_FORWARD_SECRECY : 0) |
-                (strchr(letters, 'y') ? LMAIL_AUTH_NEED_NO_ANONYMOUS : 0);
+    cfg->need = (strchr(letters, 'a') ? LMAIL_SASL_NO_ACTIVE : 0) |
+                (strchr(letters, 'm') ? LMAIL_SASL_MUTUAL : 0) |
+                (strchr(letters, 'c') ? LMAIL_SASL_CREDENTIALS : 0) |
+                (strchr(letters, 'd') ? LMAIL_SASL_NO_DICTIONARY : 0) |
+                (strchr(letters, 'f') ? LMAIL_SASL_FORWARD_SECRECY : 0) |
+                (strchr(letters, 'y') ? LMAIL_SASL_NO_ANONYMOUS : 0);
 }
 
 START_TEST(the_option_letters_choose_as_measured)
