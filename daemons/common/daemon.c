@@ -104,6 +104,7 @@ static int serve(const daemon_facts *f, const work *w, const lmail_settings *s, 
     if (!code) {
         log_event(log, "start", f);
         tell_manager("READY=1");
+        release_signals();
         code = f->body ? f->body->run(w->body) : lmail_service_run(w->service) ? EX_SOFTWARE : 0;
         tell_manager("STOPPING=1");
         log_event(log, "stop", f);
@@ -152,6 +153,7 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
     house h = {report, f, NULL, {0, 0, "", ""}};
     char error[1024] = "";
     int ready = -1, code = o->background ? go_background(f, &ready) : 0;
+    hold_signals();
     if (!f->body)
         activation_begin(&h.given);
     lc.program = f->name;

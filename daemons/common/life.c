@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,26 @@ void raise_descriptor_limit(void)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+static void mask_signals(int how)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGHUP);
+    sigprocmask(how, &mask, NULL);
+}
+
+void hold_signals(void)
+{
+    mask_signals(SIG_BLOCK);
+}
+
+void release_signals(void)
+{
+    mask_signals(SIG_UNBLOCK);
 }
 
 int go_background(const daemon_facts *f, int *ready)

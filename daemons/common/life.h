@@ -14,6 +14,11 @@
 /* As many descriptors as we may have. */
 void raise_descriptor_limit(void);
 
+/* The signals that stop a daemon or have it read anew wait from here until it can obey them: one that
+ * comes between would end it as if it had crashed. */
+void hold_signals(void);
+void release_signals(void);
+
 /* The child goes on, with *ready to report to; its parent waits for that and exits with the code.
  * Returns 0, or an exit code. */
 int go_background(const daemon_facts *f, int *ready);

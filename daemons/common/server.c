@@ -188,6 +188,8 @@ static int make_service(server *s)
     st = lmail_service_signals(s->service, SIGTERM, RELOAD_SIGNAL, start->path);
     if (!st)
         st = lmail_service_signals(s->service, SIGINT, 0, NULL);
+    if (!st)
+        release_signals();
     return st ? EX_OSERR : 0;
 }
 

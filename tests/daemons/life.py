@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 
-from lib_daemons import BUILD, PROGRAMS, Daemons, letter, run, scenarios, wait_for
+from lib_daemons import BUILD, PROGRAMS, Daemons, letter, listens, run, scenarios, wait_for
 
 NAMES = "smtpd", "imapd", "pop3d"
 LISTENERS = "smtp", "lmtp", "imap", "pop3"
@@ -115,6 +115,16 @@ def log_lines(d):
     assert f" id {identity}" in mail, mail
 
 
+def stop_at_once(d):
+    """SIGTERM in the first moment that a port answers: an end as any other."""
+    for _ in range(15):
+        d.stop("pop3d")
+        with open(d.home / "pop3d.log", "ab") as log:
+            d.running["pop3d"] = subprocess.Popen([PROGRAMS / "pop3d", "-c", d.conf], stderr=log)
+        while not listens(d.port["pop3"]):
+            assert d.alive("pop3d")
+
+
 def stop(d):
     """SIGTERM: who idles hears the protocol's farewell; everything ends well before the time-out."""
     wires = {listener: d.wire(listener) for listener in LISTENERS}
@@ -198,4 +208,4 @@ class WithPids(Daemons):
 
 
 with WithPids() as daemons:
-    scenarios(options, log_lines, port_in_use, reload, reload_while_serving, stop, stop_while_working, background, arguments=[daemons])
+    scenarios(options, log_lines, port_in_use, reload, reload_while_serving, stop, stop_at_once, stop_while_working, background, arguments=[daemons])
