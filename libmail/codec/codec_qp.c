@@ -1,8 +1,9 @@
 /* codec_qp.c - quoted-printable both ways (RFC 2045 §6.7).
  *
- * The decoder serves message bodies in pieces and takes whatever it is given; the encoder writes
- * the canonical form. No allocation. */
+ * The decoder serves message bodies in pieces and takes whatever it is given; the encoder of a
+ * whole text writes the canonical form. No allocation. */
 #include <libmail/codec.h>
+#include <libmail/codec_encode.h>
 
 #include <string.h>
 
@@ -175,48 +176,21 @@ lmail_status lmail_qp_decode_some(lmail_qp_decoder *d, lmail_str in, int end, si
     return st;
 }
 
-/* The encoder: counts what does not fit. */
-typedef struct encoder {
-    char *out;
-    size_t cap, made, column;
-} encoder;
-
-static void encoder_put(encoder *e, const char *ptr, size_t len)
-{
-    if (e->made <= e->cap && len <= e->cap - e->made)
-        memcpy(e->out + e->made, ptr, len);
-    e->made += len;
-    e->column += len;
-}
-
+/* Counts what does not fit. */
 lmail_status lmail_qp_encode(lmail_str in, int text, char *out, size_t cap, size_t *made)
 {
-    static const char digits[] = "0123456789ABCDEF";
-    encoder e = {out, cap, 0, 0};
-    for (size_t at = 0; at < in.len; at++) {
-        unsigned char c = (unsigned char)in.ptr[at];
-        int line_end = text && c == '\r' && at + 1 < in.len && in.ptr[at + 1] == '\n';
-        if (line_end) {
-            encoder_put(&e, "\r\n", 2);
-            e.column = 0;
-            at++;
-            continue;
-        }
-        /* Rule 3: white space that ends a line is encoded. */
-        int last = at + 1 == in.len ||
-                   (text && in.ptr[at + 1] == '\r' && at + 2 < in.len && in.ptr[at + 2] == '\n');
-        int self = (c > 32 && c < 127 && c != '=') || ((c == ' ' || c == '\t') && !last);
-        size_t width = self ? 1 : 3;
-        /* Rule 5: 76 octets with the "=" of a soft break. */
-        if (e.column + width > (last ? 76u : 75u)) {
-            encoder_put(&e, "=\r\n", 3);
-            e.column = 0;
-        }
-        char octet[3] = {'=', digits[c >> 4], digits[c & 15]};
-        if (self)
-            octet[0] = (char)c;
-        encoder_put(&e, octet, width);
+    lmail_qp_encoder e = {.text = text != 0};
+    char some[256];
+    lmail_status st = LMAIL_MORE;
+    *made = 0;
+    while (st == LMAIL_MORE) {
+        size_t used, n;
+        st = lmail_qp_encode_some(&e, in, 1, &used, some, sizeof some, &n);
+        in.ptr = in.len ? in.ptr + used : in.ptr;
+        in.len -= used;
+        if (*made <= cap && n <= cap - *made)
+            memcpy(out + *made, some, n);
+        *made += n;
     }
-    *made = e.made;
-    return e.made > cap ? LMAIL_ERR_LIMIT : LMAIL_OK;
+    return *made > cap ? LMAIL_ERR_LIMIT : LMAIL_OK;
 }
