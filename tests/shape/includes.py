@@ -11,6 +11,8 @@ from pathlib import Path
 PURE = {"base": 0, "codec": 1, "mime": 2, "sasl": 3,
         "smtp": 4, "pop3": 4, "imap": 4, "policy": 4, "milter": 4,
         "config": 5, "delivery": 5}
+# Public headers that bear another name than their room.
+PUBLIC = {"dsn": "delivery"}
 HOST = {"net": 0, "dns": 0, "file": 0, "admin": 1, "auth": 1, "store": 1, "queue": 1, "service": 2}
 
 # All of ISO C that is free of locale, clock and files (stdio.h for snprintf, stdlib.h for base_alloc.c: the nm
@@ -30,6 +32,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 def public_room(name):
     """The room of libmail/NAME.h: its first word, or base for what all share (session.h)."""
     word = Path(name).stem.split("_")[0]
+    word = PUBLIC.get(word, word)
     return word if word in PURE else "base"
 
 
