@@ -198,10 +198,14 @@ static int run(const daemon_facts *f, const options *o, lmail_config *config, co
 static int test_body(const daemon_facts *f, const lmail_config *config, strictness *how)
 {
     char error[1024] = "";
-    int code = f->body ? f->body->test(lmail_config_settings(config), error, sizeof error) : 0;
+    const lmail_settings *s = lmail_config_settings(config);
+    lmail_owner id;
+    int code = f->body ? f->body->test(s, error, sizeof error) : 0;
+    if (!f->body && geteuid() == 0 && s->user.len && !lmail_owner_find(&id, s, NULL, 0))
+        code = identity_reaches(&id, s, error, sizeof error);
     if (code)
         fprintf(stderr, "%s: %s\n", f->name, error);
-    if (!f->body)
+    if (!code && !f->body)
         code = lmail_config_check_tls(config, NULL, print_diagnostic, how) != LMAIL_OK;
     return code || how->turned;
 }

@@ -215,6 +215,50 @@ int identity_find(lmail_owner *out, const daemon_facts *f, const lmail_settings 
     return EX_CONFIG;
 }
 
+#define MAX_GROUPS 256
+
+/* Does the mode let him? what: 4 read, 2 write, 1 pass, added up. */
+static int lets(const struct stat *st, const lmail_owner *id, mode_t what)
+{
+    gid_t groups[MAX_GROUPS] = {id->gid};
+    int count = MAX_GROUPS;
+    if (id->uid == 0)
+        return 1;
+    if (st->st_uid == id->uid)
+        return (st->st_mode >> 6 & what) == what;
+    if (!id->name[0] || getgrouplist(id->name, id->gid, groups, &count) < 0)
+        count = 1;
+    for (int i = 0; i < count; i++)
+        if (groups[i] == st->st_gid)
+            return (st->st_mode >> 3 & what) == what;
+    return (st->st_mode & what) == what;
+}
+
+int identity_reaches(const lmail_owner *id, const lmail_settings *s, char *error, size_t cap)
+{
+    const struct {
+        const char *setting;
+        lmail_str path;
+        mode_t what;
+    } places[] = {{"mail_directory", s->mail_directory, 7},
+                  {"run_directory", s->run_directory, 7},
+                  {"queue.directory", s->queue.directory, 7},
+                  {"accounts", s->accounts, 4}};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        char path[4096];
+        struct stat st;
+        int n = snprintf(path, sizeof path, "%.*s", (int)places[i].path.len, places[i].path.ptr);
+        if (n <= 0 || (size_t)n >= sizeof path || stat(path, &st) || lets(&st, id, places[i].what))
+            continue;
+        snprintf(error, cap,
+                 "%s: %.300s belongs to uid %lu and is closed to user %s: chown -R %lu:%lu %.300s",
+                 places[i].setting, path, (unsigned long)st.st_uid, id->name,
+                 (unsigned long)id->uid, (unsigned long)id->gid, path);
+        return EX_CONFIG;
+    }
+    return 0;
+}
+
 int identity_become(const lmail_owner *id, const daemon_facts *f)
 {
     gid_t gid = id->gid;

@@ -47,6 +47,9 @@ void report_end(const daemon_report *r);
 
 /* settings.user and settings.group, which is set. Returns 0, or an exit code after having said why. */
 int identity_find(lmail_owner *out, const daemon_facts *f, const lmail_settings *s);
+/* May that user write the directories and read the accounts that are there already? Those that a
+ * daemon or mailctl made while no user was set are root's. Returns 0, or EX_CONFIG, error filled. */
+int identity_reaches(const lmail_owner *id, const lmail_settings *s, char *error, size_t cap);
 /* For good. Returns 0, or an exit code after having said why. */
 int identity_become(const lmail_owner *id, const daemon_facts *f);
 

@@ -291,7 +291,9 @@ static int prepare(parent *p, lmail_owner *id, int *files, int *sockets)
 {
     const parent_start *s = p->start;
     const lmail_settings *v = lmail_config_settings(s->config);
-    int code = make_directories(id, s->facts, v, p->error, sizeof p->error);
+    int code = identity_reaches(id, v, p->error, sizeof p->error);
+    if (!code)
+        code = make_directories(id, s->facts, v, p->error, sizeof p->error);
     if (!code)
         code = sockets_open(&p->have, sockets, v, s->facts->protocols, NULL, s->given, p->error,
                             sizeof p->error);

@@ -319,6 +319,30 @@ def mail_elsewhere(d):
     d.start("smtpd")
 
 
+def roots_own(d):
+    """What was made while no user was set is root's: -t and the start say so, with the command that mends it."""
+    place = pathlib.Path(tempfile.mkdtemp(dir=d.home.parent))
+    os.chmod(place, 0o755)
+    conf = place / "libmail.conf"
+    text = d.conf.read_text().replace(f"{d.home}/run", f"{place}/run").replace(str(d.data), f"{place}/data")
+    text = text.replace(f"{d.home}/accounts", f"{place}/accounts")
+    for port in d.port.values():
+        text = text.replace(f"port = {port}\n", f"port = {free_ports(1)[0]}\n")
+    conf.write_text(text.replace("user = nobody\ngroup = nogroup\n", ""))
+    run(PROGRAMS / "mailctl", "--config", conf, "user", "create", "-p", "alice", input="secret\n")
+    for verb in "start", "stop":
+        run(PROGRAMS / "mailctl", "--config", conf, verb, "sendmail")
+    assert (place / "run").stat().st_mode & 0o777 == 0o755
+    conf.write_text(text)
+    for name in "mail_directory", "run_directory", "accounts":
+        done = run(PROGRAMS / "smtpd", "-t", "-q", "-c", conf, check=False)
+        assert done.returncode == 1 and done.stderr.startswith(f"smtpd: {name}: "), done
+        assert run(PROGRAMS / "smtpd", "-c", conf, check=False).returncode == 78
+        run("chown", *done.stderr.rstrip().partition(": chown ")[2].split(" "))
+    for verb in "start", "stop":
+        run(PROGRAMS / "mailctl", "--config", conf, verb, "sendmail")
+
+
 def main():
     if os.geteuid() != 0:
         sys.exit("this test needs root")
@@ -327,7 +351,7 @@ def main():
         os.chmod(parent, 0o711)
         d = Split(parent)
         with d:
-            scenarios(processes, mail, reach, links, mail_elsewhere, reload_key_and_port, faulty_reloads, signals, refusals, background, processes,
+            scenarios(processes, mail, reach, links, mail_elsewhere, roots_own, reload_key_and_port, faulty_reloads, signals, refusals, background, processes,
                       arguments=(d,))
 
 

@@ -36,6 +36,7 @@ static lmail_status make_directory(const lmail_settings *v, lmail_str name, mode
     }
     snprintf(path, sizeof path, "%.*s", TEXT(name));
     if (mkdir(path, mode) == 0) {
+        chmod(path, mode); /* whatever the umask: others have to pass run_directory */
         lmi_owner_give(v, path);
     } else if (errno != EEXIST) {
         snprintf(error, cap, "cannot make %s: %s", path, strerror(errno));
