@@ -4,7 +4,7 @@ import base64
 import ssl
 import subprocess
 
-from lib_daemons import PASSWORD, PROGRAMS, Daemons, free_ports, run, scenarios
+from lib_daemons import PASSWORD, PROGRAMS, Daemons, Wire, free_ports, run, scenarios
 from lib_dns import Dns, client
 from lib_vectors import proxied
 
@@ -162,6 +162,20 @@ def unasked(d):
     assert not asks(d, "192.0.2.6") and asks(d, "192.0.2.99")
 
 
+def unasked_before(d):
+    """V on a listener that begins with TLS: asked before the client is known, and not believed."""
+    for address, external in ("192.0.2.99", True), ("192.0.2.6", False):
+        w = Wire(d.port["submissions"])
+        w.send(f"PROXY TCP4 {address} 127.0.0.1 40000 465\r\n")
+        context = ssl.create_default_context(cafile=d.home / "ca.pem")
+        context.load_cert_chain(*d.alice)
+        w.secure(context)
+        with w:
+            assert w.reply()[0].startswith("220 ")
+            assert ("EXTERNAL" in offer(w)["AUTH"]) == external, address
+            assert w.ask("AUTH EXTERNAL =")[0].startswith("235 " if external else "504 "), address
+
+
 def asks(d, address):
     """Does the server ask for a certificate?"""
     seen = []
@@ -257,7 +271,7 @@ def ciphers(d):
 
 
 def daemons(dns, privacy, options=""):
-    d = Daemons(listeners={"smtp": 0}, proxy=True, plain=True, users=("alice", "bob"), options={"smtp": options},
+    d = Daemons(listeners={"smtp": 0, "submissions": 0}, proxy=True, plain=True, users=("alice", "bob"), options={"smtp": options},
                 own=f"hostname = localhost\ndomains = example.test\npostmaster = alice\ndns.servers = {dns.server}\n"
                 "dns.hosts =\nauth.allow_cleartext = yes\nauth.mechanisms = PLAIN LOGIN SCRAM-SHA-256 EXTERNAL\n"
                 f"smtp.privacy = {privacy}\nauth.failure_delay = 0\n")
@@ -283,7 +297,7 @@ def main():
         d.conf.write_text(d.conf.read_text() + f"listener open {{\n address = 127.0.0.1\n port = {d.port['open']}\n}}\n")
         d.daemon_of = lambda listener: "smtpd"
         with d:
-            scenarios(features, obeyed, login_needed, plain_in_tls, certificates, unasked, demands, service_closed, with_clients,
+            scenarios(features, obeyed, login_needed, plain_in_tls, certificates, unasked, unasked_before, demands, service_closed, with_clients,
                       ciphers, arguments=[d])
 
 

@@ -20,6 +20,8 @@ ZONES = {
     **listed(OWN, "192.0.2.5"),
     **listed(ONE, "192.0.2.6"),
     **listed(ONE, "192.0.2.7", "198.51.100.1"), # outside 127/8: a zone that somebody else has bought
+    **client("192.0.2.14", "mail.ours.example"),
+    **listed(ONE, "192.0.2.14"),
     **listed("bl.held.example", "192.0.2.8"),
     **listed("bl.gone.example", "192.0.2.9"),
     **listed(ONE, "2001:db8::6"),
@@ -124,6 +126,7 @@ def held_and_gone(d):
 def exempt(d):
     """Connect: OK of the access map: what the lists say does not count."""
     assert attempt(d, "192.0.2.6")[-1].startswith("250 ")
+    assert attempt(d, "192.0.2.14")[-1].startswith("250 "), "by its name"
 
 
 def metric(d, name):
@@ -197,6 +200,13 @@ def friend(d):
     assert got == f"550 5.7.1 <alice@example.test>... Rejected: 192.0.2.2 listed at {ONE}", got
 
 
+def hater(d):
+    """delay_checks = hater: only for whom a Spam: HATER line is there the lists count."""
+    assert attempt(d, "192.0.2.2")[-1].startswith("250 ")
+    got = attempt(d, "192.0.2.2", ("EHLO c.example", "MAIL FROM:<a@sender.example>", "RCPT TO:<alice@example.test>"))[-1]
+    assert got == f"550 5.7.1 <alice@example.test>... Rejected: 192.0.2.2 listed at {ONE}", got
+
+
 def classic(d):
     """The same from a sendmail.mc."""
     assert attempt(d, "192.0.2.2")[-1] == f"550 5.7.1 Rejected: 192.0.2.2 listed at {ONE}"
@@ -251,7 +261,7 @@ def reload_under_load(dns):
 
 
 def main():
-    access = "Connect:192.0.2.6 OK\nSpam:bob@example.test FRIEND\n"
+    access = "Connect:192.0.2.6 OK\nConnect:ours.example OK\nSpam:bob@example.test FRIEND\n"
     with Dns(ZONES) as dns:
         with daemons(dns, access) as d:
             scenarios(several, own_words, silent, failing, held_and_gone, exempt, once, leaves, arguments=[d])
@@ -259,6 +269,8 @@ def main():
             scenarios(delayed, arguments=[d])
         with daemons(dns, access, "policy.delay_checks = friend\n") as d:
             scenarios(friend, arguments=[d])
+        with daemons(dns, access + "Spam:alice@ HATER\n", "policy.delay_checks = hater\n") as d:
+            scenarios(hater, arguments=[d])
         d = daemons(dns, access, tail="")
         (d.home / "sendmail.mc").write_text(MC)
         d.set("sendmail_mc", d.home / "sendmail.mc")

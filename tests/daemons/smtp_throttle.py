@@ -152,6 +152,10 @@ def terminate(d):
     assert wires[2].rest_of_stream() == "421 4.3.2 Too many open connections.\r\n"
     for w in wires:
         w.close()
+    with From("127.0.0.7", port) as w:
+        assert w.line().startswith("220")
+    with From("127.0.0.7", port) as w:
+        assert w.rest_of_stream() == "421 4.3.2 Connection rate limit exceeded.\r\n"
 
 
 def delayed(d):
@@ -245,7 +249,7 @@ with Daemons("smtp.connection_rate = 4\n", listeners=("smtp",)) as daemons:
     scenarios(rate, arguments=[daemons])
 with_map("policy.rate_window = 3 s\n", client_rate_window)
 with_map("", client_rate, client_connections)
-with_map("policy.connection_control = on terminate\n", terminate)
+with_map("policy.connection_control = on terminate\npolicy.rate_control = on terminate\n", terminate)
 with_map("policy.delay_checks = yes\npolicy.rate_control = on nodelay\n", delayed)
 with_map("policy.greet_pause = 1 s\n", pause)
 with_map("smtp.refuse_load = 6\nsmtp.delay_load = 2\n", load)
