@@ -132,6 +132,7 @@ static int explain(const lmail_config *config, asked *a)
 {
     const lmail_policy *policy = lmail_config_policy(config);
     lmail_policy_verdict v;
+    a->question.tables = lmail_config_tables(config);
     int go_on = stage(policy, "connect", lmail_policy_connect, a, &v);
     if (go_on > 0)
         go_on = stage(policy, "mail", lmail_policy_mail, a, &v);

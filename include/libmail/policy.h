@@ -222,6 +222,8 @@ typedef struct lmail_policy_step {
 } lmail_policy_step;
 
 /* What is asked about; each question reads the members it needs. */
+struct lmail_policy_tables; /* <libmail/policy_tables.h> */
+
 typedef struct lmail_policy_question {
     size_t size;
     const lmail_policy_peer *peer;
@@ -234,12 +236,15 @@ typedef struct lmail_policy_question {
     /* The explanation: called for each step, in order. NULL costs nothing. */
     void (*on_step)(void *ctx, const lmail_policy_step *step);
     void *step_ctx;
+    /* Its domaintable replaces the domains of sender and recipient before anything else: of a sender
+     * whose domain is to be looked up too (lmail_policy_tables_domain). NULL: there is none. */
+    const struct lmail_policy_tables *tables;
 } lmail_policy_question;
 
 #define LMAIL_POLICY_QUESTION_INIT                                                                 \
     {                                                                                              \
         sizeof(lmail_policy_question), NULL, {NULL, 0}, LMAIL_POLICY_UNKNOWN, 0, {NULL, 0},        \
-            LMAIL_POLICY_UNKNOWN, 0, NULL, NULL                                                    \
+            LMAIL_POLICY_UNKNOWN, 0, NULL, NULL, NULL                                              \
     }
 LMAIL_API void lmail_policy_question_init(lmail_policy_question *question);
 

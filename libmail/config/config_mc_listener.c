@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define MAX_SOCKET_PATH 107u /* unix(7): sun_path, less its end */
+
 typedef struct pair {
     lmail_str key, value;
 } pair;
@@ -336,6 +338,10 @@ static void open_daemon(lmi_mc *m, const lmi_mc_call *call)
     else if (o.family == FAMILY_LOCAL)
         LMI_MC_SAY(m, LMAIL_ERROR, call->at, call->name,
                    LMAIL_STR(": Family=local needs the path of a socket in Addr="));
+    if (o.family == FAMILY_LOCAL && o.address.len > MAX_SOCKET_PATH)
+        LMI_MC_SAY(
+            m, LMAIL_ERROR, call->at, call->name,
+            LMAIL_STR(": Addr= is longer than 107 octets, the most that a socket's path has"));
     set_modifiers(m, call, s, o.modifiers);
     second_look(m, call, s);
 }

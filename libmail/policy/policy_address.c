@@ -8,6 +8,8 @@
  * A host that took such an address by its last domain alone would relay for anybody. */
 #include "policy/policy_internal.h"
 
+#include <libmail/policy_tables.h>
+
 #include <string.h>
 
 static const lmail_str none = {NULL, 0};
@@ -48,6 +50,17 @@ static int has_empty_label(lmail_str domain)
     return 0;
 }
 
+/* What domaintable calls it. */
+static lmail_str replaced(const lmi_case *a, lmail_str domain)
+{
+    if (!a->q->tables)
+        return domain;
+    lmail_str now = lmail_policy_tables_domain(a->q->tables, domain);
+    if (now.ptr != domain.ptr)
+        lmi_step_fact(a, domain, 1, "domaintable");
+    return now;
+}
+
 /* A domain as class w and keys spell it, in the verdict's room. */
 static int take_domain(lmi_case *a, lmail_str domain, lmail_str *out)
 {
@@ -59,7 +72,7 @@ static int take_domain(lmi_case *a, lmail_str domain, lmail_str *out)
         domain.len--;
     if (has_empty_label(domain))
         return fault(a, "5.1.2", "Invalid host name");
-    domain = *domain.ptr == '[' ? lmi_key_spell(domain, spelt, &odd) : domain;
+    domain = *domain.ptr == '[' ? lmi_key_spell(domain, spelt, &odd) : replaced(a, domain);
     char *copy = lmi_room(a, domain.len);
     if (!copy)
         return fault(a, "5.1.3", "Address too long");

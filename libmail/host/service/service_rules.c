@@ -72,6 +72,7 @@ int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain)
     lmail_policy_question_init(&q);
     q.peer = &peer;
     q.recipient = (lmail_str){address, (size_t)n};
+    q.tables = r->tables;
     return lmail_policy_rcpt(r->policy, &q, &v) == LMAIL_OK && v.local;
 }
 

@@ -366,6 +366,8 @@ lmail_status lmi_facts_look_up(smtp_peer *p, unsigned need, lmail_str domain, co
         missing |= f->client.ticket ? LMAIL_POLICY_NEED_NAME : 0u;
     }
     if (need & LMAIL_POLICY_NEED_SENDER_DOMAIN) {
+        if (rules_of(p)->tables)
+            domain = lmail_policy_tables_domain(rules_of(p)->tables, domain);
         ask_domain(p, domain);
         missing |= f->domain.ticket ? LMAIL_POLICY_NEED_SENDER_DOMAIN : 0u;
     }

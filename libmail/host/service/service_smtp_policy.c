@@ -293,6 +293,7 @@ static lmail_status decide_mail(smtp_peer *p, lmail_ticket t, const lmail_smtp_m
         q.sender = ev->from.text;
         q.sender_domain = (lmail_policy_answer)p->sender_domain;
         q.unqualified_sender = p->base.door->settings->unqualified_senders;
+        q.tables = p->base.door->rules->tables;
         lmail_status st = lmail_policy_mail(policy_of(p), &q, &v);
         if (st)
             return st;

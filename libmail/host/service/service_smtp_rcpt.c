@@ -338,6 +338,7 @@ static lmail_status ask_policy(smtp_peer *p, lmail_ticket t, const lmail_smtp_rc
         q.sender_domain = (lmail_policy_answer)p->sender_domain;
         q.unqualified_sender = p->base.door->settings->unqualified_senders;
         q.recipient = ev->to.text;
+        q.tables = p->base.door->rules->tables;
         q.recipient_mx = (lmail_policy_answer)p->recipient_mx;
         lmail_status st = lmail_policy_rcpt(p->base.door->rules->policy, &q, v);
         if (st)

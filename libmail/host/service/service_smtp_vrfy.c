@@ -96,6 +96,7 @@ static lmail_status work(vrfy_job *job)
     lmail_policy_question_init(&q);
     q.peer = &peer;
     q.recipient = who;
+    q.tables = job->base.peer->door->rules->tables;
     lmail_status st = lmail_policy_rcpt(job->base.peer->door->rules->policy, &q, &v);
     if (st || v.kind == LMAIL_POLICY_DENY || v.kind == LMAIL_POLICY_NEED)
         return st ? st : LMAIL_ERR_NOTFOUND;
