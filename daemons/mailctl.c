@@ -29,7 +29,7 @@ void mailctl_say(const char *format, ...)
 
 static void print_usage(FILE *to, const mailctl_command *c)
 {
-    fprintf(to, "usage: mailctl [--config FILE] %s%s%s%s%s\n", c->group, c->verb ? " " : "",
+    fprintf(to, "usage: mailctl [-c FILE] %s%s%s%s%s\n", c->group, c->verb ? " " : "",
             c->verb ? c->verb : "", *c->arguments ? " " : "", c->arguments);
 }
 
@@ -54,8 +54,8 @@ int mailctl_help(const mailctl_call *call)
 
 static int print_help(FILE *to, int code)
 {
-    fputs("usage: mailctl [--config FILE] GROUP VERB [ARGUMENT ...]\n"
-          "       mailctl [--config FILE] VERB SERVICE\n"
+    fputs("usage: mailctl [-c FILE] GROUP VERB [ARGUMENT ...]\n"
+          "       mailctl [-c FILE] VERB SERVICE\n"
           "       mailctl --help | --version\n"
           "       mailctl GROUP VERB --help\n\n",
           to);
@@ -110,7 +110,7 @@ int main(int argc, char **argv)
             printf("mailctl %s\n", lmail_version());
             return MAILCTL_DONE;
         }
-        if (strcmp(argv[at], "--config") != 0 || at + 1 == argc) {
+        if ((strcmp(argv[at], "--config") != 0 && strcmp(argv[at], "-c") != 0) || at + 1 == argc) {
             mailctl_say("%s: no such option, or it lacks its argument", argv[at]);
             return print_help(stderr, MAILCTL_USAGE);
         }
