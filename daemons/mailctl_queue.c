@@ -1,4 +1,4 @@
-/* mailctl queue: list, show, delete, hold and release what waits in the queue. Works beside running
+/* mailctl queue: list, show, delete, hold, release and retry what waits in the queue. Works beside running
  * daemons and without them. */
 #include <errno.h>
 #include <getopt.h>
@@ -392,6 +392,8 @@ static int is_sure(queue_call *q)
     return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
+static int retry_one(void *user, const lmail_queue_message *m);
+
 static int change(const mailctl_call *call, const int *allowed, lmail_queue_fn *fn, int careful)
 {
     queue_call q;
@@ -410,9 +412,10 @@ static int change(const mailctl_call *call, const int *allowed, lmail_queue_fn *
     q.found = 0;
     lmail_status st = q.all ? each(&q, fn) : each_named(&q, fn);
     printf("%llu message%s %s\n", (unsigned long long)q.found, q.found == 1 ? "" : "s",
-           fn == delete_one ? "deleted"
-           : fn == hold_one ? "held"
-                            : "released");
+           fn == delete_one  ? "deleted"
+           : fn == retry_one ? "will be tried now"
+           : fn == hold_one  ? "held"
+                             : "released");
     return end(&q, st);
 }
 
@@ -434,6 +437,38 @@ static int queue_release(const mailctl_call *call)
     return change(call, allowed, release_one, 0);
 }
 
+static int retry_one(void *user, const lmail_queue_message *m)
+{
+    queue_call *q = user;
+    return change_one(q, m, lmail_queue_retry(q->queue, m->id, NULL), "");
+}
+
+/* Without a filter in one step each, however many there are. */
+static int queue_retry(const mailctl_call *call)
+{
+    static const int allowed[] = {0};
+    queue_call q;
+    size_t recipients = 0;
+    int code = parse(&q, call, allowed, 1);
+    if (code)
+        return code;
+    const lmail_queue_filter *f = &q.filter;
+    int only_destination = f->destination.len &&
+                           !memchr(f->destination.ptr, '*', f->destination.len) && !f->sender.len &&
+                           !f->recipient.len && !f->held && !f->before && !f->since;
+    if (!q.all || (q.filtered && !only_destination))
+        return change(call, allowed, retry_one, 0);
+    code = open_queue(&q);
+    if (code)
+        return code;
+    lmail_status st = q.filtered
+                          ? lmail_queue_retry_destination(q.queue, f->destination, &recipients)
+                          : lmail_queue_retry_all(q.queue, &recipients);
+    if (!st)
+        printf("%zu recipient%s will be tried now\n", recipients, recipients == 1 ? "" : "s");
+    return end(&q, st);
+}
+
 #define FILTERS                                                                                    \
     "[--from A] [--to A] [--destination D] [--held] [--quarantined] [--older T] [--newer T]"
 
@@ -447,5 +482,6 @@ const mailctl_command mailctl_queue_commands[] = {
      queue_hold},
     {"queue", "release", "{ID ... | all " FILTERS "}", "let messages go that are held",
      queue_release},
+    {"queue", "retry", "{ID ... | all " FILTERS "}", "try to deliver now", queue_retry},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -65,10 +65,10 @@ typedef enum lmail_family {
 
 /* When a message that was taken goes out. */
 typedef enum lmail_delivery_mode {
-    LMAIL_DELIVERY_BACKGROUND = 0, /* at once, the client does not wait */
-    LMAIL_DELIVERY_INTERACTIVE,    /* at once, the client waits for the first attempt */
-    LMAIL_DELIVERY_QUEUE,          /* at the next queue run */
-    LMAIL_DELIVERY_DEFERRED        /* the same, and no DNS question before that */
+    LMAIL_MODE_BACKGROUND = 0, /* at once, the client does not wait */
+    LMAIL_MODE_INTERACTIVE,    /* at once, the client waits for the first attempt */
+    LMAIL_MODE_QUEUE,          /* at the next queue run */
+    LMAIL_MODE_DEFERRED        /* the same, and no DNS question before that */
 } lmail_delivery_mode;
 
 /* A load average is a number; with this bit it counts for each processor. 0: no limit. */

@@ -421,7 +421,7 @@ const lmi_setting lmi_settings[] = {
      "the queue; empty: below mail_directory"},
     {"queue.runners", LMI_KIND_NUMBER, AT(queue.runners), "10", NULL, 1, 100000,
      "deliveries at a time to one destination"},
-    {"queue.max_deliveries", LMI_KIND_NUMBER, AT(queue.max_deliveries), "200", NULL, 1, 100000,
+    {"queue.max_deliveries", LMI_KIND_NUMBER, AT(queue.max_deliveries), "200", NULL, 0, 100000,
      "deliveries at a time"},
     {"queue.max_run_size", LMI_KIND_NUMBER, AT(queue.max_run_size), "0", NULL, 0, 10000000,
      "messages that one queue run takes up; 0: all"},

@@ -76,11 +76,11 @@ class Daemons:
     of a hash takes 16 MiB and 14 ms, which hides what a test measures); server: a program that takes the
     configuration file as its argument and serves all of it in place of the daemons, by the name "server"; parent:
     where our folder is made; own: lines that stand in place of the usual host name, domains and postmaster; options:
-    further lines of a listener."""
+    further lines of a listener; sends: smtpd sends what is in its queue."""
 
     def __init__(self, settings="", listeners=LISTENERS, users=("alice", "bob"), folder=None, cleartext=False,
                  wrapper=(), proxy=False, plain=False, server=None, parent=None, own=None,
-                 options={}):
+                 options={}, sends=False):
         (BUILD / "tests").mkdir(exist_ok=True)
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="daemons-", dir=parent or BUILD / "tests"))
         self.data = pathlib.Path(folder) if folder else self.home / "data"
@@ -98,6 +98,8 @@ class Daemons:
                 f"accounts = {self.home}/accounts\n"]
         if cleartext:
             text.append("auth.allow_cleartext = yes\n")
+        if not sends:
+            text.append("queue.max_deliveries = 0\n")
         text.append(settings + "\n")
         for name, port in self.port.items():
             protocol, tls, _ = LISTENERS[name]

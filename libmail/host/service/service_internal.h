@@ -17,6 +17,7 @@
  *     service_keep.c      a message's octets that wait in memory
  *     service_lent.c      octets that a session was answered and has not released
  *     service_limits.c    load, space on the disk   service_rates.c    connections of each client
+ *     service_runner*.c   sends what is in the queue
  *     service_smtp*.c service_imap*.c service_pop3*.c     the handlers of one protocol each
  *
  * A protocol is a row of functions, lmi_protocol. Its state of a connection begins with a lmi_peer.
@@ -310,7 +311,8 @@ struct lmail_service {
     lmail_notice *notice;
     const lmail_store *store;
     lmail_store *own_store;
-    lmail_queue *queue; /* of a service that speaks SMTP; else NULL */
+    lmail_queue *queue;        /* of a service that speaks SMTP; else NULL */
+    struct lmi_runner *runner; /* service_runner.h; NULL: this one sends nothing */
     lmail_env env;
     lmi_watch *watch;
     struct lmi_locks *locks;     /* service_lock.h */

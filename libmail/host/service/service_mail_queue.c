@@ -161,6 +161,8 @@ static void fill_row(const lmi_mail *m, const lmi_recipient *r, lmail_queue_reci
     row->has_orcpt = r->orcpt.ptr != NULL;
     row->orcpt = r->orcpt;
     row->next = (int64_t)(m->number / 1000);
+    if (m->flags & LMAIL_QUEUE_RUN_ONLY && m->rules)
+        row->next += (int64_t)m->rules->settings->queue.retry_first;
     if (r->account[0]) { /* a mailbox here that waits */
         snprintf(text->route, sizeof text->route, "local:%s", r->account);
         row->route = lmail_str_from(text->route);

@@ -431,3 +431,9 @@ void lmi_count_reload(lmail_service *s, int good)
 {
     lmail_metrics_add(lmail_metrics_set_at(s->metrics->numbers, 0), M_RELOADS, !good, 1);
 }
+
+void lmi_count_sent(lmail_service *s, unsigned state)
+{
+    if (state < COUNT(sendings))
+        lmail_metrics_add(lmail_metrics_set_at(s->metrics->numbers, 0), M_SENDINGS, state, 1);
+}

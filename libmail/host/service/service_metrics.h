@@ -69,6 +69,9 @@ void lmi_count_deleted(const lmi_peer *peer, uint64_t messages);
 lmail_metrics_set *lmi_metrics_set(const lmail_service *s, const lmail_loop *loop);
 void lmi_count_lookup(void *set, uint64_t microseconds);
 
+/* An attempt for one recipient in the queue came to this lmail_queue_state. On loop 0. */
+void lmi_count_sent(lmail_service *s, unsigned state);
+
 /* On loop 0. */
 void lmi_count_reload(lmail_service *s, int good);
 

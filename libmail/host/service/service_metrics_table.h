@@ -42,6 +42,8 @@ static const char *const pop3_replies[] = {"OK", "ERR"};
 static const char *const goodness[] = {"ok", "failed"};
 static const char *const pools[] = {"store", "password"};
 static const char *const queue_states[] = {"waiting", "held", "quarantined"};
+/* In the order of lmail_queue_state. */
+static const char *const sendings[] = {"deferred", "delivered", "relayed", "expanded", "failed"};
 static const char *const versions[] = {LMAIL_VERSION};
 
 #define NONE                                                                                       \
@@ -96,6 +98,7 @@ static const char *const versions[] = {LMAIL_VERSION};
     X(LOOKUP_TIME, "libmail_dns_lookup_duration_seconds", SECONDS, 0, (NONE), "DNS lookups, those answered from memory included.") \
     X(QUEUE, "libmail_queue_messages", GAUGE, 0, (BY("state", queue_states)), "Messages in the queue.") \
     X(QUEUE_RECIPIENTS, "libmail_queue_recipients", GAUGE, 0, (NONE), "Recipients that wait in the queue.") \
+    X(SENDINGS, "libmail_queue_deliveries", COUNTER, 0, (BY("result", sendings)), "Attempts for recipients in the queue, by what they came to.") \
     X(QUEUE_SIZE, "libmail_queue_size_bytes", GAUGE, 0, (NONE), "Octets of the messages in the queue.") \
     X(RELOADS, "libmail_reloads", COUNTER, 0, (BY("result", goodness)), "Readings of the configuration since the start.")
 /* clang-format on */

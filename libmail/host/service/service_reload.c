@@ -9,6 +9,7 @@
 #include "host/service/service_internal.h"
 #include "host/service/service_limits.h"
 #include "host/service/service_metrics.h"
+#include "host/service/service_runner.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -127,6 +128,7 @@ static void put_in(reading *r)
     lmi_rules_release(s->rules);
     s->rules = lmi_rules_hold(r->rules);
     lmi_limits_apply(s);
+    lmi_runner_reload(s);
 }
 
 lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *error, size_t cap)

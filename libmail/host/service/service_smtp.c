@@ -3,7 +3,9 @@
  * Who may send, and to whom, is decided in service_smtp_policy.c and service_smtp_rcpt.c. The 250
  * (in LMTP each one) is written when the message is safe in every mailbox and in the queue. */
 #include "host/service/service_smtp.h"
+#include "host/service/service_limits.h"
 #include "host/service/service_metrics.h"
+#include "host/service/service_runner.h"
 #include "host/service/service_smtp_limits.h"
 
 #include <stdio.h>
@@ -121,6 +123,9 @@ lmail_status lmi_begin_mail(smtp_peer *p, const lmail_smtp_mail_event *ev)
     const lmail_listener_settings *l = p->base.door->settings;
     unsigned flags = (l->same_address ? LMAIL_QUEUE_SAME_ADDRESS : 0u) |
                      (l->interface_name ? LMAIL_QUEUE_INTERFACE_NAME : 0u);
+    unsigned mode = l->delivery ? l->delivery - 1 : settings_of(p)->queue.delivery;
+    if (mode >= LMAIL_MODE_QUEUE || lmi_limits_queues(p->base.door))
+        flags |= LMAIL_QUEUE_RUN_ONLY;
     drop_mail(p);
     p->mail = lmi_mail_new(p->base.door->service, ev->from.text);
     if (!p->mail)
@@ -442,6 +447,7 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
         h.on_connect = lmi_connect_asked;
     h.on_mail = lmi_mail_asked;
     h.on_rcpt = lmi_rcpt_asked;
+    h.on_etrn = door->service->queue ? lmi_etrn_asked : NULL;
     h.on_vrfy = v->smtp.privacy & LMAIL_PRIVACY_NO_VRFY ? NULL : lmi_vrfy_asked;
     h.on_expn = lmi_expn_asked; /* Srv_Features: may offer what the privacy flags do not */
     h.on_body_start = on_body_start;
