@@ -104,7 +104,7 @@ def greylisting(d):
 
 def refused(d):
     with Peer(ADDRESSES["never"], PORT, rcpt=lambda a, n: "550 5.1.1 no such user" if a.startswith("no") else None) as peer:
-        send(d, ["no@never.test", "yes@never.test"])
+        send(d, ["no@never.test", "yes@never.test"], "refused", sender="alice@example.test")
         (_, to, _), = arrives(peer)
         assert to == ["yes@never.test"]
         wait_for(lambda: "event=bounced" in d.log("smtpd"), what="bounced")
@@ -204,10 +204,19 @@ def empty_of(d, destination):
     wait_for(lambda: not [m for m in queue(d) if m["recipients"][0]["destination"] == destination], what=f"{destination} gone")
 
 
-def quarantined(d):
-    """What cannot be told of yet is kept with its reason."""
-    found = [m for m in queue(d) if m["state"] != "waiting"]
-    assert {r["address"] for m in found for r in m["recipients"] if r["state"] == "failed"} >= {"no@never.test"}, found
+def reported(d):
+    """A sender who is here has the report in the mailbox; where nobody can be told the message is kept, with its reason."""
+    def letters():
+        return [f.read_bytes() for f in (d.data / "mail").rglob("new/*")]
+    report = wait_for(lambda: [o for o in letters() if b"no@never.test" in o], what="a report in alice's mailbox")[0]
+    assert report.startswith(b"Return-Path: <>\r\n") and b"multipart/report" in report, report
+    for part in b"Final-Recipient: rfc822;no@never.test", b"Action: failed", b"Status: 5.1.1", b"no such user", \
+            b"Message-ID: <refused@t>":
+        assert part.lower() in report.lower().replace(b"rfc822; ", b"rfc822;"), (part, report)
+    assert b"yes@never.test" not in report.split(b"message/delivery-status")[1].split(b"\r\n--")[0], report
+    wait_for(lambda: [m for m in queue(d) if m["state"] == "quarantined"], what="one in quarantine")
+    (kept,) = queue(d)
+    assert "no@lmtp.test" in kept["reason"] and kept["sender"] == "s@example.test", kept
 
 
 RECORDS = {f"{name}.test": {"MX": f"10 mx.{name}.test"} for name in ADDRESSES}
@@ -223,7 +232,7 @@ with Dns(RECORDS) as dns:
     d.conf.write_text(settings(dns, d.home) + d.conf.read_text())
     with d:
         for part in (plain, start_tls, required_without, login, greylisting, refused, dropped, second_mx, lmtp, many,
-                     etrn_and_retry, stop_while_sending, quarantined):
+                     etrn_and_retry, stop_while_sending, reported):
             began = time.monotonic()
             try:
                 part(d)

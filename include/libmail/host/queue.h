@@ -344,7 +344,7 @@ LMAIL_API lmail_status lmail_queue_reported(lmail_queue *q, uint64_t id,
 LMAIL_API lmail_status lmail_queue_warned(lmail_queue *q, uint64_t id, int64_t when,
                                           const lmail_queue_message *report);
 
-/* Messages with an end that is to be reported, from the first above `after`. Returns the count. */
+/* Messages, not held, with an end that is to be reported, from the first above `after`. Returns the count. */
 LMAIL_API lmail_status lmail_queue_unreported(lmail_queue *q, uint64_t after, uint64_t *ids,
                                               size_t max, size_t *count);
 

@@ -69,8 +69,10 @@
                "host=?,report=? WHERE message=? AND number=? AND state=0")                         \
     XX(UNFINISHED, "SELECT 1 FROM recipient WHERE message=? AND (state=0 OR report=1) LIMIT 1")    \
     XX(REPORTED, "UPDATE recipient SET report=0 WHERE message=? AND report=1")                     \
-    XX(UNREPORTED, "SELECT DISTINCT message FROM recipient INDEXED BY recipient_report"            \
-                   " WHERE report=1 AND message>?1 ORDER BY message LIMIT ?2")                     \
+    XX(UNREPORTED,                                                                                 \
+       "SELECT DISTINCT message FROM recipient INDEXED BY recipient_report WHERE report=1"         \
+       " AND message>?1 AND NOT EXISTS(SELECT 1 FROM message WHERE id=recipient.message"           \
+       " AND held<>0) ORDER BY message LIMIT ?2")                                                  \
     XX(WARNED_MESSAGE, "UPDATE message SET warned=1 WHERE id=?")                                   \
     XX(WARNED, "UPDATE recipient SET warned=?1 WHERE message=?2 AND state=0")                      \
     XX(ASK_RUN, "INSERT OR IGNORE INTO run(destination) VALUES(?)")                                \

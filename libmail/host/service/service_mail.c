@@ -17,7 +17,7 @@
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 /* Time and a counter: unique in the process, and across processes but for the same microsecond. */
-static uint64_t make_id(lmail_service *service)
+uint64_t lmi_mail_number(lmail_service *service)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -42,7 +42,7 @@ lmi_mail *lmi_mail_new(lmail_service *service, lmail_str from)
         free(m);
         return NULL;
     }
-    m->number = make_id(service);
+    m->number = lmi_mail_number(service);
     lmail_queue_id_write(m->number, m->id);
     return m;
 }

@@ -82,6 +82,8 @@ void lmi_header_begin(lmi_mail_header *head, const char *date, const char *id, l
  * missing any more. */
 lmail_str lmi_header_end(lmi_mail_header *head);
 
+/* The number of a new message. */
+uint64_t lmi_mail_number(lmail_service *service);
 /* A fresh transaction. NULL: no memory. Freed with lmi_mail_free, on a worker when it has a
  * delivery. */
 lmi_mail *lmi_mail_new(lmail_service *service, lmail_str from);

@@ -15,6 +15,7 @@
 #define CLOCK 1000u       /* milliseconds between two looks */
 #define MOST_OFFERS 5000u /* destinations of one look */
 #define REPORTS 256u
+#define LOOKS_OF_REPORTS 5u
 
 int64_t lmi_runner_clock(const lmi_runner *r)
 {
@@ -100,7 +101,7 @@ typedef struct lmi_look {
     lmi_ways *ways;
     lmail_queue_cursor cursor;
     char after[LMAIL_QUEUE_DESTINATION]; /* of a look at all, that goes on */
-    unsigned all, going_on, leads, reported;
+    unsigned all, going_on, leads, looks;
     lmi_offer *offers, *runs;
     size_t count;
 } look;
@@ -144,17 +145,16 @@ static void look_at_all(look *l, int64_t now)
     l->going_on = l->after[0] != '\0';
 }
 
-/* Ends that a stop left unreported. */
+/* Ends that a stop left unreported, or that had to wait for others of their message. */
 static void report_all(look *l)
 {
     uint64_t ids[REPORTS], after = 0;
     size_t n = REPORTS;
     while (n == REPORTS && !lmail_queue_unreported(l->runner->queue, after, ids, REPORTS, &n)) {
         for (size_t i = 0; i < n; i++)
-            lmi_age_report(l->runner, ids[i]);
+            lmi_age_report(l->runner, l->ways, ids[i]);
         after = n ? ids[n - 1] : after;
     }
-    l->reported = 1;
 }
 
 static void look_work(void *arg)
@@ -167,7 +167,7 @@ static void look_work(void *arg)
     if (!l->leads)
         l->all = 1;
     l->leads = 1;
-    if (!l->reported)
+    if (l->looks++ % LOOKS_OF_REPORTS == 0)
         report_all(l);
     if (lmail_queue_changed(q))
         l->all = 1;

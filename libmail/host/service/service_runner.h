@@ -8,6 +8,7 @@
  *     service_runner_word.c    what was said there, in the delivery machine's words
  *     service_runner_local.c   mailboxes here
  *     service_runner_age.c     delays and returns, ends that are to be told
+ *     service_runner_report.c  the reports themselves
  *
  * All of it runs on loop 0; what reads or writes the queue is a job of the runner's own pool. The
  * machines call back while they are at work, and may not be called then: what follows from such a
@@ -19,6 +20,7 @@
 
 #include <libmail/delivery.h>
 #include <libmail/delivery_schedule.h>
+#include <libmail/dsn.h>
 #include <libmail/host/auth_client.h>
 #include <libmail/smtp_client.h>
 
@@ -220,10 +222,19 @@ lmail_delivery_phase lmi_phase_of(lmail_smtp_phase phase);
 
 /* ---- Age ------------------------------------------------------------------------------------- */
 
-/* On a worker: return what is too old, tell of delays, see to ends that nobody was told of. */
+/* On a worker: return what is too old, tell of delays. */
 void lmi_age_look(lmi_runner *r, const lmi_ways *w);
-/* On a worker: all of its recipients have ended, and one of them could not be reached. */
-void lmi_age_report(lmi_runner *r, uint64_t id);
+/* On a worker: tell of the ends of a message that are to be told, unless a recipient of it is being
+ * tried: then later. */
+void lmi_age_report(lmi_runner *r, const lmi_ways *w, uint64_t id);
+
+/* Who is to hear of it: as lmail_dsn_due. */
+unsigned lmi_report_due(const lmi_rules *rules, lmail_dsn_action action,
+                        const lmail_queue_message *m, const lmail_queue_recipient *r);
+/* On a worker: queue a report of the ends that are to be told, or of the delay of those that wait, and
+ * note that it was done. ERR_NOTFOUND: it can go to nobody. */
+lmail_status lmi_report_write(lmi_runner *r, const lmi_ways *ways, const lmail_queue_message *m,
+                              int delay);
 
 /* ---- The service's side ---------------------------------------------------------------------- */
 

@@ -41,9 +41,8 @@ static void write_reason(const lmail_queue_message *m, char *out, size_t cap)
     }
 }
 
-/* Nobody is told of a report that could not be delivered (RFC 5321 §4.5.5); any other message is
- * kept, for the administrator to look at. */
-void lmi_age_report(lmi_runner *r, uint64_t id)
+/* What can be told to nobody is kept, for the administrator to look at. */
+void lmi_age_report(lmi_runner *r, const lmi_ways *w, uint64_t id)
 {
     const lmail_queue_batch *b;
     char reason[800];
@@ -51,21 +50,17 @@ void lmi_age_report(lmi_runner *r, uint64_t id)
         return; /* others of it are on their way */
     const lmail_queue_message *m = &b->messages[0];
     write_reason(m, reason, sizeof reason);
-    if (!b->rows && reason[0] && m->held == LMAIL_QUEUE_FREE) {
-        if (m->sender.len) {
-            if (!lmail_queue_quarantine(r->queue, id, lmail_str_from(reason)))
-                log_message(r, LMAIL_LOG_WARN, "undeliverable", m, reason);
-        } else {
-            log_message(r, LMAIL_LOG_WARN, "report_dropped", m, reason);
-            (void)lmail_queue_reported(r->queue, id, NULL);
-        }
-    }
+    lmail_status st =
+        reason[0] && m->held == LMAIL_QUEUE_FREE ? lmi_report_write(r, w, m, 0) : LMAIL_OK;
+    if (st && st != LMAIL_ERR_FULL && st != LMAIL_ERR_BUSY && !b->rows &&
+        !lmail_queue_quarantine(r->queue, id, lmail_str_from(reason)))
+        log_message(r, LMAIL_LOG_WARN, "undeliverable", m, reason);
     lmail_queue_batch_free(r->queue, b);
 }
 
 /* ---- Returns --------------------------------------------------------------------------------- */
 
-static void expire(lmi_runner *r, uint64_t id, int64_t now)
+static void expire(lmi_runner *r, const lmi_ways *w, uint64_t id, int64_t now)
 {
     const lmail_queue_batch *b;
     if (lmail_queue_claim_message(r->queue, id, &b))
@@ -79,7 +74,7 @@ static void expire(lmi_runner *r, uint64_t id, int64_t now)
             continue;
         lmail_queue_result *q = &results[n++];
         *q = (lmail_queue_result){.id = id, .number = to->number, .state = LMAIL_QUEUE_FAILED};
-        q->report = !to->notify || to->notify & LMAIL_SMTP_NOTIFY_FAILURE;
+        q->report = lmi_report_due(w->rules, LMAIL_DSN_FAILED, m, to) != 0;
         q->attempts = to->attempts;
         q->last = to->last;
         q->code = to->code;
@@ -96,10 +91,10 @@ static void expire(lmi_runner *r, uint64_t id, int64_t now)
     free(results);
     lmail_queue_batch_free(r->queue, b);
     if (!st)
-        lmi_age_report(r, id);
+        lmi_age_report(r, w, id);
 }
 
-static void return_old(lmi_runner *r, int64_t before, int64_t now)
+static void return_old(lmi_runner *r, const lmi_ways *w, int64_t before, int64_t now)
 {
     for (unsigned warned = 0; warned < 2; warned++) {
         lmail_queue_age after = {0, 0};
@@ -107,34 +102,39 @@ static void return_old(lmi_runner *r, int64_t before, int64_t now)
         size_t n = SLICE;
         while (n == SLICE && !lmail_queue_aged(r->queue, before, warned, &after, ids, SLICE, &n))
             for (size_t i = 0; i < n; i++)
-                expire(r, ids[i], now);
+                expire(r, w, ids[i], now);
     }
 }
 
 /* ---- Delays ---------------------------------------------------------------------------------- */
 
-static int tell_delay(void *user, const lmail_queue_message *m)
+static void tell_delay(lmi_runner *r, const lmi_ways *w, uint64_t id, int64_t now)
 {
-    log_message(user, LMAIL_LOG_INFO, "delayed", m, "it waits for longer than queue.warn_after");
-    return 0;
+    const lmail_queue_batch *b;
+    if (lmail_queue_claim_message(r->queue, id, &b))
+        return; /* it is being tried: a second later */
+    log_message(r, LMAIL_LOG_INFO, "delayed", &b->messages[0],
+                "it waits for longer than queue.warn_after");
+    if (lmi_report_write(r, w, &b->messages[0], 1))
+        (void)lmail_queue_warned(r->queue, id, now, NULL);
+    lmail_queue_batch_free(r->queue, b);
 }
 
-static void warn(lmi_runner *r, int64_t before, int64_t now)
+static void warn(lmi_runner *r, const lmi_ways *w, int64_t before, int64_t now)
 {
     lmail_queue_age after = {0, 0};
     uint64_t ids[SLICE];
     size_t n = SLICE;
     while (n == SLICE && !lmail_queue_aged(r->queue, before, 0, &after, ids, SLICE, &n))
         for (size_t i = 0; i < n; i++)
-            if (!lmail_queue_warned(r->queue, ids[i], now, NULL))
-                (void)lmail_queue_get(r->queue, ids[i], tell_delay, r);
+            tell_delay(r, w, ids[i], now);
 }
 
 void lmi_age_look(lmi_runner *r, const lmi_ways *w)
 {
     int64_t now = lmi_runner_clock(r);
     const lmail_schedule *s = &w->schedule;
-    return_old(r, now - (lmail_schedule_return_at(s, now) - now), now);
+    return_old(r, w, now - (lmail_schedule_return_at(s, now) - now), now);
     if (s->warn_after)
-        warn(r, now - (int64_t)s->warn_after, now);
+        warn(r, w, now - (int64_t)s->warn_after, now);
 }

@@ -26,14 +26,8 @@ static lmail_str copy(char **keep, lmail_str from)
     return (lmail_str){*keep, from.len};
 }
 
-static unsigned is_reported(const lmail_queue_recipient *to)
-{
-    if (to->notify)
-        return (to->notify & LMAIL_SMTP_NOTIFY_FAILURE) != 0;
-    return 1; /* RFC 3461 §4.1: failure is told unless somebody says otherwise */
-}
-
-static void set_state(const lmi_sending *s, size_t row, lmail_delivery_state state)
+/* told: the server sends the reports that were asked for. */
+static void set_state(const lmi_sending *s, size_t row, lmail_delivery_state state, unsigned told)
 {
     const lmi_turn *t = s->turn;
     const lmail_queue_recipient *to = s->rows[row];
@@ -42,11 +36,15 @@ static void set_state(const lmi_sending *s, size_t row, lmail_delivery_state sta
     q->last = lmi_runner_clock(t->runner);
     q->next = q->last;
     if (state == LMAIL_DELIVERY_SENT) {
-        q->state = s->lmtp || !s->machine ? LMAIL_QUEUE_DELIVERED : LMAIL_QUEUE_RELAYED;
+        int final = s->lmtp || !s->machine;
+        q->state = final ? LMAIL_QUEUE_DELIVERED : LMAIL_QUEUE_RELAYED;
+        q->report =
+            !told && lmi_report_due(t->ways->rules, final ? LMAIL_DSN_DELIVERED : LMAIL_DSN_RELAYED,
+                                    s->message, to);
     } else if (state == LMAIL_DELIVERY_FAILED ||
                q->last >= lmail_schedule_return_at(&t->ways->schedule, s->message->arrived)) {
         q->state = LMAIL_QUEUE_FAILED;
-        q->report = is_reported(to);
+        q->report = lmi_report_due(t->ways->rules, LMAIL_DSN_FAILED, s->message, to) != 0;
         if (state != LMAIL_DELIVERY_FAILED)
             q->enhanced = LMAIL_STR("4.4.7"); /* RFC 3463 §3.5: the time is over */
     } else {
@@ -69,7 +67,7 @@ void lmi_sending_result(lmi_sending *s, size_t row, const lmail_delivery_result 
     q->enhanced = copy(&s->texts[row * 3], result->enhanced);
     q->reply = copy(&s->texts[row * 3 + 1], result->text);
     q->host = copy(&s->texts[row * 3 + 2], result->host);
-    set_state(s, row, result->state);
+    set_state(s, row, result->state, result->dsn);
     if (s->port)
         snprintf(relay, sizeof relay, "%.*s[%.*s]:%u", TEXT(result->host), TEXT(result->address),
                  s->port);
@@ -144,7 +142,7 @@ static void write_results(void *arg)
         report |= s->results[i].report != 0;
     s->ended = st == LMAIL_OK;
     if (!st && report)
-        lmi_age_report(r, s->message->id);
+        lmi_age_report(r, s->turn->ways, s->message->id);
 }
 
 static void results_written(void *arg)

@@ -71,6 +71,9 @@ typedef lmail_status lmi_find_fn(lmail_accounts *, lmail_str, lmail_account *);
  * OK, ERR_NOTFOUND, or what find returned. */
 lmail_status lmi_find_user(const lmi_rules *rules, lmi_find_fn *find, lmail_str local,
                            lmail_str domain, char name[LMI_ACCOUNT_NAME]);
+/* "mailer:host:host" of a destination that a table decided; empty: where the address leads, or
+ * longer than cap. */
+void lmi_route_write(const lmail_policy_destination *d, char *out, size_t cap);
 /* Keep a reason, unless there is one. OK or ERR_NOMEM. */
 lmail_status lmi_hold(char **hold, lmail_str reason);
 /* MAIL was accepted: the transaction begins. OK or ERR_NOMEM. */

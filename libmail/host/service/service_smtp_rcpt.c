@@ -121,7 +121,7 @@ static int find_users(const lmi_rules *rules, rcpt_job *job, lmi_find_fn *find)
 }
 
 /* "mailer:host:host" where a table decided; empty: where the address leads. */
-static void write_route(const lmail_policy_destination *d, char *out, size_t cap)
+void lmi_route_write(const lmail_policy_destination *d, char *out, size_t cap)
 {
     size_t n = 0;
     out[0] = '\0';
@@ -142,7 +142,7 @@ static lmail_status add_remote(smtp_peer *p, const rcpt_job *job, size_t i)
     char route[1024];
     if (!job->routes)
         return lmi_mail_add_remote(p->mail, job->ev->to.text, (lmail_str){NULL, 0});
-    write_route(&job->routes->items[i], route, sizeof route);
+    lmi_route_write(&job->routes->items[i], route, sizeof route);
     return lmi_mail_add_remote(p->mail, job->routes->items[i].address, lmail_str_from(route));
 }
 
