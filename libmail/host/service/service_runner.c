@@ -184,12 +184,11 @@ static void look_work(void *arg)
 
 static void offer_all(lmi_runner *r, lmi_offer *list)
 {
-    lmail_msec now = lmail_loop_now(r->loop);
     while (list) {
         lmi_offer *next = list->next;
         if (!r->stopping)
             (void)lmail_dispatch_offer(r->dispatch, lmail_str_from(list->name), list->priority,
-                                       now);
+                                       lmail_loop_now(r->loop));
         free(list);
         list = next;
     }
