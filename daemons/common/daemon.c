@@ -104,7 +104,8 @@ static int serve(const daemon_facts *f, const work *w, const lmail_settings *s, 
     if (!code) {
         log_event(log, "start", f);
         tell_manager("READY=1");
-        release_signals();
+        if (!f->body)
+            release_signals();
         code = f->body ? f->body->run(w->body) : lmail_service_run(w->service) ? EX_SOFTWARE : 0;
         tell_manager("STOPPING=1");
         log_event(log, "stop", f);

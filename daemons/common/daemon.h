@@ -19,7 +19,7 @@ typedef struct daemon_body {
      *   report   for daemon_reloaded */
     int (*make)(void **out, lmail_config *config, lmail_log *log, const char *path,
                 daemon_report *report, char *error, size_t cap);
-    int (*run)(void *body); /* until SIGTERM or SIGINT; the exit code */
+    int (*run)(void *body); /* until SIGTERM or SIGINT, which are blocked; the exit code */
     void (*free)(void *body);
 } daemon_body;
 

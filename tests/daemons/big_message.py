@@ -19,7 +19,7 @@ IDENTITY = "Message-ID: <%s@big>\r\n"
 def make(name):
     """Text and an attachment in base64; the last line is short."""
     head = (f"From: a@example.test\r\nTo: alice@example.test\r\n{IDENTITY % name}Subject: big {name}\r\n"
-            "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=here\r\n\r\n"
+            "Date: Tue, 24 Nov 2026 08:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=here\r\n\r\n"
             "--here\r\nContent-Type: text/plain\r\n\r\n.\r\n..dots\r\nhello\r\n"
             "--here\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n").encode()
     block = base64.encodebytes(random.Random(name).randbytes(57 * 1000)).replace(b"\n", b"\r\n")
