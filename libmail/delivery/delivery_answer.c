@@ -93,7 +93,7 @@ static lmail_status begin(lmail_delivery *d, const lmail_delivery_connection *a)
     d->step = LMI_STEP_TRANSACTION;
     if (!lmi_denied(d, lmail_policy_tls_server, (lmail_str){NULL, 0}, &v, &w))
         return LMAIL_OK;
-    lmail_status st = lmi_keep_all(d, &w, w.code >= 500);
+    lmail_status st = lmi_delivery_keep_all(d, &w, w.code >= 500);
     lmi_release(d, 0);
     lmi_next_server(d);
     return st;
@@ -139,7 +139,7 @@ static lmail_status no_connection(lmail_delivery *d, const lmail_delivery_word *
         lmail_delivery_status_tell(d->job.status, to, lmi_host_port(d), 0, d->now);
     if (lmi_is_busy(w))
         d->busy = 1;
-    lmail_status st = lmi_keep_all(d, w, hard);
+    lmail_status st = lmi_delivery_keep_all(d, w, hard);
     lmi_next_server(d);
     return st;
 }

@@ -186,7 +186,7 @@ static lmail_status no_such_host(lmail_delivery *d, const lmail_delivery_mx *a)
         w = lmi_word(LMAIL_DELIVERY_OURS, LMAIL_DELIVERY_AT_LOOKUP, 451, "4.4.4",
                      "The host that is configured for this mail is unknown");
     d->step = LMI_STEP_HOST;
-    return lmi_keep_all(d, &w, 1);
+    return lmi_delivery_keep_all(d, &w, 1);
 }
 
 static lmail_status not_for_now(lmail_delivery *d)
@@ -194,7 +194,7 @@ static lmail_status not_for_now(lmail_delivery *d)
     const lmail_delivery_word w = lmi_word(LMAIL_DELIVERY_OURS, LMAIL_DELIVERY_AT_LOOKUP, 451,
                                            "4.4.3", "Temporary failure in the lookup of the host");
     d->lookup_failed = 1;
-    return lmi_keep_all(d, &w, 0);
+    return lmi_delivery_keep_all(d, &w, 0);
 }
 
 static lmail_status loops(lmail_delivery *d)
@@ -202,7 +202,7 @@ static lmail_status loops(lmail_delivery *d)
     const lmail_delivery_word w =
         lmi_word(LMAIL_DELIVERY_OURS, LMAIL_DELIVERY_AT_LOOKUP, d->job.named ? 451 : 554, "5.4.6",
                  "Mail for this destination loops back to this host");
-    return lmi_keep_all(d, &w, 1);
+    return lmi_delivery_keep_all(d, &w, 1);
 }
 
 /* By preference, then lot. Insertion: a list is short. */
@@ -263,7 +263,7 @@ lmail_status lmi_hosts_mx(lmail_delivery *d, const lmail_delivery_mx *a)
         const lmail_delivery_word w = lmi_word(LMAIL_DELIVERY_OURS, LMAIL_DELIVERY_AT_LOOKUP, 550,
                                                "5.4.4", "No MX record of the domain names a host");
         d->step = LMI_STEP_HOST;
-        return lmi_keep_all(d, &w, 1);
+        return lmi_delivery_keep_all(d, &w, 1);
     }
     sort(d->mx, d->mx_count);
     for (size_t i = 0; i < d->mx_count; i++) {
@@ -329,7 +329,7 @@ lmail_status lmi_hosts_addresses(lmail_delivery *d, const lmail_delivery_address
             d->implicit ? "Host unknown" : "The MX host has no address");
         d->mx_at++;
         d->step = LMI_STEP_ADDRESSES;
-        return a->result == LMAIL_DELIVERY_TEMP ? not_for_now(d) : lmi_keep_all(d, &w, 1);
+        return a->result == LMAIL_DELIVERY_TEMP ? not_for_now(d) : lmi_delivery_keep_all(d, &w, 1);
     }
     for (size_t i = 0; i < a->count && i < LMI_DELIVERY_MAX_LIST; i++)
         if (is_own_address(d, &a->list[i]))

@@ -132,9 +132,9 @@ lmail_delivery_word lmi_word(lmail_delivery_fault fault, lmail_delivery_phase ph
 void lmi_kept_drop(const lmail_delivery *d, lmi_kept *k);
 /* Keep a word for one recipient, or for all that are open and not yet visited by this server.
  * hard: final unless something else gives hope. OK or ERR_NOMEM. */
-lmail_status lmi_keep(lmail_delivery *d, lmi_recipient *r, const lmail_delivery_word *w,
-                      unsigned hard);
-lmail_status lmi_keep_all(lmail_delivery *d, const lmail_delivery_word *w, unsigned hard);
+lmail_status lmi_delivery_keep(lmail_delivery *d, lmi_recipient *r, const lmail_delivery_word *w,
+                               unsigned hard);
+lmail_status lmi_delivery_keep_all(lmail_delivery *d, const lmail_delivery_word *w, unsigned hard);
 /* Its result, now. */
 void lmi_settle(lmail_delivery *d, lmi_recipient *r, lmail_delivery_state state,
                 const lmail_delivery_word *w, unsigned dsn, unsigned doubtful);

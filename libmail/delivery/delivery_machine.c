@@ -166,7 +166,7 @@ static lmail_status choose_credentials(lmail_delivery *d)
 
 static lmail_status pass_over(lmail_delivery *d, const lmail_delivery_word *w)
 {
-    lmail_status st = lmi_keep_all(d, w, 0);
+    lmail_status st = lmi_delivery_keep_all(d, w, 0);
     lmi_next_server(d);
     return st;
 }

@@ -75,13 +75,13 @@ static lmail_status keep(lmail_delivery *d, lmi_recipient *one, const lmail_deli
     return LMAIL_OK;
 }
 
-lmail_status lmi_keep(lmail_delivery *d, lmi_recipient *r, const lmail_delivery_word *w,
-                      unsigned hard)
+lmail_status lmi_delivery_keep(lmail_delivery *d, lmi_recipient *r, const lmail_delivery_word *w,
+                               unsigned hard)
 {
     return keep(d, r, w, hard);
 }
 
-lmail_status lmi_keep_all(lmail_delivery *d, const lmail_delivery_word *w, unsigned hard)
+lmail_status lmi_delivery_keep_all(lmail_delivery *d, const lmail_delivery_word *w, unsigned hard)
 {
     return keep(d, NULL, w, hard);
 }

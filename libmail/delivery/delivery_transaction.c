@@ -17,7 +17,7 @@ lmail_status lmi_batch_fill(lmail_delivery *d)
         if (r->ended || r->visit == d->visit)
             continue;
         if (lmi_denied(d, lmail_policy_tls_rcpt, r->address, &v, &w)) {
-            if (lmi_keep(d, r, &w, w.code >= 500))
+            if (lmi_delivery_keep(d, r, &w, w.code >= 500))
                 return LMAIL_ERR_NOMEM;
             r->visit = d->visit;
             continue;
@@ -52,7 +52,7 @@ static size_t count_heard(const lmail_delivery *d, lmi_heard heard)
 static lmail_status put_off(lmail_delivery *d, lmi_recipient *r, const lmail_delivery_word *w,
                             unsigned hard)
 {
-    lmail_status st = lmi_keep(d, r, w, hard);
+    lmail_status st = lmi_delivery_keep(d, r, w, hard);
     r->visit = d->visit;
     r->heard = LMI_SETTLED;
     return st;
@@ -170,7 +170,7 @@ static lmail_status closed(lmail_delivery *d, const lmail_delivery_word *w, unsi
         lmail_delivery_word lost = *w;
         if (says_yes(w))
             lost = lmi_word(LMAIL_DELIVERY_LOST, LMAIL_DELIVERY_AT_MAIL, 0, "", "");
-        st = lmi_keep_all(d, &lost, 0);
+        st = lmi_delivery_keep_all(d, &lost, 0);
     }
     lmi_next_server(d);
     return st;

@@ -2,10 +2,11 @@
 """What the objects may contain, read with nm from a static archive.
 
     nm_rules.py pure libmail.a
-    nm_rules.py host libmail-host.a
+    nm_rules.py host libmail-host.a libmail.a
 
-Both: every global symbol begins lmail_ or lmi_, because an archive hides nothing. pure, besides: names from outside come
-from the short list below, the malloc family in base_alloc alone, and nothing lies in mutable data.
+Both: every global symbol begins lmail_ or lmi_, because an archive hides nothing; for the same reason none of host's is
+defined in libmail.a too. pure, besides: names from outside come from the short list below, the malloc family in
+base_alloc alone, and nothing lies in mutable data.
 """
 import re
 import subprocess
@@ -39,8 +40,9 @@ def symbols(archive):
 
 
 def main():
-    kind, archive = sys.argv[1:]
+    kind, archive, *below = sys.argv[1:]
     faults, count = [], 0
+    taken = {name for other in below for _, name, letter, _ in symbols(other) if letter.isupper() and letter not in "UNW"}
     for member, name, letter, section in symbols(archive):
         count += 1
         ours = name.startswith(("lmail_", "lmi_"))
@@ -49,6 +51,8 @@ def main():
                     not (name in ALLOCATOR and member == "base_alloc.c.o"):
                 faults.append(f"{member}: uses {name}")
             continue
+        if name in taken and letter.isupper() and letter not in "NW":
+            faults.append(f"{member}: {name} is defined in {' '.join(below)} too")
         if letter.isupper() and letter != "N" and not ours:
             faults.append(f"{member}: global symbol {name} lacks the prefix lmail_ or lmi_")
         if kind == "pure" and MUTABLE.match(section):
