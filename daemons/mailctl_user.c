@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <libmail/host/accounts.h>
@@ -29,6 +30,11 @@ static int set_name(user_call *u, const char *user)
 {
     char joined[2 * LMAIL_MAX_ACCOUNT_NAME];
     size_t len = 0;
+    const char *own = strrchr(user, '@');
+    if (u->realm && own && strcasecmp(own + 1, u->realm) != 0) {
+        mailctl_say("%s: the name has another realm than %s", user, u->realm);
+        return MAILCTL_REFUSED;
+    }
     int n = u->realm && !strchr(user, '@')
                 ? snprintf(joined, sizeof joined, "%s@%s", user, u->realm)
                 : snprintf(joined, sizeof joined, "%s", user);

@@ -33,6 +33,8 @@ static void mechanisms(lmi_dv *d, unsigned protocol)
                                        "SCRAM-SHA-1",   "EXTERNAL",    "XOAUTH2",  "ANONYMOUS",
                                        "SCRAM-SHA-256", "OAUTHBEARER", "APOP"};
     const lmi_dv_value *v = lmi_dv_get(d, protocol, LMI_DV_K_MECHANISMS);
+    /* What holds for all is complained of once. */
+    int own = protocol == LMI_DV_IMAP || v != lmi_dv_get(d, LMI_DV_IMAP, LMI_DV_K_MECHANISMS);
     lmi_dv_standard(d, protocol, "auth_mechanisms", "PLAIN");
     if (!v)
         return;
@@ -42,7 +44,7 @@ static void mechanisms(lmi_dv *d, unsigned protocol)
         while (i < sizeof ours / sizeof *ours && !is(w, ours[i]))
             i++;
         if (i == sizeof ours / sizeof *ours) {
-            if (protocol == LMI_DV_IMAP)
+            if (own)
                 LMI_DV_SAY(d, LMAIL_NOTICE, v->at, LMAIL_STR("auth_mechanisms: "), w,
                            LMAIL_STR(" is not implemented and not offered"));
         } else if (is(w, "APOP")) {
@@ -52,10 +54,12 @@ static void mechanisms(lmi_dv *d, unsigned protocol)
             out = LMI_DV_JOIN(d, out, LMAIL_STR(" "), lmail_str_from(ours[i]));
         }
     }
-    if (!out.len && protocol == LMI_DV_IMAP)
+    /* An empty list would mean the standard one. */
+    if (out.len)
+        lmi_dv_assign(d, protocol, "auth_mechanisms", out, v->at);
+    else if (own)
         LMI_DV_SAY(d, LMAIL_ERROR, v->at,
                    LMAIL_STR("auth_mechanisms: none of these is implemented"));
-    lmi_dv_assign(d, protocol, "auth_mechanisms", out, v->at);
 }
 
 /* ---- Names ----------------------------------------------------------------------------------- */

@@ -195,7 +195,15 @@ static void set_key(lmi_dv *d, const key_row *row, lmail_str name, lmail_str val
         given.text = lmi_dv_is_yes(d, name, &given) ? LMAIL_STR("no") : LMAIL_STR("yes");
     else
         given.text = expand(d, value);
-    *place_of(d, row) = given;
+    lmi_dv_value *place = place_of(d, row);
+    if (d->frames[d->depth].in == LMI_DV_IN_NAMESPACE && place->set &&
+        !lmail_str_equal(place->text, given.text)) {
+        /* One mailbox tree an account: the first place that is named is its own. */
+        LMI_DV_SAY(d, LMAIL_WARNING, at, name,
+                   LMAIL_STR(" of a further namespace has no effect here"));
+        return;
+    }
+    *place = given;
 }
 
 /* 2.4: protocols { imap = yes }: what is yes becomes the list. */
@@ -337,7 +345,13 @@ static int open_known(lmi_dv *d, lmi_dv_frame *f, unsigned in, lmail_str name, l
         f->in = LMI_DV_IN_AUTH;
         return 1;
     }
-    if ((server || in == LMI_DV_IN_AUTH) && (named(name, "passdb") || named(name, "userdb")))
+    if (in == LMI_DV_IN_PROTOCOL && (named(name, "passdb") || named(name, "userdb"))) {
+        LMI_DV_SAY(d, LMAIL_ERROR, at, name,
+                   LMAIL_STR(" inside a protocol cannot be imported: it would hold for all"));
+        f->in = LMI_DV_IN_SKIPPED;
+        return 1;
+    }
+    if ((in & (LMI_DV_IN_TOP | LMI_DV_IN_AUTH)) && (named(name, "passdb") || named(name, "userdb")))
         return open_db(d, f, named(name, "userdb"), argument, at);
     if (in == LMI_DV_IN_DB && (named(name, "fields") || named(name, "userdb_fields"))) {
         f->in = LMI_DV_IN_FIELDS;

@@ -293,16 +293,29 @@ static void make_inet(lmi_dv *d, const lmi_dv_inet *inet, made m, lmail_str list
     make_list(d, &m, list);
 }
 
+/* It says ssl = yes, and there is no certificate. */
+static int lacks_tls(lmi_dv *d, const lmi_dv_inet *inet)
+{
+    if (offers_tls(d, inet->protocol))
+        return 0;
+    LMI_DV_SAY(d, LMAIL_WARNING, inet->at, LMAIL_STR("inet_listener "), inet->name,
+               LMAIL_STR(" with ssl = yes and no certificate: it is not opened"));
+    return 1;
+}
+
 static void standard(lmi_dv *d, unsigned protocol, int tls, lmi_origin at)
 {
     static const char *const names[][2] = {{"imap", "imaps"}, {"pop3", "pop3s"}};
     const char *name = names[protocol - LMI_DV_IMAP][tls];
     const lmi_dv_inet *inet = find_inet(d, protocol, name);
-    made m = {protocol,  tls ? "tls" : offers_tls(d, protocol) ? "starttls" : "none",
-              {NULL, 0}, {NULL, 0},
-              at,        0};
     if (closes(inet))
         return;
+    int wraps = inet && inet->ssl.set ? lmi_dv_is_yes(d, LMAIL_STR("ssl"), &inet->ssl) : tls;
+    if (wraps && !tls && lacks_tls(d, inet))
+        return;
+    made m = {protocol,  wraps ? "tls" : offers_tls(d, protocol) ? "starttls" : "none",
+              {NULL, 0}, {NULL, 0},
+              at,        0};
     lmail_str list = addresses(d, protocol, tls);
     /* The port of `listen` is not the one for TLS. */
     if (tls && !lmi_dv_get(d, protocol, LMI_DV_K_SSL_LISTEN))
@@ -322,11 +335,8 @@ static void additional(lmi_dv *d, const lmi_dv_inet *inet, lmi_origin at)
                    LMAIL_STR(" needs a port"));
         return;
     }
-    if (tls && !offers_tls(d, inet->protocol)) {
-        LMI_DV_SAY(d, LMAIL_WARNING, inet->at, LMAIL_STR("inet_listener "), inet->name,
-                   LMAIL_STR(" with ssl = yes and no certificate: it is not opened"));
+    if (tls && lacks_tls(d, inet))
         return;
-    }
     made m = {inet->protocol,
               tls                             ? "tls"
               : offers_tls(d, inet->protocol) ? "starttls"

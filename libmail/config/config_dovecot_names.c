@@ -362,7 +362,7 @@ static const char *const names[] = {
     "tokenizer_generic_algorithm", "tokenizer_generic_explicit_prefix",
     "tokenizer_generic_token_maxlen", "tokenizer_generic_wb5a", "tokenizers", "trace_addresses",
     "trace_debug", "trace_dir", "trace_level", "transport", "transport_args", "transport_timeout",
-    "trash", "trash_priority", "uid", "uidnext", "uidvalidity", "umask", "unix_listener",
+    "trash", "trash_priority", "type", "uid", "uidnext", "uidvalidity", "umask", "unix_listener",
     "unix_listener_group", "unix_listener_mode", "unix_listener_path", "unix_listener_type",
     "unix_listener_user", "unix_listeners", "unseen", "unset", "update_query", "uri", "uris", "url",
     "use_cache", "use_cyrus_sasl", "use_grant_password", "use_original_recipient", "use_winbind",

@@ -439,6 +439,8 @@ void lmi_mc_do_client_options(lmi_mc *m, const lmi_mc_call *call)
             if (family_of(m, call, p.value, &f) && f == FAMILY_LOCAL)
                 LMI_MC_SAY(m, LMAIL_ERROR, call->at, call->name,
                            LMAIL_STR(": Family=local is not supported"));
+            else if (f == FAMILY_INET6)
+                lmi_mc_set(m, "client.family", LMAIL_STR("inet6"), call->at);
             break;
         case 'p':
             port = port_of(m, call, p.value);

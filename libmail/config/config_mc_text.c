@@ -37,12 +37,59 @@ static void delete_line(lmi_mc *m, lmi_origin at)
     lmi_mc_skip_line(m);
 }
 
+/* Where the word dnl stands in a line, or the line's length. */
+static size_t find_dnl(lmail_str line)
+{
+    for (size_t i = 0, begin = 0; i <= line.len; i++) {
+        char c = i < line.len ? line.ptr[i] : ' ';
+        int inside = c == '_' || (c >= '0' && c <= '9') ||
+                     (lmi_ascii_lower(c) >= 'a' && lmi_ascii_lower(c) <= 'z');
+        if (inside)
+            continue;
+        if (lmail_str_equal(lmi_str_sub(line, begin, i - begin), LMAIL_STR("dnl")))
+            return begin;
+        begin = i + 1;
+    }
+    return line.len;
+}
+
+/* Behind the "'" that ends a quoted string; text.len: it does not end there. */
+static size_t skip_quoted(lmail_str text, size_t begin)
+{
+    size_t depth = 0;
+    for (size_t i = begin; i < text.len; i++) {
+        depth += text.ptr[i] == '`';
+        if (text.ptr[i] == '\'' && --depth == 0)
+            return i + 1;
+    }
+    return text.len;
+}
+
+/* The call in a line that m4 comes to: none that is quoted, or behind dnl.
+ *   offset  where it begins, else the line's length */
+static lmail_str find_obeyed(lmail_str line, size_t *offset)
+{
+    size_t from = 0, dnl = find_dnl(line);
+    for (;;) {
+        lmail_str name = lmi_mc_find_call(lmi_str_skip(line, from), offset);
+        *offset += from;
+        size_t quote = from + lmi_str_find(lmi_str_skip(line, from), '`');
+        if (name.len && *offset < dnl && *offset < quote)
+            return name;
+        if (!name.len || quote > *offset || dnl < quote)
+            break;
+        from = skip_quoted(line, quote);
+    }
+    *offset = line.len;
+    return (lmail_str){NULL, 0};
+}
+
 /* "#" is no comment for m4: a call in its line is obeyed. */
 static void hash(lmi_mc *m, lmi_origin at)
 {
     lmail_str rest = lmi_mc_rest(m);
     size_t offset;
-    lmail_str name = lmi_mc_find_call(rest, &offset);
+    lmail_str name = find_obeyed(rest, &offset);
     if (!name.len || m->hash_line == at.line) {
         lmi_mc_skip(m, rest.len);
         return;
@@ -133,7 +180,7 @@ static lmail_str line_of(const lmi_mc *m, lmi_mc_token t, lmail_str rest)
 /* Lines that LOCAL_CONFIG hands to the .cf: Cw, CR, Fw and FR. */
 static void config_line(lmi_mc *m, lmail_str line, lmi_origin at)
 {
-    lmail_str rest = lmi_mc_trim(line);
+    lmail_str rest = lmi_mc_trim(lmi_str_sub(line, 0, find_dnl(line)));
     if (rest.len < 2 || rest.ptr[0] == '#')
         return;
     char what = rest.ptr[0], class = rest.ptr[1];

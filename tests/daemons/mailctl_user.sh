@@ -92,6 +92,7 @@ expect 0 'accounts, 0 faults' "$mailctl" user check -f "$file"
 # The file that libmail.conf names
 printf 'accounts = %s\n' "$file" >"$dir/libmail.conf"
 expect 0 '^rosa' "$mailctl" --config "$dir/libmail.conf" user list
+expect 1 'another realm' "$mailctl" -c "$dir/libmail.conf" user create -u a.example ana@b.example
 expect 0 '^rosa' "$mailctl" -c "$dir/libmail.conf" user list
 expect 1 '' "$mailctl" --config "$dir/missing.conf" user list
 

@@ -296,6 +296,18 @@ static const row good[] = {
      "mail_location = maildir:~/Maildir\n",
      NULL, "store.home = /srv/%d/%n; store.location = ~/Maildir; user = vmail", NULL},
     {NEW, "namespace inbox {\n inbox = yes\n separator = .\n}\n", NULL, "imap.separator = .", NULL},
+    {NEW,
+     "mail_location = maildir:/a/%u\nnamespace x {\n type = private\n location = maildir:/b\n}\n",
+     NULL, "store.location = /a/%u",
+     "dovecot.conf:3: W: setting type is not used by libmail\n"
+     "dovecot.conf:4: W: location of a further namespace has no effect here\n"},
+    {NEW, "protocol pop3 {\n auth_mechanisms = otp login\n}\n", NULL,
+     "pop3.auth_mechanisms = LOGIN",
+     "dovecot.conf:2: N: auth_mechanisms: otp is not implemented and not offered\n"},
+    {NEW,
+     CERT "protocols = imap\nservice imap-login {\n inet_listener imap {\n  port = 993\n"
+          "  ssl = yes\n }\n inet_listener imaps {\n  port = 0\n }\n}\n",
+     "imaps 993 tls", "", NULL},
     {NEW, "log_path = syslog\n", NULL, "log = syslog", NULL},
     /* what is not used */
     {NEW, "mail_privileged_group = mail\n", CLEAR, "",
@@ -319,6 +331,11 @@ static const row good[] = {
     {NEW, "# ssl = required\n  # x {\n\r\n\xef\xbb\xbf", CLEAR, "", "-"}};
 
 static const row bad[] = {
+    {NEW, "protocol pop3 {\n passdb {\n  driver = pam\n }\n}\n", NULL, NULL,
+     "dovecot.conf:2: E: passdb inside a protocol cannot be imported: it would hold for all\n"},
+    {NEW, "protocol pop3 {\n auth_mechanisms = otp\n}\n", NULL, NULL,
+     "dovecot.conf:2: N: auth_mechanisms: otp is not implemented and not offered\n"
+     "dovecot.conf:2: E: auth_mechanisms: none of these is implemented\n"},
     {NEW, "protocls = imap\n", NULL, NULL,
      "dovecot.conf:1: E: unknown setting \"protocls\"; did you mean protocols?\n"},
     {NEW, "servce imap-login {\n}\n", NULL, NULL,

@@ -451,6 +451,7 @@ static void tell(void *user, lmail_str destination, int priority)
 START_TEST(test_make_due_now)
 {
     size_t n;
+    told[0] = '\0';
     add_at(1, "a@x b@y", 100, 0, 0);
     add_at(2, "a@x", 100, 0, 0);
     add_at(3, "a@z", 100, 0, 0);
@@ -491,6 +492,7 @@ END_TEST
 START_TEST(test_who_watches_hears_of_new_work)
 {
     lmail_queue *other;
+    told[0] = '\0';
     lmail_queue_watch(kit.queue, tell, NULL);
     add_at(1, "a@x b@x c@y", 1, 3, 0);
     ck_assert_str_eq(told, "[x/3][y/3]");
