@@ -130,6 +130,9 @@ static void check_milter_names(lmi_reader *r, const lmail_str_list *names, lmi_o
         if (k == all->count)
             LMI_SAY(r, LMAIL_ERROR, at, LMAIL_STR("there is no milter \""), names->items[i],
                     LMAIL_STR("\""));
+        else
+            LMI_SAY(r, LMAIL_WARNING, at, LMAIL_STR("milter "), names->items[i],
+                    LMAIL_STR(" is not asked yet: mail passes unfiltered"));
     }
 }
 
