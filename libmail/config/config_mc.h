@@ -150,6 +150,7 @@ void lmi_mc_push(lmi_mc *m, lmail_str text, lmi_origin where, int fixed);
 void lmi_mc_open(lmi_mc *m, lmail_str path, lmi_origin from, int must_exist);
 void lmi_mc_include(lmi_mc *m, lmail_str name, lmi_origin from, int must_exist); /* beside from */
 lmi_mc_token lmi_mc_next(lmi_mc *m);
+int lmi_mc_is_word(char c);            /* may it stand in a word, behind its first octet? */
 int lmi_mc_at(lmi_mc *m, char c);      /* is this the next octet? */
 lmail_str lmi_mc_rest(lmi_mc *m);      /* of the line, without its end */
 void lmi_mc_skip(lmi_mc *m, size_t n); /* octets of rest */

@@ -11,7 +11,7 @@ static int is_word_start(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static int is_word(char c)
+int lmi_mc_is_word(char c)
 {
     return is_word_start(c) || (c >= '0' && c <= '9');
 }
@@ -201,7 +201,7 @@ lmi_mc_token lmi_mc_next(lmi_mc *m)
     if (t.kind == LMI_MC_LINE)
         line_end(f);
     if (t.kind == LMI_MC_WORD)
-        while (f->at < f->text.len && is_word(f->text.ptr[f->at]))
+        while (f->at < f->text.len && lmi_mc_is_word(f->text.ptr[f->at]))
             f->at++;
     if (t.kind == LMI_MC_BLANK || t.kind == LMI_MC_OTHER)
         while (f->at < f->text.len && kind_of(f->text.ptr[f->at]) == t.kind)

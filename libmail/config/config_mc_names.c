@@ -198,17 +198,11 @@ const char *lmi_mc_near_name(lmail_str name)
     return lmi_suggest(name, name_at, NULL);
 }
 
-static int is_word(char c)
-{
-    return (lmi_ascii_lower(c) >= 'a' && lmi_ascii_lower(c) <= 'z') || c == '_' ||
-           (c >= '0' && c <= '9');
-}
-
 lmail_str lmi_mc_find_call(lmail_str line, size_t *at)
 {
     for (size_t i = 0; i < line.len;) {
         size_t begin = i;
-        while (i < line.len && is_word(line.ptr[i]))
+        while (i < line.len && lmi_mc_is_word(line.ptr[i]))
             i++;
         lmail_str word = lmi_str_sub(line, begin, i - begin);
         if (word.len && i < line.len && line.ptr[i] == '(' && word.ptr[0] != '_' &&

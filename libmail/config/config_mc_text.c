@@ -41,10 +41,7 @@ static void delete_line(lmi_mc *m, lmi_origin at)
 static size_t find_dnl(lmail_str line)
 {
     for (size_t i = 0, begin = 0; i <= line.len; i++) {
-        char c = i < line.len ? line.ptr[i] : ' ';
-        int inside = c == '_' || (c >= '0' && c <= '9') ||
-                     (lmi_ascii_lower(c) >= 'a' && lmi_ascii_lower(c) <= 'z');
-        if (inside)
+        if (i < line.len && lmi_mc_is_word(line.ptr[i]))
             continue;
         if (lmail_str_equal(lmi_str_sub(line, begin, i - begin), LMAIL_STR("dnl")))
             return begin;

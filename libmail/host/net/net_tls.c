@@ -11,24 +11,33 @@ void lmail_tls_config_init(lmail_tls_config *config)
     *config = (lmail_tls_config)LMAIL_TLS_CONFIG_INIT;
 }
 
-lmail_status lmail_tls_new(lmail_tls **out, const lmail_tls_config *config, char *error, size_t cap)
+/* One of the two configurations is NULL. */
+static lmail_status make(lmail_tls **out, const lmail_tls_config *server,
+                         const lmail_tls_client_config *client, char *error, size_t cap)
 {
     if (error && cap)
         error[0] = 0;
-    if (config->size > sizeof(*config))
+    if (server ? server->size > sizeof(*server) : client->size > sizeof(*client))
         return LMAIL_ERR_SIZE;
     lmail_tls *tls = calloc(1, sizeof(*tls));
     if (!tls)
         return LMAIL_ERR_NOMEM;
     tls->refs = 1;
     tls->engine = &lmi_mbedtls;
-    lmail_status st = tls->engine->context_new(&tls->context, config, error, cap);
+    tls->client = client != NULL;
+    lmail_status st = server ? tls->engine->context_new(&tls->context, server, error, cap)
+                             : tls->engine->client_context_new(&tls->context, client, error, cap);
     if (st) {
         free(tls);
         return st;
     }
     *out = tls;
     return LMAIL_OK;
+}
+
+lmail_status lmail_tls_new(lmail_tls **out, const lmail_tls_config *config, char *error, size_t cap)
+{
+    return make(out, config, NULL, error, cap);
 }
 
 void lmail_tls_client_config_init(lmail_tls_client_config *config)
@@ -44,23 +53,7 @@ void lmail_tls_peer_init(lmail_tls_peer *peer)
 lmail_status lmail_tls_new_client(lmail_tls **out, const lmail_tls_client_config *config,
                                   char *error, size_t cap)
 {
-    if (error && cap)
-        error[0] = 0;
-    if (config->size > sizeof(*config))
-        return LMAIL_ERR_SIZE;
-    lmail_tls *tls = calloc(1, sizeof(*tls));
-    if (!tls)
-        return LMAIL_ERR_NOMEM;
-    tls->refs = 1;
-    tls->engine = &lmi_mbedtls;
-    tls->client = 1;
-    lmail_status st = tls->engine->client_context_new(&tls->context, config, error, cap);
-    if (st) {
-        free(tls);
-        return st;
-    }
-    *out = tls;
-    return LMAIL_OK;
+    return make(out, NULL, config, error, cap);
 }
 
 lmail_tls *lmail_tls_hold(lmail_tls *tls)
