@@ -1,6 +1,6 @@
 """Figures of the daemons on loopback: prints them, judges nothing.
 
-    BUILD_DIR=build/release python3 tests/bench/run_daemons.py [smtp] [imap] [pop3] [idle] [login]
+    BUILD_DIR=build/release python3 tests/bench/run_daemons.py [smtp] [relay] [imap] [pop3] [idle] [login]
 
 Without names: all. CPU is the daemon's own time (user and system), from /proc. The mail lies in a fresh folder
 under the build directory; fsync is on. Clients: bench_load_smtp and, for reading, plain sockets that look for the
@@ -18,7 +18,8 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "daemons"))
-from lib_daemons import BUILD, Daemons  # noqa: E402
+from lib_daemons import BUILD, Daemons, free_ports  # noqa: E402
+from lib_dns import Dns  # noqa: E402
 from lib_wire import Imap, Smtp, Wire  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -64,6 +65,25 @@ def smtp():
             m = load(d, connections, 200, 1 << 20)
             print(f"SMTP 1 MiB, {connections:2} connections: {200 / m.wall:6.0f} messages/s, "
                   f"{m.cpu / 200 * 1000:.2f} ms CPU each")
+
+
+def relay():
+    """From what takes mail by one connection or by twenty to what it is sent to: a sink behind one name."""
+    port = free_ports(1)[0]
+    with Dns({"sink.test": {"MX": "10 mx.sink.test"}, "mx.sink.test": {"A": "127.0.0.61"}}) as dns:
+        for connections, messages in ((1, 2000), (20, 10000)):
+            with Daemons(LIMITS + f"policy.promiscuous_relay = yes\ndns.servers = {dns.server}\nclient.port = {port}\n",
+                         listeners=("smtp",), sends=True) as d:
+                sink = subprocess.Popen([BUILD / "tests/bench_sink_smtp", str(port), str(messages), "127.0.0.61"],
+                                        stdout=subprocess.PIPE, text=True)
+                sink.stdout.readline()
+                with Measured(d, "smtpd") as m:
+                    subprocess.run([BUILD / "tests/bench_load_smtp", str(d.port["smtp"]), str(connections), str(messages),
+                                    "1024", "x@sink.test"], check=True, capture_output=True)
+                    taken = time.monotonic() - m.wall
+                    said = sink.communicate()[0].strip()
+                print(f"relay 1 KiB, {connections:2} connections: taken {messages / taken:.0f}/s, sent {messages / m.wall:.0f}/s, "
+                      f"{m.cpu / messages * 1000:.3f} ms CPU each ({said})")
 
 
 def fill(d, count):
@@ -228,5 +248,5 @@ def login():
               f"{m.cpu / count * 1000:.3f} ms CPU each")
 
 
-for name in sys.argv[1:] or ("smtp", "imap", "pop3", "idle", "login"):
+for name in sys.argv[1:] or ("smtp", "relay", "imap", "pop3", "idle", "login"):
     globals()[name]()

@@ -39,6 +39,8 @@ class Peer:
                 connection, _ = self.socket.accept()
             except OSError:
                 return
+            if connection.family == socket.AF_INET: # replies in small pieces would wait for the other side's delayed ACK
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
