@@ -167,21 +167,20 @@ lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *t)
 
 /* ---- On a worker ----------------------------------------------------------------------------- */
 
-static lmail_status begin(lmi_mail *m)
+lmail_status lmi_mail_new_delivery(const lmi_mail *m, lmail_delivery **out)
 {
-    if (m->delivery)
-        return LMAIL_OK;
     lmail_delivery_args args = LMAIL_DELIVERY_ARGS_INIT;
     args.atomic = m->atomic && !m->remotes; /* one that fails may wait in the queue */
-    lmail_status st = m->store->delivery_begin(m->store->ctx, &args, &m->delivery);
+    *out = NULL;
+    lmail_status st = m->store->delivery_begin(m->store->ctx, &args, out);
     lmail_delivery_message message = LMAIL_DELIVERY_MESSAGE_INIT;
     message.exact = m->exact;
-    return st ? st : m->store->delivery_message(m->delivery, &message);
+    return st ? st : m->store->delivery_message(*out, &message);
 }
 
 lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets)
 {
-    lmail_status st = begin(m);
+    lmail_status st = m->delivery ? LMAIL_OK : lmi_mail_new_delivery(m, &m->delivery);
     if (!st && m->kept.len)
         st = m->store->delivery_write(m->delivery, lmi_keep_all(&m->kept));
     lmi_keep_free(&m->kept); /* nothing is kept again: what comes goes to the delivery at once */

@@ -2,6 +2,7 @@
  *
  *     service_mail.c          trace fields, octets, delivery into mailboxes
  *     service_mail_header.c   the header as it goes by: hops, Date and Message-ID
+ *     service_alter.c         a message that is written again, changed
  *     service_mail_queue.c    recipients elsewhere, what is held, what is thrown away */
 #ifndef LMI_SERVICE_MAIL_H
 #define LMI_SERVICE_MAIL_H
@@ -139,8 +140,10 @@ lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets);
 /* On a worker. Deliver to every recipient; each gets its status. OK when all have it. */
 lmail_status lmi_mail_commit(lmi_mail *m);
 
-/* ---- What the two files share */
+/* ---- What the files share */
 
+/* On a worker. A delivery of the store's that waits for the message's octets. */
+lmail_status lmi_mail_new_delivery(const lmi_mail *m, lmail_delivery **out);
 /* On a worker. All octets are written, the message has its end. */
 lmail_status lmi_mail_end(lmi_mail *m);
 /* The accounts of a message while it is delivered. */
