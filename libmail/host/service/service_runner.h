@@ -4,7 +4,10 @@
  *     service_runner_ways.c    how mail goes out under one reading of the configuration
  *     service_runner_turn.c    one turn: rows of a destination, message by message
  *     service_runner_ask.c     what the delivery machine asks: names, addresses, connections
- *     service_runner_out.c     one connection that we made, and the SMTP session on it
+ *     service_runner_out.c     connections that we made
+ *     service_runner_talk.c    the SMTP session on one
+ *     service_runner_login.c   our login there
+ *     service_runner_octets.c  octets of the message
  *     service_runner_word.c    what was said there, in the delivery machine's words
  *     service_runner_local.c   mailboxes here
  *     service_runner_age.c     delays and returns, ends that are to be told
@@ -59,7 +62,7 @@ lmail_status lmi_ways_new(lmi_ways **out, lmi_rules *rules, char *error, size_t 
 lmi_ways *lmi_ways_hold(lmi_ways *w);
 void lmi_ways_release(lmi_ways *w);
 
-/* The handlers of the two machines: service_runner_ask.c, service_runner_out.c. */
+/* The handlers of the two machines: service_runner_ask.c, service_runner_talk.c. */
 extern const lmail_delivery_handler lmi_delivery_handler;
 extern const lmail_smtp_client_handler lmi_client_handler;
 
@@ -210,6 +213,20 @@ void lmi_out_release(lmi_out *o, unsigned keep);
 /* Let go what has been idle for too long; all: everything. */
 void lmi_out_tidy(lmi_runner *r, unsigned all);
 void lmi_out_free(lmi_out *o);
+lmail_msec lmi_out_now(const lmi_out *o);
+
+/* What follows from what was heard, from the loop. */
+void lmi_out_soon(lmi_out *o);
+void lmi_out_step(void *arg);
+
+/* Callbacks of the session. */
+lmail_status lmi_out_auth(lmail_smtp_client *c, void *user, lmail_ticket t,
+                          const lmail_smtp_client_auth_event *ev,
+                          lmail_smtp_client_auth_answer *answer);
+lmail_status lmi_out_octets(lmail_smtp_client *c, void *user, lmail_ticket t,
+                            const lmail_smtp_client_octets_event *ev,
+                            lmail_smtp_client_octets_answer *answer);
+void lmi_out_released(lmail_smtp_client *c, void *user, lmail_ticket t);
 
 /* ---- Words ----------------------------------------------------------------------------------- */
 
