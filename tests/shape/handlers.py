@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-HEADERS = ("base", "session", "sasl", "mime", "smtp", "pop3", "imap")
+HEADERS = ("base", "session", "sasl", "mime", "smtp", "pop3", "imap", "milter")
 SIZED = re.compile(r"struct (\w+) \{\s*size_t size;")
 HANDLER = re.compile(r"typedef struct (lmail_(\w+?)_server)_handler \{(.*?)\n\} \1_handler;", re.S)
 CALLBACK = re.compile(r"(lmail_status|void|lmail_str) \(\*(\w+)\)\(([^)]*)\);")
