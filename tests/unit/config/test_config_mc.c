@@ -5,93 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mc_world.h"
 #include "vectors.h"
 
 Suite *config_mc_suite(void);
-
-#define MAIN "sendmail_mc = x.mc\n"
-
-typedef struct world {
-    const char *main;    /* libmail.conf */
-    const char *mc;      /* x.mc */
-    const char *more[8]; /* name, text, name, text */
-    unsigned full;       /* every absolute path is an empty file */
-    char said[16384];
-    char shown[32768];
-    size_t shown_len;
-} world;
-
-static lmail_status open_file(void *ctx, lmail_str name, lmail_str *octets)
-{
-    const world *w = ctx;
-    const char *text = NULL;
-    if (lmail_str_equal(name, LMAIL_STR("main")))
-        text = w->main;
-    else if (lmail_str_equal(name, LMAIL_STR("x.mc")))
-        text = w->mc;
-    for (size_t i = 0; i < 8 && w->more[i]; i += 2)
-        if (lmail_str_equal(name, lmail_str_from(w->more[i])))
-            text = w->more[i + 1];
-    int unread = lmail_str_equal(name, LMAIL_STR("/etc/mail/local-host-names")) &&
-                 !strstr(w->mc, "use_cw_file");
-    if (!text && w->full && name.ptr[0] == '/' && !unread)
-        text = "";
-    if (!text)
-        return LMAIL_ERR_NOTFOUND;
-    *octets = lmail_str_from(text);
-    return LMAIL_OK;
-}
-
-static void note(void *ctx, const lmail_diagnostic *d)
-{
-    static const char letters[] = "NWE";
-    world *w = ctx;
-    size_t n = strlen(w->said);
-    snprintf(w->said + n, sizeof w->said - n, "%.*s:%zu: %c: %.*s\n", (int)d->file.len, d->file.ptr,
-             d->line, letters[d->severity], (int)d->text.len, d->text.ptr);
-}
-
-static lmail_status gather(void *ctx, lmail_str piece)
-{
-    world *w = ctx;
-    ck_assert(piece.len < sizeof w->shown - w->shown_len - 1);
-    memcpy(w->shown + w->shown_len, piece.ptr, piece.len);
-    w->shown_len += piece.len;
-    w->shown[w->shown_len] = '\0';
-    return LMAIL_OK;
-}
-
-static lmail_status load(world *w, lmail_config **out)
-{
-    lmail_config_io io = LMAIL_CONFIG_IO_INIT;
-    w->said[0] = w->shown[0] = '\0';
-    w->shown_len = 0;
-    io.ctx = w;
-    io.open = open_file;
-    io.diagnostic = note;
-    return lmail_config_load(out, LMAIL_STR("main"), &io, NULL);
-}
-
-/* The line of `config show` that begins with key, without its comment; "" when there is none. */
-static const char *shown(const world *w, const char *key)
-{
-    static char line[1024];
-    size_t n = strlen(key);
-    for (const char *p = w->shown; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
-        p += strspn(p, " ");
-        if (strncmp(p, key, n) != 0 || strncmp(p + n, " = ", 3) != 0)
-            continue;
-        snprintf(line, sizeof line, "%s", p + n + 3);
-        line[strcspn(line, "\n")] = '\0';
-        char *comment = strstr(line, " #");
-        while (comment && comment > line && comment[-1] == ' ')
-            comment--;
-        if (comment)
-            *comment = '\0';
-        return line;
-    }
-    return "";
-}
 
 /* ---- The guide ------------------------------------------------------------------------------- */
 
@@ -123,16 +40,16 @@ START_TEST(the_guides_file_says_what_it_should_and_no_more)
     char *access = vectors_read("guide/access", NULL);
     char *local = vectors_read("guide/local-host-names", NULL);
     char *relay = vectors_read("guide/relay-domains", NULL);
-    world w = {MAIN,
-               vectors_read("guide/sendmail.mc", NULL),
-               {"/etc/mail/access", access, "/etc/mail/local-host-names", local,
-                "/etc/mail/relay-domains", relay},
-               0,
-               "",
-               "",
-               0};
+    mc_world w = {MC_WORLD_MAIN,
+                  vectors_read("guide/sendmail.mc", NULL),
+                  {"/etc/mail/access", access, "/etc/mail/local-host-names", local,
+                   "/etc/mail/relay-domains", relay},
+                  0,
+                  "",
+                  "",
+                  0};
     lmail_config *c;
-    ck_assert_int_eq(load(&w, &c), LMAIL_OK);
+    ck_assert_int_eq(mc_world_load(&w, &c), LMAIL_OK);
     ck_assert_str_eq(w.said, guide_says);
     const lmail_settings *s = lmail_config_settings(c);
     ck_assert_uint_eq(s->smtp.max_recipients, 10);
@@ -188,10 +105,10 @@ START_TEST(a_damaged_fragment_is_named_with_line_and_hint)
     const struct fragment *f = &fragments[_i];
     char name[64];
     snprintf(name, sizeof name, "guide/broken/%s.mc", f->name);
-    world w = {MAIN, vectors_read(name, NULL), {NULL}, 0, "", "", 0};
+    mc_world w = {MC_WORLD_MAIN, vectors_read(name, NULL), {NULL}, 0, "", "", 0};
     lmail_config *c;
     int bad = strstr(f->said, ": E: ") != NULL;
-    ck_assert_int_eq(load(&w, &c), bad ? LMAIL_ERR_SYNTAX : LMAIL_OK);
+    ck_assert_int_eq(mc_world_load(&w, &c), bad ? LMAIL_ERR_SYNTAX : LMAIL_OK);
     ck_assert_str_eq(w.said, f->said);
     if (!bad) {
         ck_assert_uint_eq(lmail_config_settings(c)->masquerade.as.len, 0);
@@ -271,11 +188,11 @@ static const struct sentence {
 START_TEST(a_sentence_means_what_it_means)
 {
     const struct sentence *s = &sentences[_i];
-    world w = {MAIN, s->mc, {NULL}, 1, "", "", 0};
+    mc_world w = {MC_WORLD_MAIN, s->mc, {NULL}, 1, "", "", 0};
     lmail_config *c;
-    ck_assert_msg(load(&w, &c) == LMAIL_OK, "%s", w.said);
-    lmail_config_show(c, gather, &w);
-    ck_assert_str_eq(shown(&w, s->key), s->value);
+    ck_assert_msg(mc_world_load(&w, &c) == LMAIL_OK, "%s", w.said);
+    mc_world_show(&w, c);
+    ck_assert_str_eq(mc_world_shown(&w, s->key), s->value);
     if (s->said)
         ck_assert_str_eq(w.said, s->said);
     lmail_config_free(c);
@@ -350,9 +267,9 @@ static const struct mistake {
 START_TEST(a_mistake_is_an_error)
 {
     const struct mistake *s = &mistakes[_i];
-    world w = {MAIN, s->mc, {NULL}, 1, "", "", 0};
+    mc_world w = {MC_WORLD_MAIN, s->mc, {NULL}, 1, "", "", 0};
     lmail_config *c;
-    ck_assert_int_eq(load(&w, &c), LMAIL_ERR_SYNTAX);
+    ck_assert_int_eq(mc_world_load(&w, &c), LMAIL_ERR_SYNTAX);
     if (s->said)
         ck_assert_str_eq(w.said, s->said);
 }
@@ -383,9 +300,9 @@ static const struct mistake warnings[] = {
 
 START_TEST(what_is_odd_is_a_warning)
 {
-    world w = {MAIN, warnings[_i].mc, {NULL}, 0, "", "", 0};
+    mc_world w = {MC_WORLD_MAIN, warnings[_i].mc, {NULL}, 0, "", "", 0};
     lmail_config *c;
-    ck_assert_msg(load(&w, &c) == LMAIL_OK, "%s", w.said);
+    ck_assert_msg(mc_world_load(&w, &c) == LMAIL_OK, "%s", w.said);
     ck_assert_str_eq(w.said, warnings[_i].said);
     lmail_config_free(c);
 }
@@ -489,11 +406,11 @@ static const struct directive {
 START_TEST(a_directive_is_its_setting)
 {
     const struct directive *d = &directives[_i];
-    world w = {MAIN, d->mc, {NULL}, 1, "", "", 0};
+    mc_world w = {MC_WORLD_MAIN, d->mc, {NULL}, 1, "", "", 0};
     lmail_config *c;
-    ck_assert_msg(load(&w, &c) == LMAIL_OK, "%s", w.said);
-    lmail_config_show(c, gather, &w);
-    ck_assert_str_eq(shown(&w, d->key), d->value);
+    ck_assert_msg(mc_world_load(&w, &c) == LMAIL_OK, "%s", w.said);
+    mc_world_show(&w, c);
+    ck_assert_str_eq(mc_world_shown(&w, d->key), d->value);
     lmail_config_free(c);
 }
 END_TEST
@@ -502,19 +419,19 @@ END_TEST
 
 START_TEST(libmail_conf_wins_wherever_it_stands)
 {
-    world w = {"smtp.max_hops = 9\n" MAIN "smtp.max_recipients = 8\n",
-               "define(`confMAX_HOP', `7')\ndefine(`confMAX_RCPTS_PER_MESSAGE', `7')\n"
-               "define(`confMAX_MESSAGE_SIZE', `7777')\n",
-               {NULL},
-               0,
-               "",
-               "",
-               0};
+    mc_world w = {"smtp.max_hops = 9\n" MC_WORLD_MAIN "smtp.max_recipients = 8\n",
+                  "define(`confMAX_HOP', `7')\ndefine(`confMAX_RCPTS_PER_MESSAGE', `7')\n"
+                  "define(`confMAX_MESSAGE_SIZE', `7777')\n",
+                  {NULL},
+                  0,
+                  "",
+                  "",
+                  0};
     lmail_config *c;
-    ck_assert_int_eq(load(&w, &c), LMAIL_OK);
-    lmail_config_show(c, gather, &w);
-    ck_assert_str_eq(shown(&w, "smtp.max_hops"), "9");
-    ck_assert_str_eq(shown(&w, "smtp.max_recipients"), "8");
+    ck_assert_int_eq(mc_world_load(&w, &c), LMAIL_OK);
+    mc_world_show(&w, c);
+    ck_assert_str_eq(mc_world_shown(&w, "smtp.max_hops"), "9");
+    ck_assert_str_eq(mc_world_shown(&w, "smtp.max_recipients"), "8");
     ck_assert_ptr_nonnull(strstr(w.shown, "# main:1\n"));
     ck_assert_ptr_nonnull(strstr(w.shown, "# x.mc:3\n"));
     ck_assert_ptr_nonnull(strstr(w.shown, "# default of x.mc\n"));
@@ -533,19 +450,19 @@ START_TEST(the_realm_is_the_host_name_when_nobody_says_another)
     static const struct {
         const char *main, *mc, *realm;
     } rows[] = {
-        {MAIN "domains = a.example\n", "MAILER(smtp)\n", "machine.example"},
-        {MAIN "hostname = mx.a.example\n", "MAILER(smtp)\n", "mx.a.example"},
-        {MAIN, "define(`confDOMAIN_NAME', `mx.b.example')\n", "mx.b.example"},
-        {MAIN, "define(`confAUTH_REALM', `r.example')\n", "r.example"},
-        {MAIN "smtp.realm = c.example\n", "MAILER(smtp)\n", "c.example"},
-        {MAIN "auth.realm = d.example\n", "MAILER(smtp)\n", ""},
+        {MC_WORLD_MAIN "domains = a.example\n", "MAILER(smtp)\n", "machine.example"},
+        {MC_WORLD_MAIN "hostname = mx.a.example\n", "MAILER(smtp)\n", "mx.a.example"},
+        {MC_WORLD_MAIN, "define(`confDOMAIN_NAME', `mx.b.example')\n", "mx.b.example"},
+        {MC_WORLD_MAIN, "define(`confAUTH_REALM', `r.example')\n", "r.example"},
+        {MC_WORLD_MAIN "smtp.realm = c.example\n", "MAILER(smtp)\n", "c.example"},
+        {MC_WORLD_MAIN "auth.realm = d.example\n", "MAILER(smtp)\n", ""},
     };
-    world w = {rows[_i].main, rows[_i].mc, {NULL}, 0, "", "", 0};
+    mc_world w = {rows[_i].main, rows[_i].mc, {NULL}, 0, "", "", 0};
     lmail_config_io io = LMAIL_CONFIG_IO_INIT;
     lmail_config *c;
     io.ctx = &w;
-    io.open = open_file;
-    io.diagnostic = note;
+    io.open = mc_world_open;
+    io.diagnostic = mc_world_note;
     io.machine_name = name_of_machine;
     ck_assert_int_eq(lmail_config_load(&c, LMAIL_STR("main"), &io, NULL), LMAIL_OK);
     lmail_str realm = lmail_config_settings(c)->smtp.realm;
@@ -557,15 +474,15 @@ END_TEST
 
 START_TEST(listeners_of_libmail_conf_are_the_only_ones)
 {
-    world w = {MAIN "listener a {\n}\n",
-               "DAEMON_OPTIONS(`Name=X')FEATURE(`no_default_msa')",
-               {NULL},
-               0,
-               "",
-               "",
-               0};
+    mc_world w = {MC_WORLD_MAIN "listener a {\n}\n",
+                  "DAEMON_OPTIONS(`Name=X')FEATURE(`no_default_msa')",
+                  {NULL},
+                  0,
+                  "",
+                  "",
+                  0};
     lmail_config *c;
-    ck_assert_int_eq(load(&w, &c), LMAIL_OK);
+    ck_assert_int_eq(mc_world_load(&w, &c), LMAIL_OK);
     ck_assert_uint_eq(lmail_config_settings(c)->listener_count, 1);
     ck_assert_str_eq(w.said, "x.mc:1: N: listener X is not opened: the main file names listeners "
                              "of its own\n");
@@ -575,16 +492,16 @@ END_TEST
 
 START_TEST(files_are_included_beside_the_file_that_names_them)
 {
-    world w = {MAIN,
-               "include(`sub/a.m4')\nsinclude(`nowhere')\ndefine(`confMAX_HOP', `x')\n",
-               {"sub/a.m4", "\nMASQUERADE_AS(`a.example')\ninclude(b.m4)\n", "sub/b.m4",
-                "\n\ndefine(`confMAX_NOOP_COMMANDS', `y')\n"},
-               0,
-               "",
-               "",
-               0};
+    mc_world w = {MC_WORLD_MAIN,
+                  "include(`sub/a.m4')\nsinclude(`nowhere')\ndefine(`confMAX_HOP', `x')\n",
+                  {"sub/a.m4", "\nMASQUERADE_AS(`a.example')\ninclude(b.m4)\n", "sub/b.m4",
+                   "\n\ndefine(`confMAX_NOOP_COMMANDS', `y')\n"},
+                  0,
+                  "",
+                  "",
+                  0};
     lmail_config *c;
-    ck_assert_int_eq(load(&w, &c), LMAIL_ERR_SYNTAX);
+    ck_assert_int_eq(mc_world_load(&w, &c), LMAIL_ERR_SYNTAX);
     ck_assert_str_eq(
         w.said, "sub/b.m4:3: E: confMAX_NOOP_COMMANDS: \"y\" is no number; write plain digits\n"
                 "x.mc:3: E: confMAX_HOP: \"x\" is no number; write plain digits\n");
@@ -594,18 +511,20 @@ END_TEST
 /* The file ends in a word: the rest of the line lies in the file that included it. */
 START_TEST(stray_text_at_the_end_of_an_included_file_is_shown_alone)
 {
-    world w = {MAIN, "include(`a.m4') and what follows it\n", {"a.m4", "stray"}, 0, "", "", 0};
+    mc_world w = {
+        MC_WORLD_MAIN, "include(`a.m4') and what follows it\n", {"a.m4", "stray"}, 0, "", "", 0};
     lmail_config *c;
-    ck_assert_int_eq(load(&w, &c), LMAIL_ERR_SYNTAX);
+    ck_assert_int_eq(mc_world_load(&w, &c), LMAIL_ERR_SYNTAX);
     ck_assert_str_eq(w.said, "a.m4:1: E: text \"stray\" outside any macro call\n");
 }
 END_TEST
 
 START_TEST(a_class_file_that_nobody_reads_is_named)
 {
-    world w = {MAIN, "MAILER(smtp)\n", {"/etc/mail/local-host-names", "x\n"}, 0, "", "", 0};
+    mc_world w = {
+        MC_WORLD_MAIN, "MAILER(smtp)\n", {"/etc/mail/local-host-names", "x\n"}, 0, "", "", 0};
     lmail_config *c;
-    ck_assert_int_eq(load(&w, &c), LMAIL_OK);
+    ck_assert_int_eq(mc_world_load(&w, &c), LMAIL_OK);
     ck_assert_str_eq(w.said, "x.mc:0: W: /etc/mail/local-host-names is there, but "
                              "FEATURE(use_cw_file) is not: it is not read\n");
     lmail_config_free(c);
@@ -618,9 +537,9 @@ START_TEST(a_hundred_errors_are_enough)
     size_t n = 0;
     for (int i = 0; i < 500; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "hello world\n");
-    world w = {MAIN, text, {NULL}, 0, "", "", 0};
+    mc_world w = {MC_WORLD_MAIN, text, {NULL}, 0, "", "", 0};
     lmail_config *c;
-    ck_assert_int_eq(load(&w, &c), LMAIL_ERR_SYNTAX);
+    ck_assert_int_eq(mc_world_load(&w, &c), LMAIL_ERR_SYNTAX);
     ck_assert_ptr_nonnull(strstr(w.said, "x.mc:101: E: too many errors; reading ends here\n"));
     ck_assert_ptr_null(strstr(w.said, "x.mc:102"));
 }
