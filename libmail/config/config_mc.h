@@ -24,6 +24,7 @@
 #define LMI_MC_MAX_EXPANSIONS 20000u
 #define LMI_MC_MAX_MACROS 2048u
 #define LMI_MC_MAX_ERRORS 100u
+#define LMI_MC_MAX_UNUSED 256u
 #define LMI_MC_CEILING (16u << 20)
 #define LMI_MC_MAX_EXPANDED (1u << 20) /* octets that macros may become */
 
@@ -141,7 +142,9 @@ struct lmi_mc {
     unsigned no_default_msa; /* FEATURE(no_default_msa) */
     unsigned use_cw_file;
     lmi_origin use_cw_at, use_ct_at;
-    lmi_origin entire_domain; /* FEATURE(masquerade_entire_domain); line 0: no */
+    lmi_origin entire_domain;            /* FEATURE(masquerade_entire_domain); line 0: no */
+    lmail_str unused[LMI_MC_MAX_UNUSED]; /* what was said to have no effect */
+    size_t unused_count;
     unsigned row_failed, has_tls, has_daemons;
 };
 
@@ -176,7 +179,8 @@ lmail_str lmi_mc_find_call(lmail_str line, size_t *at);
 
 /* ---- text ---- */
 void lmi_mc_top(lmi_mc *m);
-lmi_mc_handler lmi_mc_do_local_config, lmi_mc_do_raw;
+/* do_builtin: builtins of m4 that need no parentheses. */
+lmi_mc_handler lmi_mc_do_local_config, lmi_mc_do_raw, lmi_mc_do_builtin;
 
 /* ---- settings ---- */
 /* Says a complaint; stops the reading after too many errors. */
@@ -187,8 +191,11 @@ void lmi_mc_say(lmi_mc *m, lmail_severity severity, lmi_origin where, const lmai
                sizeof((const lmail_str[]){__VA_ARGS__}) / sizeof(lmail_str))
 /* As lmi_config_section; one too many ends the reading. */
 lmi_section *lmi_mc_section(lmi_mc *m, lmi_section_id id, lmail_str name, lmi_origin at);
-/* A directive that is known, and does nothing here. */
-void lmi_mc_unused(lmi_mc *m, lmail_str what, lmi_origin at);
+/* Says that something known, whose name the pieces make, does nothing here: once each. */
+void lmi_mc_unused(lmi_mc *m, lmi_origin at, const lmail_str *pieces, size_t count);
+#define LMI_MC_UNUSED(m, at, ...)                                                                  \
+    lmi_mc_unused(m, at, (const lmail_str[]){__VA_ARGS__},                                         \
+                  sizeof((const lmail_str[]){__VA_ARGS__}) / sizeof(lmail_str))
 void lmi_mc_set(lmi_mc *m, const char *key, lmail_str value, lmi_origin at);
 void lmi_mc_set_number(lmi_mc *m, const char *key, uint64_t value, const char *unit, lmi_origin at);
 /* "No limit": what libmail itself has for its own ceiling. */

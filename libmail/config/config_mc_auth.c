@@ -155,8 +155,8 @@ void lmi_mc_tls_options(lmi_mc *m, lmail_str value, lmi_origin at)
             lmi_mc_set(m, "smtp.request_client_certificate",
                        letter == 'V' ? LMAIL_STR("no") : LMAIL_STR("yes"), at);
         else if (letter != ',' && (unsigned char)letter > ' ')
-            LMI_MC_SAY(m, LMAIL_WARNING, at, LMAIL_STR("confTLS_SRV_OPTIONS: \""),
-                       lmi_str_sub(value, i, 1), LMAIL_STR("\" has no effect here"));
+            LMI_MC_UNUSED(m, at, LMAIL_STR("confTLS_SRV_OPTIONS: \""), lmi_str_sub(value, i, 1),
+                          LMAIL_STR("\""));
     }
 }
 

@@ -401,7 +401,7 @@ static void set_macro(lmi_mc *m, const lmi_mc_macro *macro)
     if (known)
         return;
     if (is_unused(macro->name))
-        lmi_mc_unused(m, macro->name, macro->at);
+        LMI_MC_UNUSED(m, macro->at, macro->name);
     else if (is_agent(macro->name))
         replaced(m, macro->name, macro->at);
     else if (!macro->used && macro->name.ptr[0] != '_')

@@ -44,8 +44,7 @@ static void quiet(lmi_mc *m, const lmi_mc_call *call, const feature *f)
 
 static void without_effect(lmi_mc *m, const lmi_mc_call *call, const feature *f)
 {
-    LMI_MC_SAY(m, LMAIL_WARNING, call->at, LMAIL_STR("FEATURE("), lmail_str_from(f->name),
-               LMAIL_STR(") has no effect here"));
+    LMI_MC_UNUSED(m, call->at, LMAIL_STR("FEATURE("), lmail_str_from(f->name), LMAIL_STR(")"));
 }
 
 static void refused(lmi_mc *m, const lmi_mc_call *call, const feature *f)

@@ -135,9 +135,8 @@ int lmi_mc_strange_quote(lmail_str s)
     return 0;
 }
 
-static void say_unclosed(lmi_mc *m, lmail_str text, lmi_origin at)
+static void say_unclosed(lmi_mc *m, lmi_origin at, int strange)
 {
-    int strange = lmi_mc_strange_quote(text);
     LMI_MC_SAY(m, LMAIL_ERROR, at, LMAIL_STR("the quoted string that is opened here never ends"),
                strange == 2 ? LMAIL_STR("; its closing quote is an acute accent (U+00B4), use the "
                                         "ASCII ' (0x27)")
@@ -146,19 +145,47 @@ static void say_unclosed(lmi_mc *m, lmail_str text, lmi_origin at)
     m->stopped = 1;
 }
 
-/* Behind a "`": what stands before its own "'". */
+/* Does an acute accent, of UTF-8 or Latin-1, end here with what follows a closing quote? */
+static int closing_accent(lmail_str s, size_t i)
+{
+    if ((unsigned char)s.ptr[i] != 0xB4)
+        return 0;
+    unsigned char before = i ? (unsigned char)s.ptr[i - 1] : 0;
+    if (before >= 0x80 && before != 0xC2) /* part of another character */
+        return 0;
+    for (i++; i < s.len && is_blank(s.ptr[i]); i++)
+        ;
+    return i < s.len && (s.ptr[i] == ')' || s.ptr[i] == ',');
+}
+
+/* Behind a "`": what stands before its own "'". A quote that an accent was to close in its own line
+ * is reported there: an apostrophe of some later comment would close it for m4. */
 static lmail_str quoted(lmi_mc *m, lmi_mc_frame *f, lmi_origin at)
 {
-    size_t begin = f->at, level = 1;
+    size_t begin = f->at, level = 1, level_of_line = 0, accent = 0;
     for (; f->at < f->text.len; f->at++) {
         char c = f->text.ptr[f->at];
-        if (c == '\n')
+        if (c == '\n' && accent && !m->diverted) {
+            say_unclosed(m, f->where, 2);
+            return (lmail_str){NULL, 0};
+        }
+        if (c == '\n') {
             line_end(f);
+            level_of_line = level;
+        }
         level += c == '`';
-        if (c == '\'' && --level == 0)
+        if (level > level_of_line && !accent && closing_accent(f->text, f->at))
+            accent = level;
+        if (c != '\'')
+            continue;
+        if (--level == 0)
             return lmi_str_sub(f->text, begin, f->at++ - begin);
+        if (level < accent)
+            accent = 0;
+        if (level < level_of_line)
+            level_of_line = level;
     }
-    say_unclosed(m, lmi_str_skip(f->text, begin), at);
+    say_unclosed(m, at, lmi_mc_strange_quote(lmi_str_skip(f->text, begin)));
     return (lmail_str){NULL, 0};
 }
 

@@ -187,8 +187,8 @@ static void set_modifiers(lmi_mc *m, const lmi_mc_call *call, lmi_section *s, lm
         while (k < sizeof modifiers / sizeof *modifiers && modifiers[k].letter != letters.ptr[i])
             k++;
         if (k == sizeof modifiers / sizeof *modifiers)
-            LMI_MC_SAY(m, LMAIL_WARNING, call->at, call->name, LMAIL_STR(": modifier \""),
-                       lmi_str_sub(letters, i, 1), LMAIL_STR("\" has no effect here"));
+            LMI_MC_UNUSED(m, call->at, call->name, LMAIL_STR(": modifier \""),
+                          lmi_str_sub(letters, i, 1), LMAIL_STR("\""));
         else if (!modifiers[k].key && modifiers[k].value)
             LMI_MC_SAY(m, LMAIL_NOTICE, call->at, call->name, LMAIL_STR(": modifier "),
                        lmail_str_from(modifiers[k].value));
@@ -304,8 +304,7 @@ static void second_look(lmi_mc *m, const lmi_mc_call *call, lmi_section *s)
         case 'R':
         case 'S':
         case 's':
-            LMI_MC_SAY(m, LMAIL_WARNING, call->at, call->name, LMAIL_STR(": "), p.key,
-                       LMAIL_STR(" has no effect here"));
+            LMI_MC_UNUSED(m, call->at, call->name, LMAIL_STR(": "), p.key);
             break;
         default:
             if (!p.key.len || !strchr("nampf", lmi_ascii_lower(p.key.ptr[0])))
@@ -417,8 +416,8 @@ static void client_modifiers(lmi_mc *m, const lmi_mc_call *call, lmail_str lette
             lmi_mc_set(m, "client.starttls", LMAIL_STR("no"), call->at);
             break;
         default:
-            LMI_MC_SAY(m, LMAIL_WARNING, call->at, call->name, LMAIL_STR(": modifier \""),
-                       lmi_str_sub(letters, i, 1), LMAIL_STR("\" has no effect here"));
+            LMI_MC_UNUSED(m, call->at, call->name, LMAIL_STR(": modifier \""),
+                          lmi_str_sub(letters, i, 1), LMAIL_STR("\""));
         }
     }
 }
@@ -454,8 +453,7 @@ void lmi_mc_do_client_options(lmi_mc *m, const lmi_mc_call *call)
             break;
         case 'r':
         case 's':
-            LMI_MC_SAY(m, LMAIL_WARNING, call->at, call->name, LMAIL_STR(": "), p.key,
-                       LMAIL_STR(" has no effect here"));
+            LMI_MC_UNUSED(m, call->at, call->name, LMAIL_STR(": "), p.key);
             break;
         default:
             say_unknown(m, call, "key", p.key, client_key_at);

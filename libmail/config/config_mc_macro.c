@@ -164,15 +164,17 @@ lmail_str lmi_mc_evaluate(lmi_mc *m, lmail_str text, lmi_origin at)
 static int damaged(lmi_mc *m, const lmi_mc_call *call)
 {
     for (size_t i = 0; i < call->count; i++) {
-        lmail_str s = lmi_mc_trim(call->arg[i]);
-        int strange = lmi_mc_strange_quote(lmi_str_sub(s, 0, 64));
-        if (strange == 1 || (s.len > 1 && s.ptr[0] == '\'')) {
-            LMI_MC_SAY(m, LMAIL_ERROR, call->at,
-                       strange == 1 ? LMAIL_STR("typographic quotes (U+2018, U+2019)")
-                                    : LMAIL_STR("an argument opens with '"),
-                       LMAIL_STR("; use ` to open and ' to close"));
-            return 1;
-        }
+        lmail_str s = lmi_mc_trim(call->arg[i]), opens = {NULL, 0};
+        if (lmi_mc_strange_quote(lmi_str_sub(s, 0, 64)) == 1)
+            opens = LMAIL_STR("typographic quotes (U+2018, U+2019)");
+        else if (s.len > 1 && s.ptr[0] == '\'')
+            opens = LMAIL_STR("an argument opens with '");
+        else if (s.len && (s.ptr[0] & 0x80) && lmi_mc_strange_quote(lmi_str_sub(s, 0, 2)) == 2)
+            opens = LMAIL_STR("an argument opens with an acute accent (U+00B4)");
+        if (!opens.len)
+            continue;
+        LMI_MC_SAY(m, LMAIL_ERROR, call->at, opens, LMAIL_STR("; use ` to open and ' to close"));
+        return 1;
     }
     return 0;
 }

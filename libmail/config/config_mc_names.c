@@ -56,7 +56,7 @@ static void do_masquerade_as(lmi_mc *m, const lmi_mc_call *call)
 
 static void do_unused(lmi_mc *m, const lmi_mc_call *call)
 {
-    lmi_mc_unused(m, call->name, call->at);
+    LMI_MC_UNUSED(m, call->at, call->name);
 }
 
 /* Mailers deliver; here that is the store's and the queue's work. */
@@ -79,8 +79,7 @@ static void do_mailer(lmi_mc *m, const lmi_mc_call *call)
         }
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
         if (lmail_str_equal(name, lmail_str_from(other[i]))) {
-            LMI_MC_SAY(m, LMAIL_WARNING, call->at, LMAIL_STR("MAILER("), name,
-                       LMAIL_STR(") has no effect here"));
+            LMI_MC_UNUSED(m, call->at, LMAIL_STR("MAILER("), name, LMAIL_STR(")"));
             return;
         }
     LMI_MC_SAY(m, LMAIL_ERROR, call->at, LMAIL_STR("unknown mailer \""), name, LMAIL_STR("\""));
@@ -96,17 +95,17 @@ static const lmi_mc_name names[] = {{"define", lmi_mc_do_define, 1},
                                     {"include", lmi_mc_do_include, 0},
                                     {"sinclude", lmi_mc_do_sinclude, 0},
                                     {"errprint", lmi_mc_do_nothing, 0},
-                                    {"changecom", lmi_mc_do_raw, 0},
-                                    {"changequote", lmi_mc_do_raw, 0},
+                                    {"changecom", lmi_mc_do_builtin, 0},
+                                    {"changequote", lmi_mc_do_builtin, 0},
                                     {"pushdef", lmi_mc_do_raw, 0},
                                     {"popdef", lmi_mc_do_raw, 0},
-                                    {"undivert", lmi_mc_do_raw, 0},
+                                    {"undivert", lmi_mc_do_builtin, 0},
                                     {"defn", lmi_mc_do_raw, 0},
                                     {"builtin", lmi_mc_do_raw, 0},
                                     {"indir", lmi_mc_do_raw, 0},
                                     {"esyscmd", lmi_mc_do_raw, 0},
                                     {"syscmd", lmi_mc_do_raw, 0},
-                                    {"sysval", lmi_mc_do_raw, 0},
+                                    {"sysval", lmi_mc_do_builtin, 0},
                                     {"eval", lmi_mc_do_raw, 0},
                                     {"incr", lmi_mc_do_raw, 0},
                                     {"decr", lmi_mc_do_raw, 0},
@@ -120,7 +119,14 @@ static const lmi_mc_name names[] = {{"define", lmi_mc_do_define, 1},
                                     {"shift", lmi_mc_do_raw, 0},
                                     {"maketemp", lmi_mc_do_raw, 0},
                                     {"mkstemp", lmi_mc_do_raw, 0},
-                                    {"m4exit", lmi_mc_do_raw, 0},
+                                    {"divnum", lmi_mc_do_builtin, 0},
+                                    {"dumpdef", lmi_mc_do_builtin, 0},
+                                    {"traceon", lmi_mc_do_builtin, 0},
+                                    {"traceoff", lmi_mc_do_builtin, 0},
+                                    {"debugmode", lmi_mc_do_builtin, 0},
+                                    {"debugfile", lmi_mc_do_raw, 0},
+                                    {"changeword", lmi_mc_do_raw, 0},
+                                    {"m4exit", lmi_mc_do_builtin, 0},
                                     {"m4wrap", lmi_mc_do_raw, 0},
                                     {"FEATURE", lmi_mc_do_feature, 0},
                                     {"MAILER", do_mailer, 0},

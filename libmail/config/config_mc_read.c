@@ -21,8 +21,22 @@ void lmi_mc_say(lmi_mc *m, lmail_severity severity, lmi_origin where, const lmai
     }
 }
 
-void lmi_mc_unused(lmi_mc *m, lmail_str what, lmi_origin at)
+void lmi_mc_unused(lmi_mc *m, lmi_origin at, const lmail_str *pieces, size_t count)
 {
+    char name[96];
+    lmail_str what = {name, 0};
+    for (size_t i = 0; i < count; i++) {
+        lmail_str piece = lmi_str_sub(pieces[i], 0, sizeof name - what.len);
+        if (piece.len)
+            memcpy(name + what.len, piece.ptr, piece.len);
+        what.len += piece.len;
+    }
+    for (size_t i = 0; i < m->unused_count; i++)
+        if (lmail_str_equal(m->unused[i], what))
+            return;
+    if (m->unused_count < LMI_MC_MAX_UNUSED &&
+        lmi_arena_copy(&m->arena, what, &m->unused[m->unused_count++]))
+        m->r->failed = LMAIL_ERR_NOMEM;
     LMI_MC_SAY(m, LMAIL_WARNING, at, what, LMAIL_STR(" has no effect here"));
 }
 

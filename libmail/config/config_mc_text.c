@@ -12,31 +12,6 @@ static lmail_str shown(lmail_str line)
 
 /* ---- Comments -------------------------------------------------------------------------------- */
 
-/* Text that dnl threw away: a directive in it is one that is commented out. */
-static void note_commented(lmi_mc *m, lmail_str text, lmi_origin at)
-{
-    size_t offset;
-    lmail_str name = lmi_mc_find_call(text, &offset);
-    if (!name.len || m->diverted)
-        return;
-    lmail_str call = lmi_mc_trim(lmi_str_skip(text, offset));
-    if (call.len > 3 && lmail_str_equal(lmi_str_skip(call, call.len - 3), LMAIL_STR("dnl")))
-        call.len -= 3;
-    for (size_t i = 0; i < offset; i++) /* prose that names a directive is prose */
-        if (!strchr(" \t#", text.ptr[i]))
-            return;
-    LMI_MC_SAY(m, LMAIL_NOTICE, at, LMAIL_STR("commented out: "), call);
-}
-
-static void delete_line(lmi_mc *m, lmi_origin at)
-{
-    lmail_str rest = lmi_mc_rest(m);
-    if (m->call_line == at.line && lmi_mc_trim(rest).len)
-        m->dnl_line = at.line;
-    note_commented(m, rest, at);
-    lmi_mc_skip_line(m);
-}
-
 /* Where the word dnl stands in a line, or the line's length. */
 static size_t find_dnl(lmail_str line)
 {
@@ -48,6 +23,32 @@ static size_t find_dnl(lmail_str line)
         begin = i + 1;
     }
     return line.len;
+}
+
+/* Text that dnl threw away: a directive in it is one that is commented out, be it twice. */
+static void note_commented(lmi_mc *m, lmail_str text, lmi_origin at)
+{
+    size_t offset;
+    for (text = lmi_mc_trim(text); text.len; text = lmi_mc_trim(text)) {
+        size_t mark = text.ptr[0] == '#' ? 1 : find_dnl(text) == 0 ? 3 : 0;
+        if (!mark)
+            break;
+        text = lmi_str_skip(text, mark);
+    }
+    lmail_str name = lmi_mc_find_call(text, &offset);
+    if (!name.len || m->diverted || offset) /* prose that names a directive is prose */
+        return;
+    LMI_MC_SAY(m, LMAIL_NOTICE, at, LMAIL_STR("commented out: "),
+               lmi_mc_trim(lmi_str_sub(text, 0, find_dnl(text))));
+}
+
+static void delete_line(lmi_mc *m, lmi_origin at)
+{
+    lmail_str rest = lmi_mc_rest(m);
+    if (m->call_line == at.line && lmi_mc_trim(rest).len)
+        m->dnl_line = at.line;
+    note_commented(m, rest, at);
+    lmi_mc_skip_line(m);
 }
 
 /* Behind the "'" that ends a quoted string; text.len: it does not end there. */
@@ -136,6 +137,86 @@ static void say_unknown(lmi_mc *m, lmi_mc_token t)
                    LMAIL_STR("\""));
 }
 
+/* Does a token lie in the text that is read, with the rest of its line behind it? */
+static int is_here(const lmi_mc *m, lmi_mc_token t)
+{
+    const lmi_mc_frame *f = &m->frames[m->depth - 1];
+    return t.kind != LMI_MC_QUOTED && t.kind != LMI_MC_END && f->at >= t.text.len &&
+           f->text.ptr + (f->at - t.text.len) == t.text.ptr;
+}
+
+static int begins_line(const lmi_mc *m, lmi_mc_token t)
+{
+    return is_here(m, t) &&
+           (t.text.ptr == m->frames[m->depth - 1].text.ptr || t.text.ptr[-1] == '\n');
+}
+
+/* The line from a token on: the token alone where it was quoted, or is the last of a file or of a
+ * macro's text, since the rest then lies elsewhere. */
+static lmail_str line_of(const lmi_mc *m, lmi_mc_token t, lmail_str rest)
+{
+    return is_here(m, t) ? (lmail_str){t.text.ptr, t.text.len + rest.len} : t.text;
+}
+
+/* "Kname class arguments" */
+static int is_map_line(lmail_str line)
+{
+    static const char *const classes[] = {
+        "hash",     "btree",  "dbm",  "text", "regex",    "dns",     "ldap",    "macro",
+        "arith",    "host",   "null", "stab", "switch",   "syslog",  "program", "user",
+        "implicit", "bestmx", "cdb",  "nis",  "sequence", "dequote", "socket"};
+    lmi_mc_word(&line, "");
+    lmail_str class = lmi_mc_word(&line, "");
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (lmail_str_equal(class, lmail_str_from(classes[i])))
+            return 1;
+    return 0;
+}
+
+/* Does all of it stand in one word, with one of `marks` in it? */
+static int is_marked_word(lmail_str line, const char *marks)
+{
+    lmail_str word = lmi_mc_word(&line, "");
+    size_t i = 0;
+    while (i < word.len && !strchr(marks, word.ptr[i]))
+        i++;
+    return i < word.len && !lmi_mc_trim(line).len;
+}
+
+/* A line of the .cf, as far as prose does not look the same: rules, maps, macros, classes, options,
+ * fields, mailers and filters. */
+static int is_cf_line(lmail_str line)
+{
+    lmail_str rest = lmi_str_skip(line, 1);
+    char second = rest.len ? rest.ptr[0] : ' ';
+    size_t equals = lmi_str_find(rest, '=');
+    switch (line.len ? line.ptr[0] : ' ') {
+    case 'R':
+        return second == '$' || lmi_str_find(line, '\t') < line.len;
+    case 'S':
+        return (second >= '0' && second <= '9') || is_marked_word(rest, "_=");
+    case 'K':
+        return second > ' ' && is_map_line(line);
+    case 'D':
+        return second == '{' || (second >= 'A' && second <= 'Z' && is_marked_word(rest, ".$"));
+    case 'C':
+    case 'F':
+        return second == '{' || second == 'w' || (second == 'R' && is_marked_word(rest, "./-"));
+    case 'O':
+        return second == ' ' && equals < rest.len &&
+               is_marked_word(lmi_mc_trim(lmi_str_sub(rest, 0, equals + 1)), "=");
+    case 'H':
+        return second == '?' ||
+               is_marked_word(lmi_str_sub(rest, 0, lmi_str_find(rest, ':') + 1), ":");
+    case 'M':
+    case 'X':
+        return second > ' ' && lmi_str_find(rest, ',') < equals && equals < rest.len &&
+               (rest.ptr[equals - 1] == 'P' || rest.ptr[equals - 1] == 'S');
+    default:
+        return 0;
+    }
+}
+
 /* The hint for text that stands outside a call. */
 static void say_text(lmi_mc *m, lmi_mc_token t, lmail_str rest, lmail_str line)
 {
@@ -144,6 +225,10 @@ static void say_text(lmi_mc *m, lmi_mc_token t, lmail_str rest, lmail_str line)
     if (t.kind == LMI_MC_WORD && looks_like_dnl(t.text, rest)) {
         LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("text \""), shown(line), what,
                    LMAIL_STR("; did you mean dnl?"));
+    } else if (begins_line(m, t) && is_cf_line(line)) {
+        LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("\""), shown(line),
+                   LMAIL_STR("\" cannot be imported; of the .cf only Cw, CR, Fw and FR lines can, "
+                             "below LOCAL_CONFIG"));
     } else if (t.kind == LMI_MC_WORD && after.len && after.ptr[0] == '(' &&
                lmi_mc_find_name(t.text)) {
         LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("text \""), shown(line), what,
@@ -161,17 +246,6 @@ static void say_text(lmi_mc *m, lmi_mc_token t, lmail_str rest, lmail_str line)
     } else {
         LMI_MC_SAY(m, LMAIL_ERROR, t.at, LMAIL_STR("text \""), shown(line), what);
     }
-}
-
-/* The line from a token on: the token alone where it was quoted, or is the last of a file or of a
- * macro's text, since the rest then lies elsewhere. */
-static lmail_str line_of(const lmi_mc *m, lmi_mc_token t, lmail_str rest)
-{
-    const lmi_mc_frame *f = &m->frames[m->depth - 1];
-    if (t.kind == LMI_MC_QUOTED || t.kind == LMI_MC_END || f->at < t.text.len ||
-        f->text.ptr + (f->at - t.text.len) != t.text.ptr)
-        return t.text;
-    return (lmail_str){t.text.ptr, t.text.len + rest.len};
 }
 
 /* Lines that LOCAL_CONFIG hands to the .cf: Cw, CR, Fw and FR. */
@@ -207,6 +281,11 @@ void lmi_mc_do_local_config(lmi_mc *m, const lmi_mc_call *call)
     m->raw_rules = 0;
 }
 
+void lmi_mc_do_builtin(lmi_mc *m, const lmi_mc_call *call)
+{
+    LMI_MC_SAY(m, LMAIL_ERROR, call->at, call->name, LMAIL_STR(" cannot be imported"));
+}
+
 void lmi_mc_do_raw(lmi_mc *m, const lmi_mc_call *call)
 {
     LMI_MC_SAY(m, LMAIL_ERROR, call->at, call->name, LMAIL_STR(" cannot be imported"));
@@ -230,10 +309,16 @@ static void text(lmi_mc *m, lmi_mc_token t)
 /* ---- Words ----------------------------------------------------------------------------------- */
 
 /* These are obeyed without parentheses too. */
-static int stands_alone(const lmi_mc_name *name)
+static int stands_alone(const lmi_mc *m, const lmi_mc_name *name)
 {
-    return name && (name->handle == lmi_mc_do_divert || name->handle == lmi_mc_do_local_config ||
-                    (name->handle == lmi_mc_do_raw && name->name[0] <= 'Z'));
+    return name->handle == lmi_mc_do_divert || name->handle == lmi_mc_do_local_config ||
+           (name->handle == lmi_mc_do_raw && name->name[0] <= 'Z') ||
+           (name->handle == lmi_mc_do_builtin && !m->diverted);
+}
+
+static int is_raw(const lmi_mc_name *name)
+{
+    return name->handle == lmi_mc_do_raw || name->handle == lmi_mc_do_builtin;
 }
 
 static void word(lmi_mc *m, lmi_mc_token t)
@@ -245,10 +330,10 @@ static void word(lmi_mc *m, lmi_mc_token t)
     lmi_mc_macro *macro = lmi_mc_macro_get(m, t.text);
     const lmi_mc_name *name = lmi_mc_find_name(t.text);
     int call = lmi_mc_at(m, '(');
-    if (macro || (name && (call || stands_alone(name)))) {
-        if (name && name->handle != lmi_mc_do_raw && call && m->local_config)
+    if (macro || (name && (call || stands_alone(m, name)))) {
+        if (name && !is_raw(name) && call && m->local_config)
             m->local_config = m->raw_rules = 0; /* a directive ends the lines */
-        if (name && name->handle != lmi_mc_do_raw)
+        if (name && !is_raw(name))
             m->raw_rules = 0;
         lmi_mc_do_call(m, name, macro, t);
         m->call_line = m->depth ? m->frames[m->depth - 1].where.line : 0;
