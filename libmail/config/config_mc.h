@@ -197,9 +197,13 @@ void lmi_mc_unused(lmi_mc *m, lmi_origin at, const lmail_str *pieces, size_t cou
     lmi_mc_unused(m, at, (const lmail_str[]){__VA_ARGS__},                                         \
                   sizeof((const lmail_str[]){__VA_ARGS__}) / sizeof(lmail_str))
 void lmi_mc_set(lmi_mc *m, const char *key, lmail_str value, lmi_origin at);
-void lmi_mc_set_number(lmi_mc *m, const char *key, uint64_t value, const char *unit, lmi_origin at);
-/* "No limit": what libmail itself has for its own ceiling. */
-void lmi_mc_set_unlimited(lmi_mc *m, const char *key, lmi_origin at);
+/* `unit` is "" or " ms". What is beyond the setting's bounds becomes the bound, with a warning. */
+void lmi_mc_set_number(lmi_mc *m, lmail_str what, const char *key, uint64_t value, const char *unit,
+                       lmi_origin at);
+uint64_t lmi_mc_bounded(lmi_mc *m, lmail_str what, const lmi_setting *row, uint64_t value,
+                        const char *unit, lmi_origin at);
+/* "No limit": what libmail itself has for its own ceiling, which a notice names. */
+void lmi_mc_set_unlimited(lmi_mc *m, lmail_str what, const char *key, lmi_origin at);
 void lmi_mc_standard(lmi_mc *m, const char *key, const char *value);
 void lmi_mc_append(lmi_mc *m, lmi_mc_list_id list, lmail_str words, lmi_origin at);
 lmail_status lmi_mc_write(lmi_mc *m, lmi_mc_text *t, lmail_str piece);

@@ -255,7 +255,7 @@ static void set_count(lmi_mc *m, const conf_row *row, lmail_str value, lmi_origi
     if (!lmi_mc_number(m, lmail_str_from(row->name), value, at, &n))
         return;
     if (n == 0 && row->kind == CONF_COUNT) {
-        lmi_mc_set_unlimited(m, row->key, at);
+        lmi_mc_set_unlimited(m, lmail_str_from(row->name), row->key, at);
         return;
     }
     if (row->kind == CONF_BLOCKS)
@@ -263,7 +263,7 @@ static void set_count(lmi_mc *m, const conf_row *row, lmail_str value, lmi_origi
     if (!strcmp(row->name, "confMAX_HEADERS_LENGTH") && n < SHORT_HEADER)
         LMI_MC_SAY(m, LMAIL_WARNING, at, LMAIL_STR("confMAX_HEADERS_LENGTH: "), value,
                    LMAIL_STR(" octets are few; ordinary mail has headers up to 16384"));
-    lmi_mc_set_number(m, row->key, n, "", at);
+    lmi_mc_set_number(m, lmail_str_from(row->name), row->key, n, "", at);
 }
 
 static void set_time(lmi_mc *m, const conf_row *row, lmail_str value, lmi_origin at)
@@ -274,9 +274,9 @@ static void set_time(lmi_mc *m, const conf_row *row, lmail_str value, lmi_origin
     if (!lmi_mc_time(m, lmail_str_from(row->name), value, units[row->kind], at, &msec))
         return;
     if (msec == 0 && lmi_config_setting(row->key)->min > 0)
-        lmi_mc_set_unlimited(m, row->key, at);
+        lmi_mc_set_unlimited(m, lmail_str_from(row->name), row->key, at);
     else
-        lmi_mc_set_number(m, row->key, msec, " ms", at);
+        lmi_mc_set_number(m, lmail_str_from(row->name), row->key, msec, " ms", at);
 }
 
 /* "$j" and the like have no meaning outside the .cf. */

@@ -144,7 +144,7 @@ static void greet_pause(lmi_mc *m, const lmi_mc_call *call, const feature *f)
     lmail_str word = argument(call, 1);
     if (word.len && !lmi_mc_number(m, LMAIL_STR("FEATURE(greet_pause)"), word, call->at, &msec))
         return;
-    lmi_mc_set_number(m, f->key, msec, " ms", call->at);
+    lmi_mc_set_number(m, LMAIL_STR("FEATURE(greet_pause)"), f->key, msec, " ms", call->at);
     lmi_mc_set(m, "policy.greet_pause_access", LMAIL_STR("yes"), call->at);
 }
 

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define MAX_SOCKET_PATH 107u /* unix(7): sun_path, less its end */
-
 typedef struct pair {
     lmail_str key, value;
 } pair;
@@ -58,8 +56,31 @@ static void put_number(lmi_mc *m, lmi_section *s, const char *key, lmail_str wha
 {
     uint64_t n;
     char text[20];
-    if (lmi_mc_number(m, what, value, s->origin, &n))
-        put(m, s, key, (lmail_str){text, lmi_write_u64(text, n)});
+    const lmi_setting *row = s->kind->rows;
+    if (!lmi_mc_number(m, what, value, s->origin, &n))
+        return;
+    while (!lmail_str_equal(lmi_section_setting(s->kind, row), lmail_str_from(key)))
+        row++;
+    n = lmi_mc_bounded(m, what, row, n, "", s->origin);
+    put(m, s, key, (lmail_str){text, lmi_write_u64(text, n)});
+}
+
+/* The text of "Key=value" pairs, which stands in one argument; DAEMON_OPTIONS(Port=smtp, Name=MTA)
+ * without quotes has several. */
+static lmail_str pairs_of(lmi_mc *m, const lmi_mc_call *call, size_t first)
+{
+    lmi_mc_text text = {NULL, 0, 0};
+    if (call->count <= first + 1)
+        return call->arg[first];
+    for (size_t i = first; i < call->count; i++) {
+        lmi_mc_write(m, &text, call->arg[i]);
+        lmi_mc_write(m, &text, LMAIL_STR(","));
+    }
+    LMI_MC_SAY(m, LMAIL_WARNING, call->at, call->name,
+               LMAIL_STR(": the classic program reads its "),
+               first ? LMAIL_STR("first two arguments") : LMAIL_STR("first argument"),
+               LMAIL_STR(" only; put one pair of quotes around all of it"));
+    return (lmail_str){text.ptr, text.len};
 }
 
 /* Words that a list of known names does not have. */
@@ -337,10 +358,6 @@ static void open_daemon(lmi_mc *m, const lmi_mc_call *call)
     else if (o.family == FAMILY_LOCAL)
         LMI_MC_SAY(m, LMAIL_ERROR, call->at, call->name,
                    LMAIL_STR(": Family=local needs the path of a socket in Addr="));
-    if (o.family == FAMILY_LOCAL && o.address.len > MAX_SOCKET_PATH)
-        LMI_MC_SAY(
-            m, LMAIL_ERROR, call->at, call->name,
-            LMAIL_STR(": Addr= is longer than 107 octets, the most that a socket's path has"));
     set_modifiers(m, call, s, o.modifiers);
     second_look(m, call, s);
 }
@@ -348,17 +365,7 @@ static void open_daemon(lmi_mc *m, const lmi_mc_call *call)
 void lmi_mc_do_daemon_options(lmi_mc *m, const lmi_mc_call *call)
 {
     lmi_mc_call one = *call;
-    if (call->count > 1) { /* DAEMON_OPTIONS(Port=smtp, Name=MTA) without quotes */
-        lmi_mc_text text = {NULL, 0, 0};
-        for (size_t i = 0; i < call->count; i++) {
-            lmi_mc_write(m, &text, call->arg[i]);
-            lmi_mc_write(m, &text, LMAIL_STR(","));
-        }
-        LMI_MC_SAY(m, LMAIL_WARNING, call->at, call->name,
-                   LMAIL_STR(": the classic program reads its first argument only; put one pair "
-                             "of quotes around all of it"));
-        one.arg[0] = (lmail_str){text.ptr, text.len};
-    }
+    one.arg[0] = pairs_of(m, call, 0);
     m->has_daemons = 1;
     open_daemon(m, &one);
 }
@@ -424,7 +431,7 @@ static void client_modifiers(lmi_mc *m, const lmi_mc_call *call, lmail_str lette
 
 void lmi_mc_do_client_options(lmi_mc *m, const lmi_mc_call *call)
 {
-    lmail_str rest = call->arg[0], address = {NULL, 0};
+    lmail_str rest = pairs_of(m, call, 0), address = {NULL, 0};
     family f = FAMILY_INET;
     uint64_t port;
     pair p;
@@ -444,7 +451,7 @@ void lmi_mc_do_client_options(lmi_mc *m, const lmi_mc_call *call)
         case 'p':
             port = port_of(m, call, p.value);
             if (port)
-                lmi_mc_set_number(m, "client.port", port, "", call->at);
+                lmi_mc_set_number(m, call->name, "client.port", port, "", call->at);
             break;
         case 'm':
             client_modifiers(m, call, p.value);
@@ -537,7 +544,7 @@ static const char *filter_key_at(const void *ctx, size_t i)
 
 void lmi_mc_do_filter(lmi_mc *m, const lmi_mc_call *call)
 {
-    lmail_str name = lmi_mc_trim(call->arg[0]), rest = call->arg[1];
+    lmail_str name = lmi_mc_trim(call->arg[0]), rest;
     pair p;
     for (size_t i = 0; i < name.len; i++)
         if (!is_name_char(name.ptr[i]))
@@ -550,6 +557,7 @@ void lmi_mc_do_filter(lmi_mc *m, const lmi_mc_call *call)
     lmi_section *s = lmi_mc_section(m, LMI_SECTION_MILTER, name, call->at);
     if (!s)
         return;
+    rest = pairs_of(m, call, 1);
     while (next_pair(&rest, &p)) {
         char c = p.key.len ? lmi_ascii_lower(p.key.ptr[0]) : '\0';
         if (c == 's')

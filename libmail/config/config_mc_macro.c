@@ -287,6 +287,14 @@ void lmi_mc_do_define(lmi_mc *m, const lmi_mc_call *call)
                    LMAIL_STR("\""));
     else
         lmi_mc_define(m, name, call->arg[1], call->at);
+    for (size_t i = 2; i < call->count && lmi_mc_known_variable(name); i++)
+        if (lmi_mc_trim(call->arg[i]).len) {
+            LMI_MC_SAY(m, LMAIL_WARNING, call->at, name, LMAIL_STR(": \""),
+                       lmi_mc_trim(call->arg[i]),
+                       LMAIL_STR("\" is lost: define reads two arguments; put quotes around the "
+                                 "value"));
+            break;
+        }
 }
 
 void lmi_mc_do_undefine(lmi_mc *m, const lmi_mc_call *call)

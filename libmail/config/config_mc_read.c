@@ -48,17 +48,39 @@ void lmi_mc_set(lmi_mc *m, const char *key, lmail_str value, lmi_origin at)
     lmi_config_assign(m->r, NULL, lmail_str_from(key), value, at);
 }
 
-void lmi_mc_set_number(lmi_mc *m, const char *key, uint64_t value, const char *unit, lmi_origin at)
+uint64_t lmi_mc_bounded(lmi_mc *m, lmail_str what, const lmi_setting *row, uint64_t value,
+                        const char *unit, lmi_origin at)
+{
+    uint64_t bound = value < row->min ? row->min : value > row->max ? row->max : value;
+    if (bound == value)
+        return value;
+    char text[32];
+    lmail_str number = {text, lmi_write_u64(text, *unit ? bound / 1000 : bound)};
+    LMI_MC_SAY(m, LMAIL_WARNING, at, what,
+               bound > value ? LMAIL_STR(": so little is not possible here; ")
+                             : LMAIL_STR(": so much is not possible here; "),
+               number, *unit ? LMAIL_STR(" s") : (lmail_str){NULL, 0}, LMAIL_STR(" holds"));
+    return bound;
+}
+
+void lmi_mc_set_number(lmi_mc *m, lmail_str what, const char *key, uint64_t value, const char *unit,
+                       lmi_origin at)
 {
     char text[32];
-    size_t n = lmi_write_u64(text, value);
+    size_t n =
+        lmi_write_u64(text, lmi_mc_bounded(m, what, lmi_config_setting(key), value, unit, at));
     memcpy(text + n, unit, strlen(unit));
     lmi_mc_set(m, key, (lmail_str){text, n + strlen(unit)}, at);
 }
 
-void lmi_mc_set_unlimited(lmi_mc *m, const char *key, lmi_origin at)
+void lmi_mc_set_unlimited(lmi_mc *m, lmail_str what, const char *key, lmi_origin at)
 {
-    lmi_mc_set(m, key, lmail_str_from(lmi_config_setting(key)->standard), at);
+    lmail_str standard = lmail_str_from(lmi_config_setting(key)->standard);
+    if (!lmail_str_equal(standard, LMAIL_STR("0")) &&
+        lmi_config_origin(m->r->config, key).rank != LMI_RANK_NATIVE)
+        LMI_MC_SAY(m, LMAIL_NOTICE, at, what, LMAIL_STR(": \"no limit\" is libmail's own here: "),
+                   lmail_str_from(key), LMAIL_STR(" = "), standard);
+    lmi_mc_set(m, key, standard, at);
 }
 
 void lmi_mc_standard(lmi_mc *m, const char *key, const char *value)

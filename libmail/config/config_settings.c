@@ -129,9 +129,9 @@ const lmi_setting lmi_settings[] = {
 
     {"smtp.greeting", LMI_KIND_TEXT, AT(smtp.greeting), "ESMTP libmail", NULL, 0, 0,
      "text of the 220 greeting behind the host name"},
-    {"smtp.max_message_size", LMI_KIND_SIZE, AT(smtp.max_message_size), "50M", NULL, 1024, ANY,
+    {"smtp.max_message_size", LMI_KIND_SIZE, AT(smtp.max_message_size), "50M", NULL, 1, ANY,
      "octets of a message, told in SIZE"},
-    {"smtp.max_header_size", LMI_KIND_SIZE, AT(smtp.max_header_size), "256K", NULL, 1024, GIB,
+    {"smtp.max_header_size", LMI_KIND_SIZE, AT(smtp.max_header_size), "256K", NULL, 1, GIB,
      "octets of a message's header"},
     {"smtp.max_recipients", LMI_KIND_NUMBER, AT(smtp.max_recipients), "1000", NULL, 1, 1000000,
      "recipients of a message"},

@@ -136,6 +136,30 @@ static void check_milter_names(lmi_reader *r, const lmail_str_list *names, lmi_o
     }
 }
 
+/* Where a setting of a section was given. */
+static lmi_origin setting_origin(const lmi_section *s, const char *name)
+{
+    size_t i = 0;
+    while (!lmail_str_equal(lmi_section_setting(s->kind, &s->kind->rows[i]), lmail_str_from(name)))
+        i++;
+    return s->origins[i];
+}
+
+#define MAX_SOCKET_PATH 107u /* unix(7): sun_path, less its end */
+
+/* "unix:PATH" in one of several addresses, or in the only one. */
+static void check_socket_path(lmi_reader *r, lmail_str address, lmail_str what, lmi_origin at)
+{
+    lmail_str path = lmi_str_skip(address, 5);
+    if (address.len < 5 || memcmp(address.ptr, "unix:", 5) != 0)
+        return;
+    if (!path.len)
+        LMI_SAY(r, LMAIL_ERROR, at, what, LMAIL_STR(": unix: needs the path of a socket"));
+    else if (path.len > MAX_SOCKET_PATH)
+        LMI_SAY(r, LMAIL_ERROR, at, what, LMAIL_STR(": \""), lmi_str_sub(address, 0, 40),
+                LMAIL_STR("...\" is longer than 107 octets, the most that a socket's path has"));
+}
+
 static void check_sections(lmi_reader *r)
 {
     const lmi_sections *all = r->config->sections;
@@ -149,10 +173,15 @@ static void check_sections(lmi_reader *r)
         if (!s->values.milter.socket.len)
             LMI_SAY(r, LMAIL_ERROR, s->origin, LMAIL_STR("milter "), s->values.name,
                     LMAIL_STR(" needs a socket"));
+        check_socket_path(r, s->values.milter.socket, LMAIL_STR("socket"),
+                          setting_origin(s, "socket"));
     }
     for (size_t i = 0; i < all[LMI_SECTION_LISTENER].count; i++) {
         const lmi_section *s = all[LMI_SECTION_LISTENER].items[i];
         check_milter_names(r, &s->values.listener.milters, s->origin);
+        for (size_t k = 0; k < s->values.listener.address.count; k++)
+            check_socket_path(r, s->values.listener.address.items[k], LMAIL_STR("address"),
+                              setting_origin(s, "address"));
     }
 }
 
@@ -185,6 +214,8 @@ static void check_metrics(lmi_reader *r, lmail_str where, const char *name)
     const lmi_origin at = lmi_config_origin(r->config, name);
     uint32_t port = 0;
     size_t colon = where.len;
+    if (where.len > 6 && memcmp(where.ptr, "unix:/", 6) == 0)
+        check_socket_path(r, where, lmail_str_from(name), at);
     if (!where.len || (where.len > 6 && memcmp(where.ptr, "unix:/", 6) == 0))
         return;
     while (colon > 0 && where.ptr[colon - 1] != ':')
