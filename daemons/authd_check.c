@@ -105,7 +105,11 @@ lmail_status authd_accounts_check(void *user, const lmail_saslauthd_request *req
         return st;
     st = lmail_accounts_verify_for(f->accounts, request->service, lmail_str_from(name),
                                    request->password, &account);
-    if (st == LMAIL_OK)
-        lmail_accounts_release(f->accounts, &account);
+    if (st)
+        return st;
+    /* Nobody tells us where the client is. */
+    if (!lmail_account_allows(&account, (lmail_str){"", 0}))
+        st = LMAIL_ERR_DENIED;
+    lmail_accounts_release(f->accounts, &account);
     return st;
 }

@@ -19,6 +19,10 @@
  *              scram_sha_256=ITERATIONS,SALT,STOREDKEY,SERVERKEY   RFC 7677
  *              secret=BASE64      the password itself, for CRAM-MD5, DIGEST-MD5 and APOP
  *              disabled=1         the account exists, mail is taken, nobody logs in
+ *              nologin            the same, as Dovecot writes it
+ *              allow_nets=NETWORKS
+ *                                 it logs in from these only: addresses and networks with commas
+ *                                 between, "local" for a client without an address; as Dovecot's
  *            Other words are kept and ignored.
  *
  * Other sources are the system's users, whose passwords the socket of authd or saslauthd knows, and
@@ -76,8 +80,9 @@ typedef struct lmail_account {
     lmail_str gecos;
     lmail_str home;
     lmail_str extra;
-    unsigned disabled; /* exists, but may not log in */
-    unsigned has;      /* LMAIL_ACCOUNT_* */
+    lmail_str allow_nets; /* where it may log in from; empty: anywhere */
+    unsigned disabled;    /* exists, but may not log in */
+    unsigned has;         /* LMAIL_ACCOUNT_* */
     lmail_scram_verifier scram_sha_1;
     lmail_scram_verifier scram_sha_256;
     lmail_str secret; /* the reversible password; never log it */
@@ -214,6 +219,11 @@ LMAIL_API lmail_status lmail_accounts_find_now(lmail_accounts *a, lmail_str name
  * Returns: OK and *out, to be released; ERR_DENIED; ERR_IO, ERR_CORRUPT, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_accounts_verify(lmail_accounts *a, lmail_str name, lmail_str password,
                                              lmail_account *out);
+
+/* May the account log in from this address (account->allow_nets)? lmail_auth asks this itself.
+ *   address   as text; empty: the client has none
+ * Returns: 1 or 0. */
+LMAIL_API int lmail_account_allows(const lmail_account *account, lmail_str address);
 
 /* Wipe what verify remembers and what is over; with `all` everything, for good: nothing is
  * remembered from then on. Cheap; on a loop too. */

@@ -32,7 +32,8 @@ int lmi_exchange_lookup(lmail_auth_exchange *x, lmail_str name, unsigned needs)
         return 0;
     }
     x->held = 1;
-    if (x->account.disabled) {
+    if (x->account.disabled ||
+        !lmail_account_allows(&x->account, (lmail_str){x->address, x->address_len})) {
         x->reason = LMAIL_AUTH_REASON_DISABLED;
     } else if (needs != 0 && !(x->account.has & needs)) {
         x->reason = LMAIL_AUTH_REASON_NO_SECRET;
@@ -204,6 +205,10 @@ static int validate_simple(lmail_auth_exchange *x, Gsasl_session *session)
         return GSASL_AUTHENTICATION_ERROR;
     }
     x->held = 1;
+    if (!lmail_account_allows(&x->account, (lmail_str){x->address, x->address_len})) {
+        x->reason = LMAIL_AUTH_REASON_DISABLED;
+        return GSASL_AUTHENTICATION_ERROR;
+    }
     /* The library gives the name as authorization identity where PLAIN had none. */
     lmail_str authzid = lmail_str_from(gsasl_property_fast(session, GSASL_AUTHZID));
     if (!lmail_str_equal(authzid, name) && !lmi_exchange_authzid(x, authzid)) {

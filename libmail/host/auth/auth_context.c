@@ -287,7 +287,11 @@ void lmail_auth_password(lmail_auth *auth, const lmail_auth_facts *facts, lmail_
     lmail_account account;
     lmail_status status = lmail_accounts_verify_for(auth->accounts, lmail_str_from(auth->service),
                                                     name, password, &account);
-    if (status == LMAIL_OK) {
+    if (status == LMAIL_OK && !lmail_account_allows(&account, facts->address)) {
+        lmail_accounts_release(auth->accounts, &account);
+        lmi_auth_fail(auth, facts->address, LMAIL_AUTH_REASON_DISABLED, keep_tried(out, name), now,
+                      &out->result);
+    } else if (status == LMAIL_OK) {
         lmi_auth_pass(auth, facts->address, keep_name(out, account.name), &out->result);
         lmail_accounts_release(auth->accounts, &account);
     } else {
@@ -323,7 +327,8 @@ void lmail_auth_apop(lmail_auth *auth, const lmail_auth_facts *facts, lmail_str 
     lmail_status status = lmail_accounts_find(auth->accounts, name, &account);
     lmail_auth_reason reason =
         status == LMAIL_OK ? LMAIL_AUTH_REASON_NONE : lmi_auth_reason_of(status);
-    if (status == LMAIL_OK && account.disabled) {
+    if (status == LMAIL_OK &&
+        (account.disabled || !lmail_account_allows(&account, facts->address))) {
         reason = LMAIL_AUTH_REASON_DISABLED;
     } else if (status == LMAIL_OK && account.secret.len == 0) {
         reason = LMAIL_AUTH_REASON_NO_SECRET;

@@ -127,6 +127,11 @@ size_t lmi_auth_split_line(lmail_str line, lmail_str fields[LMI_FIELDS]);
 /* Next word of `extra`; 0 at the end. value is empty without "=". */
 int lmi_auth_next_word(lmail_str *extra, lmail_str *word, lmail_str *key, lmail_str *value);
 
+/* ---- auth_nets.c ---- */
+
+/* An address, a network or "local", with commas between: 1 or 0. */
+int lmi_auth_nets_valid(lmail_str nets);
+
 /* ---- auth_accounts.c ---- */
 
 /* A config of any size as one of ours; OK or ERR_SIZE. cfg NULL: all zero. */

@@ -180,7 +180,12 @@ static const char *parse_extra(lmi_auth_table *t, entry *e)
         } else if (lmail_str_equal(key, LMAIL_STR("secret"))) {
             fault = parse_secret(t, value, e);
         } else if (lmail_str_equal(key, LMAIL_STR("disabled"))) {
-            e->account.disabled = !lmail_str_equal(value, LMAIL_STR("0"));
+            e->account.disabled |= !lmail_str_equal(value, LMAIL_STR("0"));
+        } else if (lmail_str_equal(key, LMAIL_STR("nologin"))) {
+            e->account.disabled = 1; /* whatever it says, as Dovecot has it */
+        } else if (lmail_str_equal(key, LMAIL_STR("allow_nets"))) {
+            e->account.allow_nets = value;
+            fault = lmi_auth_nets_valid(value) ? NULL : "allow_nets= is no list of networks";
         }
     }
     return fault;

@@ -158,6 +158,10 @@ static const struct {
     {"juan:{PLAIN}x::::::secret=", "2: secret= is not the base64 of a password\n"},
     {"juan:{PLAIN}x::::::secret=AA==", "2: secret= is not the base64 of a password\n"},
     {"juan:{PLAIN}x::::::scram_sha_1=4096,eA==,eA==,eA==", "2: a SCRAM key has the wrong length\n"},
+    {"juan:{PLAIN}x::::::allow_nets=", "2: allow_nets= is no list of networks\n"},
+    {"juan:{PLAIN}x::::::allow_nets=192.0.2.0/33", "2: allow_nets= is no list of networks\n"},
+    {"juan:{PLAIN}x::::::allow_nets=192.0.2.1,,::1", "2: allow_nets= is no list of networks\n"},
+    {"juan:{PLAIN}x::::::allow_nets=unix", "2: allow_nets= is no list of networks\n"},
     {"good:{PLAIN}other", "2: the name is already on line 1, which holds\n"},
     {"Good:{PLAIN}other", "2: the name is already on line 1, which holds\n"},
 };

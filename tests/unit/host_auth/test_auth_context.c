@@ -17,7 +17,10 @@ static void set_up(void)
     static const char text[] =
         "mrose:!::::::secret=dGFuc3RhYWY=\n"
         "juan:{CRYPT}$y$j75$saltsaltsaltsalt$hI02SdBpr3mSssvBRd05Dwe0nTFc/hsy01KTxh646J.::::::\n"
-        "baja:{PLAIN}secreto::::::disabled=1\n";
+        "baja:{PLAIN}secreto::::::disabled=1\n"
+        "fuera:{PLAIN}secreto::::::nologin\n"
+        "red:{PLAIN}secreto::::::allow_nets=192.0.2.0/24,2001:db8::1\n"
+        "aqui:{PLAIN}secreto::::::allow_nets=local\n";
     ck_assert_int_eq(lmail_accounts_from_text(&accounts, lmail_str_from(text), NULL), LMAIL_OK);
 }
 
@@ -184,6 +187,51 @@ START_TEST(a_password_is_checked_only_where_nobody_listens)
 }
 END_TEST
 
+/* allow_nets= and nologin, as Dovecot's passwd-file has them. */
+static const struct {
+    const char *name, *address;
+    int in;
+} places[] = {
+    {"fuera", "192.0.2.1", 0},
+    {"red", "192.0.2.1", 1},
+    {"red", "192.0.3.1", 0},
+    {"red", "2001:db8::1", 1},
+    {"red", "2001:db8::2", 0},
+    {"red", "::ffff:192.0.2.9", 1},
+    {"red", "", 0},
+    {"red", "not an address", 0},
+    {"aqui", "", 1},
+    {"aqui", "127.0.0.1", 0},
+    {"juan", "", 1},
+};
+
+START_TEST(an_account_logs_in_from_where_it_may)
+{
+    lmail_auth *auth = plain_auth();
+    lmail_auth_facts facts = LMAIL_AUTH_FACTS_INIT;
+    lmail_auth_login login;
+    const char *password = strcmp(places[_i].name, "juan") == 0 ? "password" : "secreto";
+    facts.secure = 1;
+    facts.address = lmail_str_from(places[_i].address);
+    lmail_auth_password(auth, &facts, lmail_str_from(places[_i].name), lmail_str_from(password), 0,
+                        &login);
+    ck_assert_int_eq(login.result.answer.kind, places[_i].in ? LMAIL_AUTH_OK : LMAIL_AUTH_FAIL);
+    if (!places[_i].in) {
+        ck_assert_int_eq(login.result.answer.failure, LMAIL_AUTH_CREDENTIALS);
+        ck_assert_uint_eq(login.result.delay, 2000);
+    }
+    if (strcmp(places[_i].name, "juan") == 0) {
+        lmail_auth_free(auth);
+        return; /* only a hash is kept: no APOP */
+    }
+    lmail_auth_apop(auth, &facts, lmail_str_from(places[_i].name), LMAIL_STR("<x>"),
+                    LMAIL_STR("32320758a10bffaf9ed0faa693e52749"), 0,
+                    &login); /* MD5 of <x>secreto */
+    ck_assert_int_eq(login.result.answer.kind, places[_i].in ? LMAIL_AUTH_OK : LMAIL_AUTH_FAIL);
+    lmail_auth_free(auth);
+}
+END_TEST
+
 static double cpu_of(lmail_auth *auth, const char *name)
 {
     lmail_auth_facts facts = LMAIL_AUTH_FACTS_INIT;
@@ -301,6 +349,8 @@ Suite *auth_context_suite(void)
     tcase_add_test(t, a_password_is_checked_only_where_nobody_listens);
     tcase_add_loop_test(t, a_name_without_password_costs_as_much_as_a_wrong_one, 0, 3);
     tcase_add_loop_test(t, apop_is_the_example_of_its_rfc, 0, 8);
+    tcase_add_loop_test(t, an_account_logs_in_from_where_it_may, 0,
+                        (int)(sizeof places / sizeof places[0]));
     tcase_add_test(t, failures_cost_more_each_time_and_are_forgotten);
     tcase_add_test(t, many_addresses_do_not_make_the_table_grow);
     tcase_add_test(t, a_wrong_configuration_is_refused);

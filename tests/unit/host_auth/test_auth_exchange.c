@@ -22,6 +22,9 @@ static const char accounts_text[] =
     "chris:{PLAIN}secret::::::\n"
     "cram:!::::::secret=dGFuc3RhYWZ0YW5zdGFhZg==\n"
     "shut:{PLAIN}secret::::::disabled=1\n"
+    "near:{PLAIN}secret::::::allow_nets=2001:db8::/32,192.0.2.0/30\n"
+    "far:{PLAIN}secret::::::allow_nets=192.0.2.4/30,local\n"
+    "gone:{PLAIN}secret::::::nologin=n\n"
     "ana@other.example:{PLAIN}otra::::::\n"
     "hashed:{SSHA256}oBmrdHcA6OZEkkCLeXh71YAerbvhXz1qqwjrPsXmEtNzYWx0c2FsdA==::::::\n";
 
@@ -235,6 +238,17 @@ static const exchange_row exchanges[] = {
     {"CRAM-MD5", "nobody", "wrong", 0, NULL, LMAIL_AUTH_REASON_CREDENTIALS},
     {"CRAM-MD5", "user", "pencil", 0, NULL, LMAIL_AUTH_REASON_NO_SECRET},
     {"CRAM-MD5", "shut", "secret", 0, NULL, LMAIL_AUTH_REASON_DISABLED},
+    {"PLAIN", "near", "secret", 1, "near", 0},
+    {"LOGIN", "near", "secret", 0, "near", 0},
+    {"SCRAM-SHA-256", "near", "secret", 1, "near", 0},
+    {"CRAM-MD5", "near", "secret", 0, "near", 0},
+    {"PLAIN", "far", "secret", 1, NULL, LMAIL_AUTH_REASON_DISABLED},
+    {"LOGIN", "far", "secret", 0, NULL, LMAIL_AUTH_REASON_DISABLED},
+    {"SCRAM-SHA-256", "far", "secret", 1, NULL, LMAIL_AUTH_REASON_DISABLED},
+    {"CRAM-MD5", "far", "secret", 0, NULL, LMAIL_AUTH_REASON_DISABLED},
+    {"DIGEST-MD5", "far", "secret", 0, NULL, LMAIL_AUTH_REASON_DISABLED},
+    {"PLAIN", "gone", "secret", 1, NULL, LMAIL_AUTH_REASON_CREDENTIALS},
+    {"SCRAM-SHA-256", "gone", "secret", 1, NULL, LMAIL_AUTH_REASON_DISABLED},
     {"DIGEST-MD5", "chris", "secret", 0, "chris", 0},
     {"DIGEST-MD5", "chris", "wrong", 0, NULL, LMAIL_AUTH_REASON_CREDENTIALS},
     {"DIGEST-MD5", "nobody", "secret", 0, NULL, LMAIL_AUTH_REASON_CREDENTIALS},
