@@ -65,6 +65,9 @@ typedef enum lmi_dv_key {
     LMI_DV_K_DB_HOME,
     LMI_DV_K_DB_SCHEME,
     LMI_DV_K_DB_REFUSED, /* yes would weaken what the file wants */
+    LMI_DV_K_DB_LIMIT,   /* so would leaving it out, whatever it says */
+    LMI_DV_K_DB_FIELDS,  /* so would leaving some words of it out */
+    LMI_DV_K_DB_SUCCESS, /* so would leaving it out, but for its default */
     /* of an inet_listener */
     LMI_DV_K_INET_PORT = 96,
     LMI_DV_K_INET_ADDRESS,
@@ -92,6 +95,18 @@ typedef struct lmi_dv_value {
     lmi_origin at;
     unsigned set;
 } lmi_dv_value;
+
+/* A value as a line has it. */
+typedef enum lmi_dv_form {
+    LMI_DV_BARE,   /* "$name" in it is what that setting holds */
+    LMI_DV_QUOTED, /* as it stands */
+    LMI_DV_FILE    /* "<path": what that file holds */
+} lmi_dv_form;
+
+typedef struct lmi_dv_given {
+    lmail_str text;
+    lmi_dv_form form;
+} lmi_dv_given;
 
 /* A passdb or userdb. */
 typedef struct lmi_dv_db {
@@ -132,15 +147,20 @@ typedef struct lmi_dv {
     size_t db_count;
     lmi_dv_inet inets[LMI_DV_MAX_INETS];
     size_t inet_count;
-    unsigned has_tls;
+    unsigned has_tls[LMI_DV_PROTOCOLS];
 } lmi_dv;
 
 /* ---- input ---- */
 /* Read a file and what it includes; must_exist 0: it may be missing. */
 void lmi_dv_read_file(lmi_dv *d, lmail_str path, lmi_origin from, int must_exist);
 
+/* A path as a file of the reading means it: beside that file. */
+lmail_str lmi_dv_beside(lmi_dv *d, lmail_str path, lmi_origin at);
+/* What the file of a "<path" holds, without its last line end. 0: complained. */
+int lmi_dv_contents(lmi_dv *d, lmail_str name, lmail_str path, lmi_origin at, lmail_str *text);
+
 /* ---- keys: what input calls ---- */
-void lmi_dv_set(lmi_dv *d, lmail_str name, lmail_str value, lmi_origin at);
+void lmi_dv_set(lmi_dv *d, lmail_str name, lmi_dv_given value, lmi_origin at);
 void lmi_dv_open(lmi_dv *d, lmail_str name, lmail_str argument, lmi_origin at);
 void lmi_dv_close(lmi_dv *d, lmi_origin at);
 
@@ -161,6 +181,11 @@ void lmi_dv_assign(lmi_dv *d, unsigned protocol, const char *key, lmail_str valu
 void lmi_dv_standard(lmi_dv *d, unsigned protocol, const char *key, const char *value);
 /* What holds for a protocol: its own value, else the one for all. Not set: NULL. */
 const lmi_dv_value *lmi_dv_get(const lmi_dv *d, unsigned protocol, lmi_dv_key key);
+/* Is that protocol to be served? */
+int lmi_dv_serves(const lmi_dv *d, unsigned protocol);
+/* For what can hold for all protocols only: the value on which all that are served agree; else the one
+ * outside of them, with a warning for each that has its own. Not set: NULL. */
+const lmi_dv_value *lmi_dv_shared(lmi_dv *d, lmi_dv_key key, lmail_str name);
 
 /* ---- values ---- */
 /* The pieces as one text in the reading's arena; empty: no memory, and the reading has failed. */
@@ -190,5 +215,9 @@ void lmi_dv_listeners(lmi_dv *d);
 lmail_str lmi_dv_driver(const lmi_dv_db *db);
 /* The word NAME=VALUE of args; empty: there is none. */
 lmail_str lmi_dv_arg(lmail_str args, lmail_str name);
+/* The path in the args of a passwd-file: the word that is no NAME=VALUE. */
+lmail_str lmi_dv_path_in(lmail_str args);
+/* A warning for each word NAME=VALUE of args whose NAME is none of `known`. */
+void lmi_dv_unknown_args(lmi_dv *d, const lmi_dv_db *db, const char *const *known, size_t count);
 
 #endif

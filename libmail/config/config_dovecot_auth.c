@@ -20,6 +20,31 @@ lmail_str lmi_dv_arg(lmail_str args, lmail_str name)
     return (lmail_str){NULL, 0};
 }
 
+lmail_str lmi_dv_path_in(lmail_str args)
+{
+    for (lmail_str w = lmi_dv_word(&args); w.len; w = lmi_dv_word(&args))
+        if (w.ptr[0] == '/' || lmi_str_find(w, '=') == w.len)
+            return w;
+    return (lmail_str){NULL, 0};
+}
+
+void lmi_dv_unknown_args(lmi_dv *d, const lmi_dv_db *db, const char *const *known, size_t count)
+{
+    lmail_str rest = db->args.text;
+    for (lmail_str w = lmi_dv_word(&rest); w.len; w = lmi_dv_word(&rest)) {
+        lmail_str name = lmi_str_sub(w, 0, lmi_str_find(w, '='));
+        size_t i = 0;
+        if (w.ptr[0] == '/' || (name.len == w.len && w.ptr[0] != '-'))
+            continue;
+        while (i < count && !lmail_str_equal(name, lmail_str_from(known[i])))
+            i++;
+        if (i == count)
+            LMI_DV_SAY(d, LMAIL_WARNING, db->args.at,
+                       db->user ? LMAIL_STR("userdb ") : LMAIL_STR("passdb "), lmi_dv_driver(db),
+                       LMAIL_STR(": "), name, LMAIL_STR(" is not used by libmail"));
+    }
+}
+
 static int is(lmail_str s, const char *word)
 {
     return lmail_str_equal_nocase(s, lmail_str_from(word));
@@ -95,21 +120,14 @@ static void add(lmi_dv *d, lmail_str *list, const char *word)
     *list = LMI_DV_JOIN(d, *list, LMAIL_STR(" "), lmail_str_from(word));
 }
 
-/* The path in the args of a passwd-file: the word that is no NAME=VALUE. */
-static lmail_str path_in(lmail_str args)
-{
-    for (lmail_str w = lmi_dv_word(&args); w.len; w = lmi_dv_word(&args))
-        if (w.ptr[0] == '/' || lmi_str_find(w, '=') == w.len)
-            return w;
-    return (lmail_str){NULL, 0};
-}
-
 static void passwd_file(lmi_dv *d, const lmi_dv_db *db, sources *s)
 {
-    lmail_str path = db->path.set ? db->path.text : path_in(db->args.text);
+    static const char *const known[] = {"scheme", "username_format"};
+    lmail_str path = db->path.set ? db->path.text : lmi_dv_path_in(db->args.text);
     lmail_str scheme =
         db->scheme.set ? db->scheme.text : lmi_dv_arg(db->args.text, LMAIL_STR("scheme"));
     lmi_dv_value format = db->format;
+    lmi_dv_unknown_args(d, db, known, 2);
     if (!format.set) {
         format.text = lmi_dv_arg(db->args.text, LMAIL_STR("username_format"));
         format.at = db->args.at;
@@ -143,6 +161,7 @@ static void pam(lmi_dv *d, const lmi_dv_db *db, sources *s)
 {
     lmail_str service = db->service.set ? db->service.text : (lmail_str){NULL, 0};
     lmail_str rest = db->args.text;
+    lmi_dv_unknown_args(d, db, NULL, 0);
     for (lmail_str w = lmi_dv_word(&rest); w.len; w = lmi_dv_word(&rest))
         if (lmi_str_find(w, '=') == w.len && w.ptr[0] != '-')
             service = w;
@@ -181,6 +200,7 @@ static void passdb(lmi_dv *d, const lmi_dv_db *db, sources *s)
     } else if (is(driver, "pam")) {
         pam(d, db, s);
     } else if (is(driver, "passwd") || is(driver, "shadow")) {
+        lmi_dv_unknown_args(d, db, NULL, 0);
         add(d, &s->list, "system");
         add(d, &s->check, "shadow");
     } else {
@@ -198,7 +218,8 @@ static void userdb(lmi_dv *d, const lmi_dv_db *db)
 
 void lmi_dv_auth(lmi_dv *d)
 {
-    const lmi_dv_value *v = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_FAILURE_DELAY);
+    const lmi_dv_value *v =
+        lmi_dv_shared(d, LMI_DV_K_FAILURE_DELAY, LMAIL_STR("auth_failure_delay"));
     sources s = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {{NULL, 0}, 0, LMI_RANK_DEFAULT}};
     mechanisms(d, LMI_DV_IMAP);
     mechanisms(d, LMI_DV_POP3);
@@ -207,7 +228,7 @@ void lmi_dv_auth(lmi_dv *d)
         if (time.len)
             lmi_dv_assign(d, LMI_DV_ALL, "auth.failure_delay", time, v->at);
     }
-    v = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_REALM);
+    v = lmi_dv_shared(d, LMI_DV_K_REALM, LMAIL_STR("auth_default_realm"));
     if (v)
         lmi_dv_assign(d, LMI_DV_ALL, "auth.realm", v->text, v->at);
     for (size_t i = 0; i < d->db_count; i++)
@@ -215,7 +236,7 @@ void lmi_dv_auth(lmi_dv *d)
             userdb(d, &d->dbs[i]);
         else
             passdb(d, &d->dbs[i], &s);
-    v = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_USER_FORMAT);
+    v = lmi_dv_shared(d, LMI_DV_K_USER_FORMAT, LMAIL_STR("auth_username_format"));
     if (v)
         user_format(d, LMAIL_STR("auth_username_format"), v);
     if (s.list.len) {

@@ -20,32 +20,41 @@ lmail_str lmi_dv_trim(lmail_str s)
     return s;
 }
 
-/* Offset of c outside quotes, or the length. *open: the line ends inside quotes. */
-static size_t find_bare(lmail_str s, char c, int *open)
+/* Offset of the quote that ends what begins at s, or the length. */
+static size_t closing(lmail_str s)
 {
-    char quote = '\0';
-    *open = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        if (quote && s.ptr[i] == '\\' && i + 1 < s.len)
+    size_t i = 1;
+    for (; i < s.len && s.ptr[i] != s.ptr[0]; i++)
+        if (s.ptr[i] == '\\' && i + 1 < s.len)
             i++;
-        else if (quote && s.ptr[i] == quote)
-            quote = '\0';
-        else if (!quote && s.ptr[i] == c)
-            return i;
-        else if (!quote && (s.ptr[i] == '"' || s.ptr[i] == '\'') &&
-                 (i == 0 || is_blank(s.ptr[i - 1]) || s.ptr[i - 1] == '='))
-            quote = s.ptr[i];
-    }
-    *open = quote != '\0';
-    return s.len;
+    return i < s.len ? i : s.len;
 }
 
-/* A quoted value without its quotes and escapes. 0: complained. */
+static int is_quote(char c)
+{
+    return c == '"' || c == '\'';
+}
+
+/* Offset of c outside quotes, or the length. As Dovecot has it, quotes guard a mark wherever they
+ * stand, and one without a partner guards the rest of the line. */
+static size_t find_bare(lmail_str s, char c)
+{
+    size_t i = 0;
+    while (i < s.len && s.ptr[i] != c)
+        i += is_quote(s.ptr[i]) ? closing(lmi_str_skip(s, i)) + 1 : 1;
+    return i < s.len ? i : s.len;
+}
+
+/* A value that begins with a quote, without its quotes and escapes. 0: complained. */
 static int unquote(lmi_dv *d, lmail_str *value, lmi_origin at)
 {
-    if (!value->len || (value->ptr[0] != '"' && value->ptr[0] != '\''))
+    if (!value->len || !is_quote(value->ptr[0]))
         return 1;
     char quote = value->ptr[0];
+    if (closing(*value) == value->len) {
+        LMI_DV_SAY(d, LMAIL_ERROR, at, LMAIL_STR("the closing quote is missing"));
+        return 0;
+    }
     char *out = lmi_arena_get(&d->arena, value->len);
     size_t n = 0, i = 1;
     if (!out) {
@@ -138,31 +147,37 @@ static void directive(lmi_dv *d, lmail_str line, lmi_origin at)
 
 /* ---- Values from files ----------------------------------------------------------------------- */
 
-/* "<path": certificates and keys stay paths; other values are what the file holds. */
-static void from_file(lmi_dv *d, lmail_str name, lmail_str path, lmi_origin at)
+lmail_str lmi_dv_beside(lmi_dv *d, lmail_str path, lmi_origin at)
 {
-    lmail_str octets, text = {NULL, 0};
-    path = lmi_dv_trim(path);
-    if (lmi_str_has_prefix_nocase(name, LMAIL_STR("ssl_"))) {
-        lmi_dv_set(d, name, path, at);
-        return;
-    }
+    lmail_str full = {NULL, 0};
+    if (path.len && lmi_config_beside(d->r, at.file, path, &full))
+        d->r->failed = LMAIL_ERR_NOMEM;
+    return full;
+}
+
+int lmi_dv_contents(lmi_dv *d, lmail_str name, lmail_str path, lmi_origin at, lmail_str *text)
+{
+    lmail_str octets;
+    path = lmi_dv_beside(d, path, at);
     lmail_status st =
         d->r->io->open ? d->r->io->open(d->r->io->ctx, path, &octets) : LMAIL_ERR_NOTFOUND;
+    if (st == LMAIL_ERR_NOMEM)
+        d->r->failed = st;
     if (st) {
         LMI_DV_SAY(d, LMAIL_ERROR, at, name, LMAIL_STR(": "), path, LMAIL_STR(": "),
                    lmail_str_from(lmail_status_text(st)));
-        return;
+        return 0;
     }
-    st = lmi_arena_copy(&d->arena, octets, &text);
+    st = lmi_arena_copy(&d->arena, octets, text);
     if (d->r->io->close)
         d->r->io->close(d->r->io->ctx, octets);
-    while (text.len && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == '\r'))
-        text.len--;
-    if (st)
+    if (st) {
         d->r->failed = LMAIL_ERR_NOMEM;
-    else
-        lmi_dv_set(d, name, text, at);
+        return 0;
+    }
+    while (text->len && (text->ptr[text->len - 1] == '\n' || text->ptr[text->len - 1] == '\r'))
+        text->len--;
+    return 1;
 }
 
 /* ---- One line -------------------------------------------------------------------------------- */
@@ -182,8 +197,7 @@ static void section(lmi_dv *d, lmail_str line, size_t brace, lmi_origin at)
     int closed = inside.ptr[inside.len - 1] == '}';
     if (closed)
         inside = lmi_dv_trim(lmi_str_sub(inside, 0, inside.len - 1));
-    int open;
-    if (find_bare(inside, '{', &open) < inside.len)
+    if (find_bare(inside, '{') < inside.len)
         LMI_DV_SAY(d, LMAIL_ERROR, at, LMAIL_STR("write each section on lines of its own"));
     else if (inside.len)
         statement(d, inside, at);
@@ -193,18 +207,19 @@ static void section(lmi_dv *d, lmail_str line, size_t brace, lmi_origin at)
 
 static void statement(lmi_dv *d, lmail_str line, lmi_origin at)
 {
-    int open;
-    size_t equals = find_bare(line, '=', &open), brace = find_bare(line, '{', &open);
+    lmail_str rest = line, name = first_word(&rest);
+    size_t brace = find_bare(line, '{');
     if (line.ptr[0] == '!') {
         directive(d, line, at);
     } else if (lmail_str_equal(line, LMAIL_STR("}"))) {
         lmi_dv_close(d, at);
-    } else if (equals < brace) {
-        lmail_str name = lmi_dv_trim(lmi_str_sub(line, 0, equals));
-        lmail_str value = lmi_dv_trim(lmi_str_skip(line, equals + 1));
-        if (value.len && value.ptr[0] == '<')
-            from_file(d, name, lmi_str_skip(value, 1), at);
-        else if (unquote(d, &value, at))
+    } else if (name.len && rest.len && rest.ptr[0] == '=') {
+        lmi_dv_given value = {lmi_dv_trim(lmi_str_skip(rest, 1)), LMI_DV_BARE};
+        if (value.text.len && value.text.ptr[0] == '<')
+            value = (lmi_dv_given){lmi_dv_trim(lmi_str_skip(value.text, 1)), LMI_DV_FILE};
+        else if (value.text.len && is_quote(value.text.ptr[0]))
+            value.form = LMI_DV_QUOTED;
+        if (value.form != LMI_DV_QUOTED || unquote(d, &value.text, at))
             lmi_dv_set(d, name, value, at);
     } else if (brace < line.len) {
         section(d, line, brace, at);
@@ -217,13 +232,7 @@ static void statement(lmi_dv *d, lmail_str line, lmi_origin at)
 
 static void read_line(lmi_dv *d, lmail_str line, lmi_origin at)
 {
-    int open;
-    size_t comment = find_bare(line, '#', &open);
-    if (open) {
-        LMI_DV_SAY(d, LMAIL_ERROR, at, LMAIL_STR("the closing quote is missing"));
-        return;
-    }
-    line = lmi_dv_trim(lmi_str_sub(line, 0, comment));
+    line = lmi_dv_trim(lmi_str_sub(line, 0, find_bare(line, '#')));
     if (line.len)
         statement(d, line, at);
 }

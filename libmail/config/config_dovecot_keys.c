@@ -84,6 +84,17 @@ static const key_row keys[] = {
     {"pass", DB, LMI_DV_K_DB_REFUSED, 0, 0},
     {"passdb_deny", DB, LMI_DV_K_DB_REFUSED, 0, 0},
     {"passdb_master", DB, LMI_DV_K_DB_REFUSED, 0, 0},
+    {"username_filter", DB, LMI_DV_K_DB_LIMIT, 0, 0},
+    {"passdb_username_filter", DB, LMI_DV_K_DB_LIMIT, 0, 0},
+    {"mechanisms", DB, LMI_DV_K_DB_LIMIT, 0, 0},
+    {"mechanisms_filter", DB, LMI_DV_K_DB_LIMIT, 0, 0},
+    {"passdb_mechanisms_filter", DB, LMI_DV_K_DB_LIMIT, 0, 0},
+    {"allow_nets", LMI_DV_IN_FIELDS, LMI_DV_K_DB_LIMIT, 0, 0},
+    {"nologin", LMI_DV_IN_FIELDS, LMI_DV_K_DB_LIMIT, 0, 0},
+    {"default_fields", DB, LMI_DV_K_DB_FIELDS, 0, 0},
+    {"override_fields", DB, LMI_DV_K_DB_FIELDS, 0, 0},
+    {"result_success", DB, LMI_DV_K_DB_SUCCESS, 0, 0},
+    {"passdb_result_success", DB, LMI_DV_K_DB_SUCCESS, 0, 0},
     {"port", LMI_DV_IN_INET, LMI_DV_K_INET_PORT, 0, 0},
     {"inet_listener_port", LMI_DV_IN_INET, LMI_DV_K_INET_PORT, 0, 0},
     {"address", LMI_DV_IN_INET, LMI_DV_K_INET_ADDRESS, 0, 0},
@@ -104,6 +115,11 @@ static const key_row *find_key(lmail_str name, unsigned in)
     return NULL;
 }
 
+static int named(lmail_str name, const char *word)
+{
+    return lmail_str_equal(name, lmail_str_from(word));
+}
+
 static void say_unknown(lmi_dv *d, const char *what, lmail_str name, lmi_origin at)
 {
     const char *near = lmi_dv_near_name(name);
@@ -114,22 +130,50 @@ static void say_unknown(lmi_dv *d, const char *what, lmail_str name, lmi_origin 
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
-/* "$name" among the words is what that setting holds so far. */
-static lmail_str expand(lmi_dv *d, lmail_str value)
+/* What "$name" is so far. 0: complained. */
+static int variable(lmi_dv *d, lmail_str name, lmi_origin at, lmail_str *text)
 {
-    lmail_str out = {NULL, 0}, rest = value;
-    if (lmi_str_find(value, '$') == value.len)
-        return value;
-    for (lmail_str w = lmi_dv_word(&rest); w.len; w = lmi_dv_word(&rest)) {
-        if (w.ptr[0] == '$') {
-            const key_row *row = find_key(lmi_str_skip(w, 1), LMI_DV_IN_TOP);
-            w = row && row->key < LMI_DV_KEYS ? d->values[LMI_DV_ALL][row->key].text
-                                              : (lmail_str){NULL, 0};
-        }
-        if (w.len)
-            out = out.len ? LMI_DV_JOIN(d, out, LMAIL_STR(" "), w) : w;
+    const key_row *row = find_key(name, LMI_DV_IN_TOP);
+    if (!row || row->key >= LMI_DV_KEYS || row->inverse) {
+        LMI_DV_SAY(d, LMAIL_ERROR, at, LMAIL_STR("$"), name,
+                   LMAIL_STR(" cannot be filled in; a value in quotes keeps its $"));
+        return 0;
     }
-    return out;
+    *text = d->values[row->protocol ? row->protocol : LMI_DV_ALL][row->key].text;
+    return 1;
+}
+
+/* A word "$name" is what that setting holds so far. 0: complained. */
+static int expand(lmi_dv *d, lmail_str *value, lmi_origin at)
+{
+    lmail_str out = {NULL, 0}, rest = *value;
+    if (lmi_str_find(rest, '$') == rest.len)
+        return 1;
+    while (rest.len) {
+        size_t end = lmi_str_find(rest, ' ');
+        lmail_str word = lmi_str_sub(rest, 0, end);
+        if (word.len > 1 && word.ptr[0] == '$' && !variable(d, lmi_str_skip(word, 1), at, &word))
+            return 0;
+        out = LMI_DV_JOIN(d, out, word, lmi_str_sub(rest, end, 1));
+        rest = lmi_str_skip(rest, end + 1);
+    }
+    *value = lmi_dv_trim(out);
+    return 1;
+}
+
+/* The value of a setting that is kept. 0: complained. */
+static int text_of(lmi_dv *d, const key_row *row, lmail_str name, lmi_dv_given value, lmi_origin at,
+                   lmail_str *text)
+{
+    *text = value.text;
+    if (value.form == LMI_DV_BARE)
+        return expand(d, text, at);
+    if (value.form == LMI_DV_QUOTED)
+        return 1;
+    if (row->key != LMI_DV_K_CERT && row->key != LMI_DV_K_KEY)
+        return lmi_dv_contents(d, name, value.text, at, text);
+    *text = lmi_dv_beside(d, value.text, at); /* they stay paths */
+    return 1;
 }
 
 static lmi_dv_value *db_value(lmi_dv_db *db, lmi_dv_key key)
@@ -180,21 +224,39 @@ static lmi_dv_value *place_of(lmi_dv *d, const key_row *row)
     return &d->values[row->protocol ? row->protocol : f->protocol][row->key];
 }
 
-static void set_key(lmi_dv *d, const key_row *row, lmail_str name, lmail_str value, lmi_origin at)
+/* Would it let others in than the file says, if it were left out? */
+static int limits_logins(lmi_dv *d, lmi_dv_key key, lmail_str name, const lmi_dv_value *v)
 {
-    lmi_dv_value given = {value, at, 1};
-    if (row->key == LMI_DV_K_IGNORED)
+    if (key == LMI_DV_K_DB_REFUSED)
+        return lmi_dv_is_yes(d, name, v);
+    if (key == LMI_DV_K_DB_LIMIT)
+        return v->text.len > 0;
+    if (key == LMI_DV_K_DB_SUCCESS)
+        return !named(v->text, "return-ok") && !named(v->text, "return");
+    lmail_str rest = v->text;
+    for (lmail_str w = lmi_dv_word(&rest); w.len; w = lmi_dv_word(&rest))
+        if (lmi_str_has_prefix_nocase(w, LMAIL_STR("allow_nets")) ||
+            lmi_str_has_prefix_nocase(w, LMAIL_STR("nologin")))
+            return 1;
+    return 0;
+}
+
+static void set_key(lmi_dv *d, const key_row *row, lmail_str name, lmi_dv_given value,
+                    lmi_origin at)
+{
+    lmi_dv_value given = {{NULL, 0}, at, 1};
+    if (row->key == LMI_DV_K_IGNORED || !text_of(d, row, name, value, at, &given.text))
         return;
-    if (row->key == LMI_DV_K_DB_REFUSED) {
-        if (lmi_dv_is_yes(d, name, &given))
-            LMI_DV_SAY(d, LMAIL_ERROR, at, name,
-                       LMAIL_STR(" = yes is not supported, and must not be lost"));
+    if (row->key >= LMI_DV_K_DB_REFUSED && row->key <= LMI_DV_K_DB_SUCCESS) {
+        if (limits_logins(d, row->key, name, &given))
+            LMI_DV_SAY(d, LMAIL_ERROR, at, name, LMAIL_STR(" = "), given.text,
+                       LMAIL_STR(" is not supported, and must not be lost"));
+        else if (row->key == LMI_DV_K_DB_FIELDS)
+            lmi_dv_unused(d, name, at);
         return;
     }
     if (row->inverse)
         given.text = lmi_dv_is_yes(d, name, &given) ? LMAIL_STR("no") : LMAIL_STR("yes");
-    else
-        given.text = expand(d, value);
     lmi_dv_value *place = place_of(d, row);
     if (d->frames[d->depth].in == LMI_DV_IN_NAMESPACE && place->set &&
         !lmail_str_equal(place->text, given.text)) {
@@ -216,7 +278,7 @@ static void set_item(lmi_dv *d, lmail_str name, lmail_str value, lmi_origin at)
     list->text = list->text.len ? LMI_DV_JOIN(d, list->text, LMAIL_STR(" "), name) : name;
 }
 
-void lmi_dv_set(lmi_dv *d, lmail_str name, lmail_str value, lmi_origin at)
+void lmi_dv_set(lmi_dv *d, lmail_str name, lmi_dv_given value, lmi_origin at)
 {
     const lmi_dv_frame *f = &d->frames[d->depth];
     if (f->in == LMI_DV_IN_SKIPPED)
@@ -225,7 +287,7 @@ void lmi_dv_set(lmi_dv *d, lmail_str name, lmail_str value, lmi_origin at)
         d->dialect = LMI_DV_24;
     d->spoken = 1;
     if (f->in == LMI_DV_IN_LIST) {
-        set_item(d, name, value, at);
+        set_item(d, name, value.text, at);
         return;
     }
     const key_row *row = find_key(name, f->in);
@@ -246,11 +308,6 @@ static void skip_section(lmi_dv *d, lmail_str name, lmail_str argument, lmi_orig
     LMI_DV_SAY(d, LMAIL_WARNING, at, LMAIL_STR("section "), name,
                argument.len ? LMAIL_STR(" ") : (lmail_str){NULL, 0}, argument,
                LMAIL_STR(" is not used by libmail"));
-}
-
-static int named(lmail_str name, const char *word)
-{
-    return lmail_str_equal(name, lmail_str_from(word));
 }
 
 /* protocol imap { }, protocol !pop3 { }: 1 when it is one of ours alone. */

@@ -34,31 +34,73 @@ static void check_ssl(lmi_dv *d, unsigned protocol)
                LMAIL_STR("\" is none of no, yes and required"));
 }
 
+/* A certificate and its key. */
+typedef struct pair {
+    const lmi_dv_value *cert, *key;
+} pair;
+
+static pair pair_of(const lmi_dv *d, unsigned protocol)
+{
+    pair p = {lmi_dv_get(d, protocol, LMI_DV_K_CERT), lmi_dv_get(d, protocol, LMI_DV_K_KEY)};
+    if (p.cert && !p.cert->text.len)
+        p.cert = NULL;
+    if (p.key && !p.key->text.len)
+        p.key = NULL;
+    return p;
+}
+
+/* There is one certificate for all protocols: the one outside of them, else the first that one has. A
+ * protocol without any is without TLS. */
+static void certificates(lmi_dv *d, int native)
+{
+    pair used = pair_of(d, LMI_DV_ALL);
+    const lmi_dv_value *told = NULL;
+    for (unsigned p = LMI_DV_ALL; p < LMI_DV_PROTOCOLS; p++) {
+        if (p != LMI_DV_ALL && !lmi_dv_serves(d, p))
+            continue;
+        pair own = pair_of(d, p);
+        const lmi_dv_value *at = own.cert ? own.cert : own.key;
+        d->has_tls[p] = native || (own.cert && own.key);
+        if (p != LMI_DV_ALL && at && !d->has_tls[p] && at != told)
+            LMI_DV_SAY(d, LMAIL_WARNING, at->at,
+                       own.cert ? LMAIL_STR("a certificate without its key")
+                                : LMAIL_STR("a key without its certificate"),
+                       LMAIL_STR(": TLS is not offered"));
+        if (p != LMI_DV_ALL)
+            told = at;
+        if (!own.cert || !own.key)
+            continue;
+        if (!used.cert || !used.key)
+            used = own;
+        if (!lmail_str_equal(own.cert->text, used.cert->text) ||
+            !lmail_str_equal(own.key->text, used.key->text))
+            LMI_DV_SAY(
+                d, LMAIL_WARNING, own.cert->at, LMAIL_STR("the certificate "), own.cert->text,
+                LMAIL_STR(" of one protocol alone has no effect here: all have "), used.cert->text);
+    }
+    if (used.cert && used.key) {
+        lmi_dv_assign(d, LMI_DV_ALL, "tls.certificate", used.cert->text, used.cert->at);
+        lmi_dv_assign(d, LMI_DV_ALL, "tls.key", used.key->text, used.key->at);
+    }
+}
+
 void lmi_dv_tls(lmi_dv *d)
 {
-    const lmi_dv_value *cert = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_CERT);
-    const lmi_dv_value *key = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_KEY);
     int native = lmi_config_origin(d->r->config, "tls.certificate").rank == LMI_RANK_NATIVE;
     for (unsigned p = LMI_DV_ALL; p < LMI_DV_PROTOCOLS; p++)
         check_ssl(d, p);
-    if (cert && !cert->text.len)
-        cert = NULL;
-    if (key && !key->text.len)
-        key = NULL;
-    d->has_tls = native || (cert && key);
-    if (cert && key) {
-        lmi_dv_assign(d, LMI_DV_ALL, "tls.certificate", cert->text, cert->at);
-        lmi_dv_assign(d, LMI_DV_ALL, "tls.key", key->text, key->at);
-    } else if ((cert || key) && !native) {
-        LMI_DV_SAY(d, LMAIL_WARNING, (cert ? cert : key)->at,
-                   cert ? LMAIL_STR("a certificate without its key")
-                        : LMAIL_STR("a key without its certificate"),
-                   LMAIL_STR(": TLS is not offered"));
+    certificates(d, native);
+    for (unsigned p = LMI_DV_ALL; p < LMI_DV_PROTOCOLS; p++) {
+        const lmi_dv_value *ssl = &d->values[p][LMI_DV_K_SSL];
+        /* What holds for all is at fault only where it holds for one that is without. */
+        int lacks = p != LMI_DV_ALL && lmi_dv_serves(d, p) && !d->has_tls[p];
+        for (unsigned each = LMI_DV_IMAP; p == LMI_DV_ALL && each < LMI_DV_PROTOCOLS; each++)
+            lacks |= !d->has_tls[each] && lmi_dv_serves(d, each) &&
+                     lmi_dv_get(d, each, LMI_DV_K_SSL) == ssl;
+        if (ssl->set && lacks && !is(ssl->text, "no"))
+            LMI_DV_SAY(d, LMAIL_WARNING, ssl->at, LMAIL_STR("ssl = "), ssl->text,
+                       LMAIL_STR(" without a certificate: TLS is not offered"));
     }
-    const lmi_dv_value *ssl = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_SSL);
-    if (!d->has_tls && ssl && !is(ssl->text, "no"))
-        LMI_DV_SAY(d, LMAIL_WARNING, ssl->at, LMAIL_STR("ssl = "), ssl->text,
-                   LMAIL_STR(" without a certificate: TLS is not offered"));
     for (unsigned p = LMI_DV_IMAP; p < LMI_DV_PROTOCOLS; p++)
         if (ssl_is(d, p, "required"))
             lmi_dv_assign(d, p, "require_tls", LMAIL_STR("yes"),
@@ -67,7 +109,7 @@ void lmi_dv_tls(lmi_dv *d)
 
 static int offers_tls(const lmi_dv *d, unsigned protocol)
 {
-    return d->has_tls && !ssl_is(d, protocol, "no");
+    return d->has_tls[protocol] && !ssl_is(d, protocol, "no");
 }
 
 /* ---- protocols ------------------------------------------------------------------------------- */

@@ -43,14 +43,17 @@ static int options(lmi_dv *d, lmail_str name, lmail_str rest, lmi_origin at)
     return 1;
 }
 
-/* The template of the Maildir; empty: none is said, or complained. */
-static lmail_str location(lmi_dv *d, lmi_origin *at)
+/* The template of the Maildir; empty: none is said, or complained. `of_user`: what a userdb says, which
+ * goes before the settings. */
+static lmail_str location(lmi_dv *d, const lmi_dv_value *of_user, lmi_origin *at)
 {
     const lmail_str none = {NULL, 0};
-    const lmi_dv_value *v = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_LOCATION);
-    const lmi_dv_value *driver = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_MAIL_DRIVER);
-    const lmi_dv_value *path = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_MAIL_PATH);
-    if (driver || path) { /* 2.4 */
+    const lmi_dv_value *v = lmi_dv_shared(d, LMI_DV_K_LOCATION, LMAIL_STR("mail_location"));
+    const lmi_dv_value *driver = lmi_dv_shared(d, LMI_DV_K_MAIL_DRIVER, LMAIL_STR("mail_driver"));
+    const lmi_dv_value *path = lmi_dv_shared(d, LMI_DV_K_MAIL_PATH, LMAIL_STR("mail_path"));
+    if (of_user->set)
+        v = of_user;
+    else if (driver || path) { /* 2.4 */
         if (driver && !is(driver->text, "maildir")) {
             say_format(d, LMAIL_STR("mail_driver"), driver->text, driver->at);
             return none;
@@ -101,13 +104,19 @@ static lmi_dv_value field(const lmi_dv_db *db, const lmi_dv_value *given, lmail_
 }
 
 /* Homes of a userdb; 1: each belongs to a user of the system. */
-static int of_userdb(lmi_dv *d, const lmi_dv_db *db, lmi_dv_value *home)
+static int of_userdb(lmi_dv *d, const lmi_dv_db *db, lmi_dv_value *home, lmi_dv_value *mail)
 {
+    static const char *const known[] = {"uid", "gid", "home", "mail"};
+    static const lmi_dv_value none;
     lmail_str driver = lmi_dv_driver(db);
-    if (is(driver, "passwd") || is(driver, "nss"))
+    if (is(driver, "passwd") || is(driver, "nss")) {
+        lmi_dv_unknown_args(d, db, NULL, 0);
         return 1;
+    }
     if (!is(driver, "static"))
         return 0;
+    lmi_dv_unknown_args(d, db, known, sizeof known / sizeof *known);
+    *mail = field(db, &none, LMAIL_STR("mail"));
     lmi_dv_value uid = field(db, &db->uid, LMAIL_STR("uid"));
     lmi_dv_value gid = field(db, &db->gid, LMAIL_STR("gid"));
     lmi_dv_value place = field(db, &db->home, LMAIL_STR("home"));
@@ -118,22 +127,48 @@ static int of_userdb(lmi_dv *d, const lmi_dv_db *db, lmi_dv_value *home)
     return 0;
 }
 
+static lmail_str path_of(const lmi_dv_db *db)
+{
+    return db->path.set ? db->path.text : lmi_dv_path_in(db->args.text);
+}
+
+/* A userdb passwd-file that is the passdb's is the account file; another one is not read. `needed`:
+ * homes stand in it, and mail in the homes. */
+static void other_file(lmi_dv *d, const lmi_dv_db *db, int needed)
+{
+    static const char *const known[] = {"scheme", "username_format"};
+    if (!is(lmi_dv_driver(db), "passwd-file"))
+        return;
+    lmi_dv_unknown_args(d, db, known, 2);
+    for (size_t i = 0; i < d->db_count; i++)
+        if (!d->dbs[i].user && is(lmi_dv_driver(&d->dbs[i]), "passwd-file") &&
+            lmail_str_equal(path_of(db), path_of(&d->dbs[i])))
+            return;
+    LMI_DV_SAY(d, needed ? LMAIL_ERROR : LMAIL_WARNING, db->at, LMAIL_STR("userdb passwd-file "),
+               path_of(db),
+               LMAIL_STR(" is not read, since no passdb reads it; put passwords and homes into one "
+                         "file"));
+}
+
 void lmi_dv_mail(lmi_dv *d)
 {
     const lmi_dv_value *v;
-    lmi_dv_value home = {{NULL, 0}, {{NULL, 0}, 0, LMI_RANK_DEFAULT}, 0};
+    lmi_dv_value home = {{NULL, 0}, {{NULL, 0}, 0, LMI_RANK_DEFAULT}, 0}, mail = home;
     lmi_origin at = home.at;
     int of_system = 0;
-    if ((v = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_UID)))
+    if ((v = lmi_dv_shared(d, LMI_DV_K_UID, LMAIL_STR("mail_uid"))))
         owner(d, "user", v);
-    if ((v = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_GID)))
+    if ((v = lmi_dv_shared(d, LMI_DV_K_GID, LMAIL_STR("mail_gid"))))
         owner(d, "group", v);
-    if ((v = lmi_dv_get(d, LMI_DV_ALL, LMI_DV_K_HOME)))
+    if ((v = lmi_dv_shared(d, LMI_DV_K_HOME, LMAIL_STR("mail_home"))))
         home = *v;
     for (size_t i = 0; i < d->db_count; i++)
         if (d->dbs[i].user)
-            of_system |= of_userdb(d, &d->dbs[i], &home);
-    lmail_str form = location(d, &at);
+            of_system |= of_userdb(d, &d->dbs[i], &home, &mail);
+    lmail_str form = location(d, &mail, &at);
+    for (size_t i = 0; i < d->db_count; i++)
+        if (d->dbs[i].user)
+            other_file(d, &d->dbs[i], lmail_config_names_home(form) && !home.text.len);
     if (lmail_config_names_home(form) && of_system && !home.set) {
         LMI_DV_SAY(d, LMAIL_ERROR, at,
                    LMAIL_STR("mail in home directories that belong to many users is not served: "

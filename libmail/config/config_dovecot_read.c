@@ -57,6 +57,45 @@ const lmi_dv_value *lmi_dv_get(const lmi_dv *d, unsigned protocol, lmi_dv_key ke
     return own->set ? own : NULL;
 }
 
+int lmi_dv_serves(const lmi_dv *d, unsigned protocol)
+{
+    static const char *const words[][2] = {{"imap", "imaps"}, {"pop3", "pop3s"}};
+    const lmi_dv_value *v = &d->values[LMI_DV_ALL][LMI_DV_K_PROTOCOLS];
+    if (!v->set)
+        return d->dialect != LMI_DV_1 || protocol == LMI_DV_IMAP;
+    lmail_str rest = v->text;
+    for (lmail_str w = lmi_dv_word(&rest); w.len; w = lmi_dv_word(&rest))
+        for (size_t i = 0; i < 2; i++)
+            if (lmail_str_equal_nocase(w, lmail_str_from(words[protocol - LMI_DV_IMAP][i])))
+                return 1;
+    return 0;
+}
+
+const lmi_dv_value *lmi_dv_shared(lmi_dv *d, lmi_dv_key key, lmail_str name)
+{
+    const lmi_dv_value *all = lmi_dv_get(d, LMI_DV_ALL, key), *agreed = NULL;
+    int served = 0, differ = 0;
+    for (unsigned p = LMI_DV_IMAP; p < LMI_DV_PROTOCOLS; p++) {
+        if (!lmi_dv_serves(d, p))
+            continue;
+        const lmi_dv_value *v = lmi_dv_get(d, p, key);
+        differ |= served && (!v != !agreed || (v && !lmail_str_equal(v->text, agreed->text)));
+        agreed = v;
+        served = 1;
+    }
+    if (served && !differ)
+        return agreed;
+    for (unsigned p = LMI_DV_IMAP; p < LMI_DV_PROTOCOLS; p++) {
+        const lmi_dv_value *own = &d->values[p][key];
+        if (own->set && lmi_dv_serves(d, p) && !(all && lmail_str_equal(all->text, own->text)))
+            LMI_DV_SAY(
+                d, LMAIL_WARNING, own->at, name,
+                LMAIL_STR(" of one protocol alone has no effect here: it can only be the same "
+                          "for all"));
+    }
+    return all;
+}
+
 /* ---- What is plain --------------------------------------------------------------------------- */
 
 static void greeting(lmi_dv *d, unsigned protocol)

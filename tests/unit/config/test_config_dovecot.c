@@ -15,6 +15,9 @@ Suite *config_dovecot_suite(void);
 #define CERT_1 "ssl_cert_file = /c.pem\nssl_key_file = /k.pem\n"
 #define V24 "dovecot_config_version = 2.4.1\n"
 #define IMAP_POP3 "imap 143 starttls; imaps 993 tls; pop3 110 starttls; pop3s 995 tls"
+#define ALONE " of one protocol alone has no effect here: it can only be the same for all\n"
+#define LOST " is not supported, and must not be lost\n"
+#define UNREAD " is not read, since no passdb reads it; put passwords and homes into one file\n"
 #define CLEAR "imap 143 none; pop3 110 none"
 
 typedef struct file {
@@ -27,7 +30,11 @@ static const file others[] = {{"/etc/dovecot/conf.d/10-auth.conf", "disable_plai
                               {"/etc/dovecot/conf.d/30-pop3.conf", "protocols = $protocols pop3\n"},
                               {"/etc/dovecot/loop.conf", "!include loop.conf\n"},
                               {"/etc/dovecot/open.conf", "protocol imap {\n"},
-                              {"/greeting", "Hello from a file\n"}};
+                              {"/greeting", "Hello from a file\n"},
+                              {"/etc/dovecot/beside", "Hello from beside\n"},
+                              {"/etc/dovecot/sub/more.conf",
+                               "login_greeting = <near\nssl_cert = <c.pem\nssl_key = <./k.pem\n"},
+                              {"/etc/dovecot/sub/near", "Hello from near\n"}};
 #define OTHERS (sizeof others / sizeof *others)
 
 typedef struct row {
@@ -262,13 +269,17 @@ static const row good[] = {
     {NEW,
      "passdb {\n driver = passwd-file\n args = scheme=CRYPT username_format=%n /etc/users\n}\n",
      NULL, "accounts = /etc/users; auth.user_format = local_part", NULL},
-    {NEW, "passdb {\n driver = pam\n args = session=yes dovecot-x\n}\n", NULL,
-     "auth.sources = system; authd.check = pam; authd.pam_service = dovecot-x", NULL},
+    {NEW, "passdb {\n driver = pam\n args = session=yes -x dovecot-x\n}\n", NULL,
+     "auth.sources = system; authd.check = pam; authd.pam_service = dovecot-x",
+     "dovecot.conf:3: W: passdb pam: session is not used by libmail\n"
+     "dovecot.conf:3: W: passdb pam: -x is not used by libmail\n"},
     {NEW, "passdb {\n driver = pam\n}\n", NULL, "authd.pam_service = dovecot", NULL},
     {NEW, "passdb {\n driver = shadow\n}\nuserdb {\n driver = passwd\n}\n", NULL,
      "auth.sources = system; authd.check = shadow", NULL},
     {NEW, "passdb {\n driver = passwd-file\n args = /u\n}\npassdb {\n driver = pam\n args = *\n}\n",
      NULL, "auth.sources = file, system; authd.check = accounts, pam; authd.pam_service = ", NULL},
+    {NEW, "", NULL, "auth.failure_delay = 2 s; auth.user_format = whole", NULL},
+    {NEW, "auth_username_format = %Lu\n", NULL, "auth.user_format = whole", NULL},
     {NEW, "auth_username_format = %Ln\n", NULL, "auth.user_format = local_part", NULL},
     {NEW, "auth_username_format = %{user | lower}\n", NULL, "auth.user_format = whole", NULL},
     {NEW, "auth_default_realm = example.org\n", NULL, "auth.realm = example.org", NULL},
@@ -284,6 +295,98 @@ static const row good[] = {
      "imap.greeting = Hello # there; pop3.greeting = Hello # there", NULL},
     {NEW, "login_greeting = 'It\\'s \\\n  ready'\n", NULL, "imap.greeting = It's   ready", NULL},
     {NEW, "login_greeting = </greeting\n", NULL, "pop3.greeting = Hello from a file", NULL},
+    {NEW, "login_greeting = <beside\n", NULL, "pop3.greeting = Hello from beside", NULL},
+    {NEW, "!include sub/more.conf\n", IMAP_POP3,
+     "imap.greeting = Hello from near; tls.certificate = /etc/dovecot/sub/c.pem; "
+     "tls.key = /etc/dovecot/sub/./k.pem",
+     NULL},
+    {NEW,
+     "plugin {\n a = </nowhere\n}\nssl_ca = </nowhere\nprotocol lda {\n login_greeting = "
+     "</nowhere\n}\n",
+     CLEAR, "",
+     "dovecot.conf:1: W: section plugin is not used by libmail\n"
+     "dovecot.conf:4: W: setting ssl_ca is not used by libmail\n"
+     "dovecot.conf:5: W: section protocol lda is not used by libmail\n"},
+    /* quotes and $ */
+    {NEW, "login_greeting = Rock 'n roll, it's ready # here\n", NULL,
+     "imap.greeting = Rock 'n roll, it's ready", NULL},
+    {NEW, "login_greeting = Rock 'n roll = on # here\n", NULL,
+     "imap.greeting = Rock 'n roll = on # here", NULL},
+    {NEW, "login_greeting = say \"# 1\" # here\n", NULL, "imap.greeting = say \\# 1\\", NULL},
+    {NEW, "login_greeting = \"It costs $5, $protocols\"\n", NULL,
+     "imap.greeting = It costs $5, $protocols", NULL},
+    {NEW, "login_greeting = a$b,  5$ $\n", NULL, "imap.greeting = a$b,  5$ $", NULL},
+    {NEW, "mail_gid = mail\nlogin_greeting = Hello, $mail_gid  there\n", NULL,
+     "imap.greeting = Hello, mail  there", NULL},
+    /* what one protocol alone says, and what holds for all only */
+    {NEW,
+     "protocols = imap\nprotocol imap {\n mail_location = maildir:/m/%u\n mail_uid = vmail\n}\n",
+     NULL, "store.location = /m/%u; user = vmail", NULL},
+    {NEW,
+     "mail_location = maildir:/a/%u\nprotocol imap {\n mail_location = maildir:/m/%u\n}\n"
+     "protocol pop3 {\n mail_location = maildir:/m/%u\n}\n",
+     NULL, "store.location = /m/%u", NULL},
+    {NEW,
+     "mail_location = maildir:/a/%u\nauth_failure_delay = 3\nprotocol imap {\n"
+     " mail_location = maildir:/m/%u\n mail_home = /h/%u\n mail_uid = x\n mail_gid = y\n"
+     " auth_failure_delay = 5\n auth_default_realm = r.example\n auth_username_format = %n\n}\n",
+     NULL,
+     "store.location = /a/%u; auth.failure_delay = 3 s; auth.realm = ; auth.user_format = whole; "
+     "store.home = ",
+     "dovecot.conf:8: W: auth_failure_delay" ALONE "dovecot.conf:9: W: auth_default_realm" ALONE
+     "dovecot.conf:10: W: auth_username_format" ALONE "dovecot.conf:6: W: mail_uid" ALONE
+     "dovecot.conf:7: W: mail_gid" ALONE "dovecot.conf:5: W: mail_home" ALONE
+     "dovecot.conf:4: W: mail_location" ALONE},
+    {OLD,
+     V24 "protocols = imap pop3\nprotocol pop3 {\n mail_driver = maildir\n mail_path = /m/%u\n}\n",
+     NULL, "store.location = ",
+     "dovecot.conf:4: W: mail_driver" ALONE "dovecot.conf:5: W: mail_path" ALONE},
+    {NEW, "protocols = imap\nprotocol pop3 {\n auth_failure_delay = 5\n}\n", NULL,
+     "auth.failure_delay = 2 s", NULL},
+    {NEW, "protocol imap {\n " CERT "}\n", "imap 143 starttls; imaps 993 tls; pop3 110 none",
+     "tls.certificate = /c.pem; tls.key = /k.pem", NULL},
+    {NEW, CERT "protocol pop3 {\n ssl_cert = </d.pem\n ssl_key = </e.pem\n}\n", IMAP_POP3,
+     "tls.certificate = /c.pem; tls.key = /k.pem",
+     "dovecot.conf:4: W: the certificate /d.pem of one protocol alone has no effect here: all have "
+     "/c.pem\n"},
+    {NEW, "protocol imap {\n ssl = yes\n}\nprotocol pop3 {\n ssl = required\n}\n", CLEAR,
+     "imap.require_tls = no; pop3.require_tls = yes",
+     "dovecot.conf:2: W: ssl = yes without a certificate: TLS is not offered\n"
+     "dovecot.conf:5: W: ssl = required without a certificate: TLS is not offered\n"},
+    {NEW, "ssl = yes\nprotocol imap {\n " CERT "}\n",
+     "imap 143 starttls; imaps 993 tls; pop3 110 none", "",
+     "dovecot.conf:1: W: ssl = yes without a certificate: TLS is not offered\n"},
+    {NEW, "ssl = yes\nprotocols = imap\nprotocol imap {\n " CERT "}\n",
+     "imap 143 starttls; imaps 993 tls", "", NULL},
+    {NEW,
+     CERT "protocols = imap\nservice imap-login {\n inet_listener more {\n  port = 10993\n"
+          "  ssl = yes\n }\n}\n",
+     "imap 143 starttls; imaps 993 tls; imaps-2 10993 tls", "", NULL},
+    {NEW,
+     "protocols = imap\nservice imap-login {\n inet_listener more {\n  port = 10993\n"
+     "  ssl = yes\n }\n}\n",
+     "imap 143 none", "",
+     "dovecot.conf:3: W: inet_listener more with ssl = yes and no certificate: it is not opened\n"},
+    /* words of args */
+    {NEW,
+     "userdb {\n driver = static\n args = uid=vmail allow_all_users=yes quota_rule=*:bytes=1G "
+     "mail=maildir:/v/%u\n}\nmail_location = maildir:/m/%u\n",
+     NULL, "user = vmail; store.location = /v/%u",
+     "dovecot.conf:3: W: userdb static: allow_all_users is not used by libmail\n"
+     "dovecot.conf:3: W: userdb static: quota_rule is not used by libmail\n"},
+    {NEW,
+     "passdb {\n driver = passwd-file\n args = nodelay=y /u\n}\nuserdb {\n driver = passwd-file\n"
+     " args = /u\n}\n",
+     NULL, "accounts = /u",
+     "dovecot.conf:3: W: passdb passwd-file: nodelay is not used by libmail\n"},
+    {NEW,
+     "passdb {\n driver = pam\n}\nuserdb {\n driver = passwd-file\n args = /homes\n}\n"
+     "mail_location = maildir:/m/%u\n",
+     NULL, "store.location = /m/%u", "dovecot.conf:4: W: userdb passwd-file /homes" UNREAD},
+    {NEW, "passdb {\n driver = passwd\n args = blocking=no\n default_fields = a=b\n}\n", NULL,
+     "authd.check = shadow",
+     "dovecot.conf:4: W: setting default_fields is not used by libmail\n"
+     "dovecot.conf:3: W: passdb passwd: blocking is not used by libmail\n"},
     {NEW, "login_greeting = at %{hostname} 100%%\n", NULL, "pop3.greeting = at  100%",
      "dovecot.conf:1: N: login_greeting: %variables are left out\n"
      "dovecot.conf:1: N: login_greeting: %variables are left out\n"},
@@ -362,6 +465,26 @@ static const row bad[] = {
     {NEW, "!include open.conf\nprotocols = imap\n", NULL, NULL,
      "open.conf:1: E: this section is not closed\n"},
     {NEW, "!inclde x\n", NULL, NULL, "dovecot.conf:1: E: unknown directive \"!inclde\"\n"},
+    {NEW, "login_greeting = Hello $nobody there\n", NULL, NULL,
+     "dovecot.conf:1: E: $nobody cannot be filled in; a value in quotes keeps its $\n"},
+    {NEW, "login_greeting = </nowhere\n", NULL, NULL,
+     "dovecot.conf:1: E: login_greeting: /nowhere: no such thing\n"},
+    {NEW,
+     "passdb {\n driver = pam\n}\nuserdb {\n driver = passwd-file\n args = /homes\n}\n"
+     "mail_location = maildir:~/Maildir\n",
+     NULL, NULL,
+     "dovecot.conf:4: E: userdb passwd-file /homes" UNREAD
+     "dovecot.conf:8: E: homes of the system's users belong to many users, all mail belongs to "
+     "one. "
+     "Import each user's with doveadm backup -u USER maildir:/var/lib/libmail/mail/USER\n"},
+    {NEW, "passdb {\n driver = passwd-file\n args = /u\n username_filter = *@a.example\n}\n", NULL,
+     NULL, "dovecot.conf:4: E: username_filter = *@a.example" LOST},
+    {NEW, "passdb {\n driver = passwd-file\n args = /u\n default_fields = x=y allow_nets=::1\n}\n",
+     NULL, NULL, "dovecot.conf:4: E: default_fields = x=y allow_nets=::1" LOST},
+    {NEW, "passdb {\n driver = passwd-file\n args = /u\n result_success = continue\n}\n", NULL,
+     NULL, "dovecot.conf:4: E: result_success = continue" LOST},
+    {OLD, V24 "passdb passwd-file {\n passwd_file_path = /u\n fields {\n  nologin = yes\n }\n}\n",
+     NULL, NULL, "dovecot.conf:5: E: nologin = yes" LOST},
     {NEW, "mail_location = mbox:~/mail:INBOX=/var/mail/%u\n", NULL, NULL,
      "dovecot.conf:1: E: mail_location: mbox is not served; convert the mail to Maildir with "
      "doveadm backup -u USER maildir:PATH (dsync) and name that path\n"},
