@@ -85,6 +85,9 @@ static void parts(const dsn_compose *c, size_t recipients, lmail_str message)
     if (third != LMAIL_MIME_NONE && all.part[third].encoding <= LMAIL_MIME_8BIT) {
         const lmail_mime_part *t = &all.part[third];
         size_t len = (size_t)(t->body_end - t->body_begin);
+        /* The line end of the boundary behind a message of fields alone reads as its empty line. */
+        if (len == message.len + 2 && !memmem(message.ptr, message.len, "\n\r\n", 3))
+            len = message.len;
         CHECK(len <= message.len && memcmp(c->out + t->body_begin, message.ptr, len) == 0);
         CHECK(c->facts.returned == LMAIL_SMTP_RET_HDRS || len == message.len);
     }
