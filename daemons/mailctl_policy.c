@@ -88,8 +88,12 @@ static void show_destination(const lmail_policy_destination *d)
         break;
     case LMAIL_POLICY_TO_HOST:
         printf("  to: %.*s by %.*s", TEXT(d->address), TEXT(d->mailer));
-        for (size_t i = 0; i < d->host_count; i++)
-            printf(" %.*s%s", TEXT(d->hosts[i].name), d->hosts[i].no_mx ? " (no MX)" : "");
+        for (size_t i = 0; i < d->host_count; i++) {
+            printf(" %.*s", TEXT(d->hosts[i].name));
+            if (d->hosts[i].port)
+                printf(":%u", d->hosts[i].port);
+            printf("%s", d->hosts[i].no_mx ? " (no MX)" : "");
+        }
         break;
     case LMAIL_POLICY_TO_FILE:
     case LMAIL_POLICY_TO_PROGRAM:

@@ -23,6 +23,8 @@
  *     mailertable     example.org            esmtp:[mx.example.org]      brackets: no MX lookup
  *                     .example.org           relay:hub.example.net       hosts below it; %1 is
  *                     .                      esmtp:[gate.example.net]    what stands in front
+ *                     box.example            lmtp:store.example:2424     an LMTP server; its port
+ *                     cyrus.example          lmtp:unix:/run/cyrus/lmtp   is 24 if none is said
  *     genericstable   juan                   juan.perez@example.org
  *     domaintable     old.example            example.org
  *
@@ -128,8 +130,10 @@ typedef enum lmail_policy_destination_kind {
 
 /* A host to try. */
 typedef struct lmail_policy_host {
-    lmail_str name; /* "hub.example"; an address literal with its brackets, "[192.0.2.7]" */
+    lmail_str name; /* "hub.example"; an address literal with its brackets, "[192.0.2.7]"; with the
+                     * mailer lmtp perhaps the path of a socket, "/run/lmtp" */
     unsigned no_mx; /* the name's addresses, not its MX hosts */
+    unsigned port;  /* 0: the mailer's own */
 } lmail_policy_host;
 
 typedef struct lmail_policy_destination {

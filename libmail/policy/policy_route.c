@@ -107,18 +107,19 @@ static lmail_str filled(lmi_route *w, lmail_str value, const lmail_str *args, si
 static void to_hosts(lmi_route *w, const traveller *v, lmail_str mailer, lmail_str hosts,
                      lmail_str address, lmi_route_rule rule)
 {
+    int lmtp = lmail_str_equal_nocase(mailer, LMAIL_STR("lmtp"));
     lmail_policy_destination d = {0};
     lmail_policy_host host, *list;
     lmail_str rest = hosts;
     d.kind = LMAIL_POLICY_TO_HOST;
-    while (lmi_hosts_next(&rest, &host))
+    while (lmi_hosts_next(&rest, lmtp, &host))
         d.host_count++;
     list = lmi_arena_get(&w->a->arena, d.host_count * sizeof *list);
     if (!list) {
         w->st = LMAIL_ERR_NOMEM;
         return;
     }
-    for (size_t i = 0; lmi_hosts_next(&hosts, &list[i]); i++)
+    for (size_t i = 0; lmi_hosts_next(&hosts, lmtp, &list[i]); i++)
         ;
     d.hosts = list;
     d.mailer = mailer;
@@ -167,10 +168,14 @@ static int by_mailertable(lmi_route *w, const traveller *v)
     }
     if (!e)
         return 0;
-    lmail_str args[] = {lmi_map_key(e), front};
-    lmail_str value = filled(w, lmi_map_value(e), args, 2);
+    lmail_str args[] = {lmi_map_key(e), front}, value = lmi_map_value(e);
     lmi_triple t;
     lmi_triple_parse(value, 0, &t);
+    if (!t.lmtp || !t.hosts.len ||
+        t.hosts.ptr[0] != '/') { /* nothing of an address stands in a path */
+        value = filled(w, value, args, 2);
+        lmi_triple_parse(value, 0, &t);
+    }
     obey(w, v, &t, lmi_route_rule_of("mailertable", m, e));
     return 1;
 }

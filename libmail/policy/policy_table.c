@@ -79,7 +79,7 @@ const char *lmi_check_mailer(lmi_tables_reader *r, lmail_str key, lmail_str valu
     if (*kind)
         return is_error(value)
                    ? "the reply is not understood: write error:D.S.N:NNN text, NNN 4xx or 5xx"
-                   : "the value is not understood: write esmtp:host or local:user";
+                   : "the value is not understood: write esmtp:host, lmtp:unix:/path or local:user";
     if (key.len > 1 && lmi_str_find(key, '@') < key.len)
         return "the line never matches: a key is a domain";
     if (lmi_tables_local(r->t, key))

@@ -29,6 +29,7 @@ typedef enum lmi_triple_kind {
 typedef struct lmi_triple {
     lmi_triple_kind kind;
     lmail_str mailer, user, hosts;
+    int lmtp; /* hosts may have ports and may be a path */
     lmi_reply_parts refusal;
 } lmi_triple;
 
@@ -36,8 +37,9 @@ typedef struct lmi_triple {
 int lmi_refusal_parse(lmail_str s, lmi_reply_parts *out);
 /* bare_host: a host without a mailer is one too, for "relay". */
 void lmi_triple_parse(lmail_str value, int bare_host, lmi_triple *out);
-/* The first of a list of hosts, taken off it: 1, or 0 at its end. Colons and commas divide it. */
-int lmi_hosts_next(lmail_str *hosts, lmail_policy_host *out);
+/* The first of a list of hosts, taken off it: 1, or 0 at its end. Colons and commas divide it.
+ *   lmtp   a path is one host, and a number behind a host its port (above 65535: not allowed) */
+int lmi_hosts_next(lmail_str *hosts, int lmtp, lmail_policy_host *out);
 /* Mail that a damaged entry holds up. */
 extern const lmi_reply_parts lmi_refusal_damaged;
 

@@ -1,7 +1,7 @@
 /* policy_triple.c - what stands behind a key of the routing tables.
  *
  * Replies (error:D.S.N:NNN text), triples (mailer:host), host lists, addresses, and the filling of
- * %1. Called when a table is read, to complain, and again when an entry is used: a value is kept as
+ * %1. The LMTP mailer is ours: it names ports and sockets, which the classic tables cannot. Called when a table is read, to complain, and again when an entry is used: a value is kept as
  * its text. Never allocates. */
 #include "policy/policy_tables_internal.h"
 
@@ -106,19 +106,34 @@ static size_t colon_at(lmail_str s)
     return s.len;
 }
 
-static int are_hosts(lmail_str s)
+static int are_hosts(lmail_str s, int lmtp)
 {
     lmail_policy_host host;
     size_t count = 0;
     for (size_t i = 0; i < s.len; i++)
         if ((unsigned char)s.ptr[i] <= ' ' || s.ptr[i] == '"' || s.ptr[i] == '<')
             return 0;
-    while (lmi_hosts_next(&s, &host)) {
-        if (!host.name.len || host.name.len > 255)
+    while (lmi_hosts_next(&s, lmtp, &host)) {
+        if (!host.name.len || host.name.len > 255 || host.port > 65535)
+            return 0;
+        if (!lmtp && host.name.ptr[0] == '/')
             return 0;
         count++;
     }
     return count > 0;
+}
+
+/* "host", "host:2424", "unix:/path", "/path". */
+static void parse_lmtp(lmail_str rest, lmi_triple *out)
+{
+    if (lmi_str_has_prefix_nocase(rest, LMAIL_STR("unix:")))
+        rest = trim(lmi_str_skip(rest, 5));
+    else if (lmi_str_has_prefix_nocase(rest, LMAIL_STR("inet:")))
+        rest = trim(lmi_str_skip(rest, 5));
+    out->hosts = rest;
+    out->lmtp = 1;
+    if (are_hosts(rest, 1))
+        out->kind = LMI_TRIPLE_HOSTS;
 }
 
 void lmi_triple_parse(lmail_str value, int bare_host, lmi_triple *out)
@@ -127,7 +142,7 @@ void lmi_triple_parse(lmail_str value, int bare_host, lmi_triple *out)
     lmail_str rest = trim(lmi_str_skip(value, colon + 1));
     memset(out, 0, sizeof *out);
     if (colon == value.len) {
-        if (!bare_host || !are_hosts(value))
+        if (!bare_host || !are_hosts(value, 0))
             return;
         out->mailer = LMAIL_STR("relay");
         out->hosts = value;
@@ -144,6 +159,8 @@ void lmi_triple_parse(lmail_str value, int bare_host, lmi_triple *out)
         lmi_address_split(rest, &out->user, &domain, &has_domain); /* the host part is ignored */
         if (!has_domain || out->user.len)
             out->kind = LMI_TRIPLE_LOCAL;
+    } else if (lmail_str_equal_nocase(out->mailer, LMAIL_STR("lmtp"))) {
+        parse_lmtp(rest, out);
     } else if (is_smtp_mailer(out->mailer)) {
         int has_user;
         lmi_address_split(rest, &out->user, &out->hosts, &has_user);
@@ -151,7 +168,7 @@ void lmi_triple_parse(lmail_str value, int bare_host, lmi_triple *out)
             out->hosts = rest;
             out->user = (lmail_str){NULL, 0};
         }
-        if (are_hosts(out->hosts) && (!has_user || out->user.len))
+        if (are_hosts(out->hosts, 0) && (!has_user || out->user.len))
             out->kind = LMI_TRIPLE_HOSTS;
     }
 }
@@ -164,12 +181,31 @@ static int is_ipv4(lmail_str s)
     return 1;
 }
 
-int lmi_hosts_next(lmail_str *hosts, lmail_policy_host *out)
+/* "2424:" or "2424" at the begin: taken off. 0: there is no port; 65536: none that may be. */
+static unsigned take_port(lmail_str *hosts)
+{
+    size_t end = 0;
+    unsigned port = 0;
+    while (end < hosts->len && is_digit(hosts->ptr[end]) && end < 6)
+        port = port * 10 + (unsigned)(hosts->ptr[end++] - '0');
+    if (!end || (end < hosts->len && hosts->ptr[end] != ':' && hosts->ptr[end] != ','))
+        return 0;
+    *hosts = lmi_str_skip(*hosts, end + 1);
+    return port && port <= 65535 ? port : 65536;
+}
+
+int lmi_hosts_next(lmail_str *hosts, int lmtp, lmail_policy_host *out)
 {
     size_t end = 0;
     int inside = 0;
+    memset(out, 0, sizeof *out);
     if (!hosts->len)
         return 0;
+    if (lmtp && hosts->ptr[0] == '/') {
+        out->name = *hosts;
+        hosts->len = 0;
+        return 1;
+    }
     for (; end < hosts->len; end++) {
         char c = hosts->ptr[end];
         if (c == '[')
@@ -181,7 +217,8 @@ int lmi_hosts_next(lmail_str *hosts, lmail_policy_host *out)
     }
     lmail_str one = lmi_str_sub(*hosts, 0, end);
     *hosts = lmi_str_skip(*hosts, end + 1);
-    out->no_mx = 0;
+    if (lmtp)
+        out->port = take_port(hosts);
     if (one.len > 2 && one.ptr[0] == '[' && one.ptr[one.len - 1] == ']') {
         lmail_str inner = lmi_str_sub(one, 1, one.len - 2);
         out->no_mx = 1;

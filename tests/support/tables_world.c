@@ -86,6 +86,8 @@ static size_t put_hosts(const lmail_policy_destination *d, char *out, size_t cap
         int bare = d->hosts[i].no_mx && name.ptr[0] != '[';
         n += (size_t)snprintf(out + n, cap - n, "%s%s%.*s%s", i ? "," : "", bare ? "[" : "",
                               (int)name.len, name.ptr, bare ? "]" : "");
+        if (d->hosts[i].port)
+            n += (size_t)snprintf(out + n, cap - n, "@%u", d->hosts[i].port);
     }
     return n;
 }

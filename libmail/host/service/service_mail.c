@@ -80,6 +80,7 @@ lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str ad
     *r = (lmi_recipient){.account = strndup(account.len ? account.ptr : "", account.len),
                          .address = strndup(address.ptr, address.len),
                          .status = LMAIL_ERR_IO,
+                         .said = m->said,
                          .route = strdup("")};
     if (!r->account || !r->address || !r->route) {
         free(r->account);
@@ -89,6 +90,18 @@ lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str ad
     }
     m->count++;
     return LMAIL_OK;
+}
+
+lmail_status lmi_mail_said_status(const lmi_mail *m, size_t said)
+{
+    lmail_status st = LMAIL_ERR_IO;
+    int found = 0;
+    for (size_t i = 0; i < m->count; i++)
+        if (m->recipients[i].said == said && (!found || m->recipients[i].status)) {
+            st = m->recipients[i].status;
+            found = 1;
+        }
+    return st;
 }
 
 /* ---- Octets ---------------------------------------------------------------------------------- */

@@ -20,6 +20,7 @@ typedef struct lmi_recipient {
     lmail_status status;
     lmail_uid uid;
     size_t target;   /* its account's place among those of the message; duplicates share one */
+    size_t said;     /* of which RCPT that was accepted, from 0: an alias makes several of one */
     char *route;     /* as lmail_queue_recipient; empty for one of ours */
     unsigned queued; /* with status OK: the queue has it */
     unsigned notify; /* LMAIL_SMTP_NOTIFY_* */
@@ -54,6 +55,7 @@ typedef struct lmi_mail {
     unsigned atomic; /* all recipients or none: there is one answer for all */
     lmi_recipient *recipients;
     size_t count, capacity;
+    size_t said;     /* RCPTs that were accepted */
     uint64_t octets; /* of the message as the client sent it */
 
     lmi_keep kept;            /* what no worker has taken yet */
@@ -134,6 +136,9 @@ lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *trace);
 void lmi_mail_look(lmi_mail *m, lmail_str octets);
 /* Keep octets in memory; OK, END when they do not fit there any more, ERR_NOMEM. */
 lmail_status lmi_mail_keep(lmi_mail *m, lmail_str octets);
+
+/* What the answer to RCPT number `said` of LMTP is: OK when all that it became have the message. */
+lmail_status lmi_mail_said_status(const lmi_mail *m, size_t said);
 
 /* On a worker. Write what is kept and then `octets`. */
 lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets);

@@ -302,7 +302,7 @@ static void fill_end(const smtp_peer *p, const lmi_mail *m, lmail_status st, uin
                      char text[64], lmail_smtp_reply *reply)
 {
     if (kind_of(p) == LMAIL_LISTENER_LMTP)
-        st = recipient < m->count ? m->recipients[recipient].status : LMAIL_ERR_IO;
+        st = lmi_mail_said_status(m, recipient);
     if (st) {
         say_store(reply, st);
         return;
@@ -328,7 +328,7 @@ static void committed(lmi_job *base)
     log_outcome(p, m, &reply);
     lmi_reply_give(p, base->ticket, &reply);
     /* SMTP: the transaction ends with this answer. LMTP: the other recipients' questions follow. */
-    if (p->mail == m && (kind_of(p) != LMAIL_LISTENER_LMTP || m->count <= 1)) {
+    if (p->mail == m && (kind_of(p) != LMAIL_LISTENER_LMTP || m->said <= 1)) {
         if (m->delivery) { /* it never ran: the spool file is there still */
             drop_mail(p);
         } else {
@@ -346,7 +346,7 @@ static lmail_status on_body_end(lmail_smtp_server *s, void *user, lmail_ticket t
     if (ev->recipient > 0) {
         lmi_mail *m = p->mail;
         fill_end(p, m, LMAIL_OK, ev->recipient, p->text, reply);
-        if (ev->recipient + 1 == m->count)
+        if (ev->recipient + 1 == m->said)
             drop_mail(p);
         return LMAIL_OK;
     }

@@ -132,6 +132,8 @@ void lmi_route_write(const lmail_policy_destination *d, char *out, size_t cap)
         lmail_str host = d->hosts[i].name;
         int brackets = d->hosts[i].no_mx && host.len && host.ptr[0] != '[';
         n += (size_t)snprintf(out + n, cap - n, brackets ? ":[%.*s]" : ":%.*s", TEXT(host));
+        if (d->hosts[i].port && n < cap)
+            n += (size_t)snprintf(out + n, cap - n, "@%u", d->hosts[i].port);
     }
     if (n >= cap)
         out[0] = '\0';
@@ -229,6 +231,8 @@ static void take(smtp_peer *p, const rcpt_job *job, lmail_smtp_reply *reply)
         lmi_reply_log(p, "rcpt", job->ev->to.text, reply);
         return;
     }
+    if (p->mail)
+        p->mail->said++;
     for (size_t i = 0; i < job->count; i++)
         if ((is_user(job, i) && job->users[i].status) ||
             (job->routes && job->routes->items[i].kind == LMAIL_POLICY_TO_NOBODY))

@@ -1,0 +1,156 @@
+"""Mail into mailboxes here, and out of the house by LMTP: what aliases make of a recipient, what an LMTP client hears."""
+import smtplib
+import socket
+
+from lib_daemons import Daemons, free_ports, letter, scenarios, wait_for
+from lib_relay import Peer
+
+TCP = free_ports(1)[0]
+LISTENERS = {"smtp": ("smtp", "none", "smtpd"), "lmtp": ("lmtp", "none", "smtpd")}
+ALIASES = """team: alice, bob
+pair: bob, x@box.test
+one: two
+two: three
+three: one
+many: alice, bob, carol, team
+"""
+VIRTUSERS = """info@virt.test bob
++*@virt.test bob+%2
+gone@virt.test error:5.7.1:550 Gone away
+wild-one@virt.test %1@virt2.test
+@virt2.test carol
+@virt.test error:nouser No such user here
+"""
+
+
+def settings(home):
+    return f"""domains = example.test, virt.test, virt2.test
+policy.relay_domains = box.test, tcp.test, sub.test
+routing.aliases = {home}/aliases
+routing.virtusertable = {home}/virtusertable
+routing.mailertable = {home}/mailertable
+queue.retry_first = 1 s
+queue.retry_most = 1 s
+"""
+
+
+def mails(d, user, folder="INBOX"):
+    """Files of a mailbox, oldest first."""
+    where = d.data / "mail" / user
+    where = where if folder == "INBOX" else where / ("." + folder.replace("/", "."))
+    return sorted((f for part in ("new", "cur") for f in (where / part).glob("*")), key=lambda f: f.stat().st_mtime_ns)
+
+
+def send(d, *to, text="hello", sender="s@elsewhere.example", listener="smtp"):
+    client = smtplib.LMTP if listener == "lmtp" else smtplib.SMTP
+    with client("127.0.0.1", d.port[listener]) as s:
+        s.ehlo()
+        return s.sendmail(sender, list(to), letter(text))
+
+
+def refused(d, to, code, *words):
+    with d.wire("smtp") as w:
+        w.hello()
+        w.ask("MAIL FROM:<s@elsewhere.example>")
+        reply = " ".join(w.ask(f"RCPT TO:<{to}>"))
+        assert reply.startswith(code) and all(word in reply for word in words), reply
+
+
+def one_write(d):
+    """However many recipients: one file, linked."""
+    before = {user: len(mails(d, user)) for user in ("alice", "bob", "carol")}
+    send(d, "many@example.test", "alice@example.test", "info@virt.test")
+    got = [mails(d, user) for user in before]
+    for user, list_ in zip(before, got):
+        assert len(list_) == before[user] + 1, (user, list_)
+    stats = [list_[-1].stat() for list_ in got]
+    assert len({s.st_ino for s in stats}) == 1 and stats[0].st_nlink == 3, stats
+
+
+def aliases(d):
+    refused(d, "one@example.test", "554 5.4.6", "loop")
+    refused(d, "nobody@example.test", "550 5.1.1")
+
+
+def virtual(d):
+    refused(d, "gone@virt.test", "550 5.7.1", "Gone away")
+    refused(d, "else@virt.test", "553 5.1.1", "No such user here")
+    before = len(mails(d, "carol"))
+    send(d, "wild-one@virt.test")
+    send(d, "whoever@virt2.test")
+    assert len(mails(d, "carol")) == before + 2
+    before = len(mails(d, "bob"))
+    send(d, "any+detail@virt.test")
+    assert len(mails(d, "bob")) == before + 1
+
+
+def lmtp_in(d):
+    """One answer for each RCPT that was accepted, whatever an alias made of it: dave's mailbox cannot be written."""
+    for family, where in (socket.AF_INET, ("127.0.0.1", d.port["lmtp"])), (socket.AF_UNIX, str(d.home / "lmtp.sock")):
+        s = socket.socket(family)
+        s.connect(where)
+        f = s.makefile("rwb")
+
+        def ask(text, count=1):
+            f.write(text.encode() + b"\r\n")
+            f.flush()
+            lines = []
+            while len(lines) < count:
+                line = f.readline().decode()
+                if line[3] == " ":
+                    lines.append(line.strip())
+            return lines
+
+        assert f.readline().startswith(b"220 ")
+        assert ask("EHLO x")[0][0] == "5"
+        assert ask("LHLO x")[0][:3] == "250"
+        ask("MAIL FROM:<s@elsewhere.example>")
+        for to, code in ("team", "250"), ("dave", "250"), ("nobody", "550"), ("carol", "250"):
+            assert ask(f"RCPT TO:<{to}@example.test>")[0][:3] == code, to
+        assert ask("DATA")[0][:3] == "354"
+        replies = ask(letter("lmtp") + ".", 3)
+        assert [r[:3] for r in replies] == ["250", "451", "250"], replies
+        assert ask("NOOP")[0][:3] == "250"
+        ask("MAIL FROM:<s@elsewhere.example>") # one RCPT that becomes two
+        ask("RCPT TO:<team@example.test>")
+        ask("DATA")
+        assert [r[:3] for r in ask(letter("again") + ".", 1)] == ["250"]
+        assert ask("QUIT")[0][:3] == "221"
+        s.close()
+
+
+def lmtp_out(d):
+    with Peer(str(d.home / "box.sock"), lmtp=True, rcpt=lambda a, n: "550 5.1.1 no" if a.startswith("no") else None) as box:
+        before = len(mails(d, "bob"))
+        send(d, "a@box.test", "no@box.test", "pair@example.test")
+        wait_for(lambda: sorted(to for m in box.mails for to in m[1]) == ["a@box.test", "x@box.test"], what=f"box: {box.mails}")
+        assert len(mails(d, "bob")) == before + 1
+        assert any(line.startswith("LHLO ") for line in box.lines), box.lines
+        assert b"Return-Path" not in box.mails[0][2]
+        wait_for(lambda: "event=bounced" in d.log("smtpd"), what="the other's end")
+    with Peer(port=TCP, lmtp=True) as tcp:
+        send(d, "b@tcp.test", "c@x.sub.test")
+        wait_for(lambda: sorted(to for m in tcp.mails for to in m[1]) == ["b@tcp.test", "c@x.sub.test"], what=f"tcp: {tcp.mails}")
+        assert any(line.startswith("LHLO ") for line in tcp.lines), tcp.lines
+    done = d.mailctl("policy", "explain", "--client", "192.0.2.1", "--from", "s@elsewhere.example", "--to", "b@tcp.test", check=False)
+    assert f"127.0.0.1]:{TCP}" in done.stdout, done
+
+
+def prepare(d):
+    (d.home / "aliases").write_text(ALIASES)
+    (d.home / "virtusertable").write_text(VIRTUSERS)
+    (d.home / "mailertable").write_text(f"box.test lmtp:unix:{d.home}/box.sock\ntcp.test lmtp:[127.0.0.1]:{TCP}\n"
+                                        f".sub.test lmtp:inet:[127.0.0.1]:{TCP}\n")
+    (d.data / "mail").mkdir(parents=True)
+    (d.data / "mail" / "dave").write_text("no directory")
+
+
+if __name__ == "__main__":
+    d = Daemons("", listeners=LISTENERS, users=("alice", "bob", "carol", "dave"), sends=True, cleartext=True)
+    with d.conf.open("a") as conf:
+        conf.write(f"listener local {{\n protocol = lmtp\n tls = none\n address = unix:{d.home}/lmtp.sock\n}}\n")
+    for line in settings(d.home).splitlines():
+        d.set(*line.split(" = ", 1))
+    prepare(d)
+    with d:
+        scenarios(one_write, aliases, virtual, lmtp_in, lmtp_out, arguments=[d])
