@@ -55,6 +55,10 @@ int mailctl_help(const mailctl_call *call);
 int mailctl_read_password(const char *user, int from_pipe, int twice, char *out, size_t cap,
                           size_t *len);
 
+/* mailctl_queue.c. Does a restrict_ flag of smtp.privacy leave this user free? Root and the owner of the
+ * queue are, whatever it says. */
+int mailctl_is_free(const lmail_settings *v, unsigned flag);
+
 /* mailctl_settings.c. libmail.conf, every error said on the standard error; NULL: it has some. */
 lmail_config *mailctl_load_config(const mailctl_call *call);
 /* strict: a warning is an error. quiet: the least that is said, or nothing. */

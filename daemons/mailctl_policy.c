@@ -144,7 +144,14 @@ static int explain(const lmail_config *config, asked *a)
         go_on = stage(policy, "rcpt", lmail_policy_rcpt, a, &v);
     if (go_on < 0)
         return MAILCTL_REFUSED;
-    return go_on ? show_routes(lmail_config_tables(config), &v) : MAILCTL_DONE;
+    if (!go_on)
+        return MAILCTL_DONE;
+    if (!mailctl_is_free(lmail_config_settings(config), LMAIL_PRIVACY_RESTRICT_EXPAND)) {
+        mailctl_say("smtp.privacy has restrict_expand: only root and the owner of the queue see "
+                    "whom an address means");
+        return MAILCTL_REFUSED;
+    }
+    return show_routes(lmail_config_tables(config), &v);
 }
 
 /* ---- Options --------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ typedef struct queue_call {
 /* ---- Arguments ------------------------------------------------------------------------------- */
 
 enum { OPT_FROM = 256, OPT_TO, OPT_DESTINATION, OPT_HELD, OPT_QUARANTINED, OPT_OLDER, OPT_NEWER };
+enum { LOOK = LMAIL_PRIVACY_RESTRICT_MAILQ, RUN = LMAIL_PRIVACY_RESTRICT_QRUN };
 enum { OPT_JSON = 300, OPT_MESSAGE, OPT_YES, OPT_REASON };
 
 static const struct option options[] = {
@@ -122,20 +123,38 @@ static int parse(queue_call *q, const mailctl_call *call, const int *allowed, in
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-/* smtp.privacy = restrict_mailq: the queue is shown to root and to its owner. Without it too the
- * directory is readable for nobody else, unless the administrator has opened it. */
-static int may_look(const lmail_settings *v, const char *directory)
+int mailctl_is_free(const lmail_settings *v, unsigned flag)
 {
+    char directory[4096];
     struct stat st;
-    if (!(v->smtp.privacy & LMAIL_PRIVACY_RESTRICT_MAILQ) || geteuid() == 0 ||
-        stat(directory, &st) < 0 || st.st_uid == geteuid())
+    if (!(v->smtp.privacy & flag) || geteuid() == 0 ||
+        lmail_service_queue_directory(v, directory, sizeof directory))
         return 1;
-    mailctl_say("smtp.privacy has restrict_mailq: only root and the owner of %s may look at it",
-                directory);
-    return 0;
+    if (stat(directory, &st) < 0) /* what is not there belongs to nobody; the rest may be hidden */
+        return errno == ENOENT;
+    return st.st_uid == geteuid();
 }
 
-static int open_queue(queue_call *q)
+/* smtp.privacy: the queue is shown to root and to its owner, and run by them. Without the flags too
+ * the directory is readable for nobody else, unless the administrator has opened it. */
+static int may_use(const lmail_settings *v, unsigned flags, const char *directory)
+{
+    if ((flags & LMAIL_PRIVACY_RESTRICT_MAILQ) &&
+        !mailctl_is_free(v, LMAIL_PRIVACY_RESTRICT_MAILQ)) {
+        mailctl_say("smtp.privacy has restrict_mailq: only root and the owner of %s may look at it",
+                    directory);
+        return 0;
+    }
+    if ((flags & LMAIL_PRIVACY_RESTRICT_QRUN) && !mailctl_is_free(v, LMAIL_PRIVACY_RESTRICT_QRUN)) {
+        mailctl_say("smtp.privacy has restrict_qrun: only root and the owner of %s may run it",
+                    directory);
+        return 0;
+    }
+    return 1;
+}
+
+/* flags: of smtp.privacy, those that this command has to obey. */
+static int open_queue(queue_call *q, unsigned flags)
 {
     char path[4096], error[600];
     lmail_config *config = mailctl_load_config(q->call);
@@ -143,7 +162,7 @@ static int open_queue(queue_call *q)
         return MAILCTL_REFUSED;
     const lmail_settings *v = lmail_config_settings(config);
     lmail_status found = lmail_service_queue_directory(v, path, sizeof path);
-    int allowed = !found && may_look(v, path);
+    int allowed = !found && may_use(v, flags, path);
     if (found)
         mailctl_say("queue.directory: too long");
     lmail_config_free(config);
@@ -229,7 +248,7 @@ static int queue_list(const mailctl_call *call)
         return code;
     if (q.id_count && q.filtered)
         return mailctl_bad_usage(call);
-    code = open_queue(&q);
+    code = open_queue(&q, LOOK);
     if (code)
         return code;
     return end(&q, q.id_count ? each_named(&q, print_one) : each(&q, print_one));
@@ -325,7 +344,7 @@ static int queue_show(const mailctl_call *call)
         return code;
     if (!q.id_count || (q.whole && (q.json || q.id_count > 1)))
         return mailctl_bad_usage(call);
-    code = open_queue(&q);
+    code = open_queue(&q, LOOK);
     return code ? code : end(&q, each_named(&q, show_one));
 }
 
@@ -394,7 +413,7 @@ static int is_sure(queue_call *q)
 
 static int retry_one(void *user, const lmail_queue_message *m);
 
-static int change(const mailctl_call *call, const int *allowed, lmail_queue_fn *fn, int careful)
+static int change(const mailctl_call *call, const int *allowed, lmail_queue_fn *fn, unsigned flags)
 {
     queue_call q;
     int code = parse(&q, call, allowed, 1);
@@ -402,10 +421,10 @@ static int change(const mailctl_call *call, const int *allowed, lmail_queue_fn *
         return code;
     if (!q.id_count || (q.filtered && !q.all))
         return mailctl_bad_usage(call);
-    code = open_queue(&q);
+    code = open_queue(&q, flags);
     if (code)
         return code;
-    if (q.all && careful && !is_sure(&q)) {
+    if (q.all && fn == delete_one && !is_sure(&q)) {
         q.code = MAILCTL_REFUSED;
         return end(&q, LMAIL_OK);
     }
@@ -422,19 +441,19 @@ static int change(const mailctl_call *call, const int *allowed, lmail_queue_fn *
 static int queue_delete(const mailctl_call *call)
 {
     static const int allowed[] = {OPT_YES, 0};
-    return change(call, allowed, delete_one, 1);
+    return change(call, allowed, delete_one, LOOK);
 }
 
 static int queue_hold(const mailctl_call *call)
 {
     static const int allowed[] = {OPT_REASON, 0};
-    return change(call, allowed, hold_one, 0);
+    return change(call, allowed, hold_one, LOOK);
 }
 
 static int queue_release(const mailctl_call *call)
 {
     static const int allowed[] = {0};
-    return change(call, allowed, release_one, 0);
+    return change(call, allowed, release_one, LOOK | RUN);
 }
 
 static int retry_one(void *user, const lmail_queue_message *m)
@@ -457,8 +476,8 @@ static int queue_retry(const mailctl_call *call)
                            !memchr(f->destination.ptr, '*', f->destination.len) && !f->sender.len &&
                            !f->recipient.len && !f->held && !f->before && !f->since;
     if (!q.all || (q.filtered && !only_destination))
-        return change(call, allowed, retry_one, 0);
-    code = open_queue(&q);
+        return change(call, allowed, retry_one, RUN);
+    code = open_queue(&q, RUN);
     if (code)
         return code;
     lmail_status st = q.filtered

@@ -145,7 +145,8 @@ enum {
     LMAIL_PRIVACY_RESTRICT_MAILQ = 512,      /* listing the queue: root and its owner */
     LMAIL_PRIVACY_RESTRICT_QRUN = 1024,
     LMAIL_PRIVACY_RESTRICT_EXPAND = 2048,
-    LMAIL_PRIVACY_AUTH_WARNINGS = 4096 /* X-Authentication-Warning fields */
+    LMAIL_PRIVACY_AUTH_WARNINGS = 4096, /* X-Authentication-Warning fields */
+    LMAIL_PRIVACY_NO_VERB = 8192        /* VERB, which is never obeyed, is refused by name */
 };
 
 /* auth.user_format: what of a name is looked up */

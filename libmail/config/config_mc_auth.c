@@ -105,7 +105,7 @@ static const struct flag {
              {"novrfy", "no_vrfy"},
              {"noexpn", "no_expn"},
              {"noetrn", "no_etrn"},
-             {"noverb", ""}, /* VERB is never offered */
+             {"noverb", "no_verb"},
              {"noreceipts", "no_receipts"},
              {"nobodyreturn", "no_body_return"},
              {"noactualrecipient", "no_actual_recipient"},
@@ -114,7 +114,7 @@ static const struct flag {
              {"restrictexpand", "restrict_expand"},
              {"authwarnings", "auth_warnings"},
              {"goaway", "need_mail_helo need_vrfy_helo need_expn_helo no_vrfy no_expn "
-                        "no_actual_recipient auth_warnings"}};
+                        "no_verb no_actual_recipient auth_warnings"}};
 #define FLAGS (sizeof flags / sizeof *flags)
 
 static const char *flag_at(const void *ctx, size_t i)

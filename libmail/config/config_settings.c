@@ -174,7 +174,7 @@ const lmi_setting lmi_settings[] = {
      "need_mail_helo, no_vrfy, no_expn, no_etrn, restrict_mailq, restrict_qrun, restrict_expand",
      "need_mail_helo|need_vrfy_helo|need_expn_helo|no_vrfy|no_expn|no_etrn|no_receipts|"
      "no_body_return|no_actual_recipient|restrict_mailq|restrict_qrun|restrict_expand|"
-     "auth_warnings", 0, 0,
+     "auth_warnings|no_verb", 0, 0,
      "what clients and local users are not told or allowed"},
     {"smtp.auth_mechanisms", LMI_KIND_LIST, AT(smtp.auth_mechanisms), "", NULL, 0, 0,
      "SASL mechanisms of SMTP; empty: auth.mechanisms"},

@@ -135,11 +135,11 @@ static lmail_status ask(lmail_smtp_server *s)
 lmail_status lmi_smtp_do_auth(lmail_smtp_server *s, lmail_str verb, lmail_str args)
 {
     lmail_str offered = lmi_smtp_mechanisms(s);
-    if (!offered.len)
-        return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_AUTH_OFF, verb, NULL);
     if (!args.len)
         return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_ARGUMENT_MISSING, verb, NULL);
     lmail_str mechanism = lmi_str_sub(args, 0, lmi_str_find(args, ' '));
+    if (!offered.len)
+        return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_AUTH_OFF, mechanism, mechanism.ptr);
     lmail_str initial = lmi_smtp_trim(lmi_str_skip(args, mechanism.len));
     switch (
         lmi_sasl_start(&s->sasl, mechanism, mechanism.len < args.len ? &initial : NULL, offered)) {

@@ -140,12 +140,23 @@ def refused(d):
             path.chmod(0o755)
         d.set("smtp.privacy", "restrict_mailq")
         assert "only root and the owner" in as_nobody(d, "queue", "list")
+        assert "data/queue: " in as_nobody(d, "queue", "retry", "all"), "looking and running are two things"
+        d.set("smtp.privacy", "restrict_qrun")
+        for verb in "retry", "release":
+            assert "restrict_qrun: only root and the owner" in as_nobody(d, "queue", verb, "all"), verb
+        for args in ("queue", "list"), ("queue", "hold", "all"):
+            assert "data/queue: " in as_nobody(d, *args), args
+        route = ("policy", "explain", "--client", "127.0.0.1", "--from", "a@b.example", "--to", "bob@example.test")
+        d.set("smtp.privacy", "restrict_expand")
+        assert "restrict_expand: only root and the owner" in as_nobody(d, *route)
+        assert "route\n" in d.mailctl(*route).stdout, "root may"
         d.set("smtp.privacy", "auth_warnings")
         said = as_nobody(d, "queue", "list")
         assert "data/queue: " in said, said
+        as_nobody(d, *route, code=0)
 
 
-def as_nobody(d, *args):
+def as_nobody(d, *args, code=1):
     """A user who may not enter the build tree, perhaps: so with copies beside the configuration."""
     copies = d.home / "programs"
     if not copies.exists():
@@ -154,7 +165,7 @@ def as_nobody(d, *args):
             shutil.copy(path, copies)
     done = subprocess.run([copies / "mailctl", "--config", d.conf, *args], env={"LD_LIBRARY_PATH": str(copies)},
                           user=65534, group=65534, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    assert done.returncode == 1, done
+    assert done.returncode == code, done
     return done.stderr
 
 

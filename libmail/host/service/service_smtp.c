@@ -450,6 +450,7 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     h.on_etrn = door->service->queue ? lmi_etrn_asked : NULL;
     h.on_vrfy = v->smtp.privacy & LMAIL_PRIVACY_NO_VRFY ? NULL : lmi_vrfy_asked;
     h.on_expn = lmi_expn_asked; /* Srv_Features: may offer what the privacy flags do not */
+    h.on_unknown = v->smtp.privacy & LMAIL_PRIVACY_NO_VERB ? lmi_unknown_asked : NULL;
     h.on_body_start = on_body_start;
     h.on_body = on_body;
     h.on_body_end = on_body_end;

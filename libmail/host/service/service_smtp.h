@@ -89,6 +89,9 @@ lmail_status lmi_vrfy_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
                             const lmail_smtp_argument_event *ev, lmail_smtp_reply *reply);
 lmail_status lmi_expn_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
                             const lmail_smtp_argument_event *ev, lmail_smtp_reply *reply);
+/* The handler's on_unknown, where VERB is refused by name (privacy flag no_verb). */
+lmail_status lmi_unknown_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
+                               const lmail_smtp_argument_event *ev, lmail_smtp_reply *reply);
 lmail_status lmi_rcpt_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
                             const lmail_smtp_rcpt_event *ev, lmail_smtp_reply *reply);
 

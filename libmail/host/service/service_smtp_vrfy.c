@@ -1,4 +1,5 @@
-/* service_smtp_vrfy.c - VRFY and EXPN: is there such a user, and whom does an alias mean.
+/* service_smtp_vrfy.c - VRFY and EXPN: is there such a user, and whom does an alias mean; VERB, which
+ * nobody has.
  *
  * RFC 5321 §3.5. Privacy flags go first; then the policy, where the check of the connection waits
  * for a recipient (delay_checks). Names are looked for on a worker. */
@@ -233,4 +234,15 @@ lmail_status lmi_expn_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
     if (!offers || p->features_off & LMAIL_POLICY_FEATURE_EXPN)
         return LMAIL_OK; /* EXPN_OFF */
     return decide(p, t, ev, 1, reply);
+}
+
+lmail_status lmi_unknown_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
+                               const lmail_smtp_argument_event *ev, lmail_smtp_reply *reply)
+{
+    (void)s;
+    (void)user;
+    (void)t;
+    if (lmail_str_equal(ev->verb, LMAIL_STR("VERB")))
+        lmi_reply_fill(reply, 502, "5.7.0", "Verbose unavailable");
+    return LMAIL_OK; /* UNKNOWN_COMMAND */
 }

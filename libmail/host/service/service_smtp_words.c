@@ -39,6 +39,7 @@ static const lmail_smtp_reply_text words[] = {
     SAY(DSN_OFF, 504, "5.7.0", "Sorry, %A not supported, we do not allow DSN"),
     SAY(AUTH_OK, 235, "2.0.0", "OK Authenticated"),
     SAY(AUTH_CREDENTIALS, 535, "5.7.0", "authentication failed"),
+    SAY(AUTH_OFF, 504, "5.3.3", "AUTH mechanism %A not available"),
     SAY(AUTH_MECHANISM, 504, "5.3.3", "AUTH mechanism %A not available"),
     SAY(AUTH_TWICE, 503, "5.5.0", "Already Authenticated"),
     SAY(AUTH_IN_MAIL, 503, "5.5.0", "AUTH not permitted during a mail transaction"),

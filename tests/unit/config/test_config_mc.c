@@ -342,7 +342,7 @@ static const struct directive {
     {"", "policy.trusted_mechanisms", "\"\""},
     {"define(`confPRIVACY_FLAGS', `goaway,noetrn')", "smtp.privacy",
      "\"need_mail_helo, need_vrfy_helo, need_expn_helo, no_vrfy, no_expn, no_etrn, "
-     "no_actual_recipient, auth_warnings\""},
+     "no_actual_recipient, auth_warnings, no_verb\""},
     {"define(`confPRIVACY_FLAGS', `public')", "smtp.privacy", "\"\""},
     {"define(`confTLS_SRV_OPTIONS', `V')", "smtp.request_client_certificate", "no"},
     {"define(`confSERVER_CERT', `/c')define(`confSERVER_KEY', `/k')", "smtp.tls_key", "\"/k\""},

@@ -188,6 +188,7 @@ static const struct flag_row {
     {"novrfy", "no_vrfy"},
     {"noexpn", "no_expn"},
     {"noetrn", "no_etrn"},
+    {"noverb", "no_verb"},
     {"noreceipts", "no_receipts"},
     {"nobodyreturn", "no_body_return"},
     {"noactualrecipient", "no_actual_recipient"},
