@@ -313,8 +313,9 @@ typedef struct lmail_settings {
         unsigned virtuser_entire_domain;
         lmail_str_list generics_domains, generics_domain_files; /* "-" */
         unsigned generics_entire_domain;
-        lmail_str smart_host; /* "host", "[host]": no MX lookup, "mailer:host" */
-        unsigned redirect;    /* u@domain.REDIRECT is answered 551 */
+        lmail_str smart_host;    /* "host", "[host]": no MX lookup, "mailer:host" */
+        unsigned redirect;       /* u@domain.REDIRECT is answered 551 */
+        unsigned detail_folders; /* user+detail: into the mailbox `detail`, if there is one */
     } routing;
 
     struct {

@@ -390,6 +390,8 @@ const lmi_setting lmi_settings[] = {
      "host that takes all mail that is not local; [host]: without MX lookup; mailer:host"},
     {"routing.redirect", LMI_KIND_BOOL, AT(routing.redirect), "no", NULL, 0, 0,
      "mail for user@domain.REDIRECT is answered with the new address"},
+    {"routing.detail_folders", LMI_KIND_BOOL, AT(routing.detail_folders), "yes", NULL, 0, 0,
+     "mail for user+detail goes into the user's mailbox of that name, if there is one"},
 
     {"masquerade.as", LMI_KIND_TEXT, AT(masquerade.as), "", NULL, 0, 0,
      "domain that senders get; empty: none"},

@@ -26,6 +26,7 @@ wild-one@virt.test %1@virt2.test
 def settings(home):
     return f"""domains = example.test, virt.test, virt2.test
 policy.relay_domains = box.test, tcp.test, sub.test
+policy.access = {home}/access
 routing.aliases = {home}/aliases
 routing.virtusertable = {home}/virtusertable
 routing.mailertable = {home}/mailertable
@@ -84,6 +85,55 @@ def virtual(d):
     assert len(mails(d, "bob")) == before + 1
 
 
+def detail(d):
+    """user+detail: into the mailbox of that name when there is one; it is never made, and leads nowhere else."""
+    for name in ("Work", "Work.Reports", "caf&AOk-", "a^b"):
+        for part in ("cur", "new", "tmp"):
+            (d.data / "mail/alice" / f".{name}" / part).mkdir(parents=True, exist_ok=True)
+    before = {f: len(mails(d, "alice", f)) for f in ("INBOX", "Work", "Work.Reports", "caf&AOk-")}
+
+    def went(to, folder, count=1):
+        send(d, *([to] if isinstance(to, str) else to), text="detail")
+        before[folder] += count
+        assert {f: len(mails(d, "alice", f)) for f in before} == before, (to, folder)
+
+    went("alice+work@example.test", "Work")
+    went("ALICE+WORK@example.test", "Work")
+    went("alice+work/reports@example.test", "Work.Reports")
+    went("alice+inbox@example.test", "INBOX")
+    went(["alice+work@example.test", "alice+Work@example.test"], "Work") # one copy
+    went(["alice@example.test", "alice+none@example.test"], "INBOX")
+    for strange in ("none", "", "../bob", "/etc", "..", ".", "work/", "/work", "work.reports", "caf&AOk-", "$(id)", "*", "w*", "a" * 50,
+                    "a^b/../../../bob", "+work", "work+reports", "~", "&"):
+        went(f'"alice+{strange}"@example.test', "INBOX")
+    folders = {p.name for p in (d.data / "mail/alice").iterdir() if p.name.startswith(".") and p.is_dir()}
+    assert folders == {".Work", ".Work.Reports", ".caf&AOk-", ".a^b"}, folders
+    assert sorted(p.name for p in (d.data / "mail").iterdir()) == ["alice", "bob", "carol", "dave"]
+    with d.wire("smtp") as w: # the name that IMAP shows, in UTF-8
+        w.hello()
+        w.ask("MAIL FROM:<s@elsewhere.example> SMTPUTF8")
+        assert w.ask("RCPT TO:<alice+café@example.test>")[0].startswith("250")
+        w.ask("DATA")
+        assert w.ask(letter("utf8") + ".")[0].startswith("250")
+    before["caf&AOk-"] += 1
+    assert len(mails(d, "alice", "caf&AOk-")) == before["caf&AOk-"]
+    d.set("routing.detail_folders", "no")
+    d.hang_up("smtpd")
+    went("alice+work@example.test", "INBOX")
+    d.set("routing.detail_folders", None)
+    d.hang_up("smtpd")
+
+
+def detail_waits(d):
+    """What is held and released goes where it would have gone."""
+    send(d, "alice+work@example.test", "alice+none@example.test", sender="held@elsewhere.example")
+    before = len(mails(d, "alice", "Work")), len(mails(d, "alice"))
+    assert "local:alice work" in d.mailctl("queue", "list", "--json").stdout
+    d.mailctl("queue", "release", "all")
+    wait_for(lambda: (len(mails(d, "alice", "Work")), len(mails(d, "alice"))) == (before[0] + 1, before[1] + 1),
+             what=f"one more each: {before}")
+
+
 def lmtp_in(d):
     """One answer for each RCPT that was accepted, whatever an alias made of it: dave's mailbox cannot be written."""
     for family, where in (socket.AF_INET, ("127.0.0.1", d.port["lmtp"])), (socket.AF_UNIX, str(d.home / "lmtp.sock")):
@@ -137,6 +187,7 @@ def lmtp_out(d):
 
 
 def prepare(d):
+    (d.home / "access").write_text("From:held@elsewhere.example QUARANTINE:look\n")
     (d.home / "aliases").write_text(ALIASES)
     (d.home / "virtusertable").write_text(VIRTUSERS)
     (d.home / "mailertable").write_text(f"box.test lmtp:unix:{d.home}/box.sock\ntcp.test lmtp:[127.0.0.1]:{TCP}\n"
@@ -153,4 +204,4 @@ if __name__ == "__main__":
         d.set(*line.split(" = ", 1))
     prepare(d)
     with d:
-        scenarios(one_write, aliases, virtual, lmtp_in, lmtp_out, arguments=[d])
+        scenarios(one_write, aliases, virtual, detail, lmtp_in, lmtp_out, detail_waits, arguments=[d])

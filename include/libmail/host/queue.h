@@ -78,7 +78,8 @@ LMAIL_API const char *lmail_queue_state_name(lmail_queue_state state);
 /* One recipient. Times are milliseconds since 1970 UTC. */
 typedef struct lmail_queue_recipient {
     lmail_str address; /* without brackets */
-    lmail_str route;   /* "mailer:host" of a table, "local:ACCOUNT" a mailbox of ours; empty: where
+    lmail_str route; /* "mailer:host" of a table, "local:ACCOUNT" a mailbox of ours, "local:ACCOUNT
+                        * DETAIL" that of ACCOUNT+DETAIL; empty: where
                         * the address leads */
     lmail_str destination; /* what attempts are counted against: a domain or host in lower case */
     unsigned notify;       /* LMAIL_SMTP_NOTIFY_*; 0: not said */

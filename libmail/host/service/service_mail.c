@@ -57,6 +57,7 @@ void lmi_mail_free(lmi_mail *m)
         free(m->recipients[i].account);
         free(m->recipients[i].address);
         free(m->recipients[i].route);
+        free(m->recipients[i].detail);
         free((char *)m->recipients[i].orcpt.ptr);
     }
     free(m->recipients);
@@ -222,12 +223,20 @@ lmail_status lmi_mail_end(lmi_mail *m)
 
 /* An account while the message is delivered, and the target it became, if it could be opened. */
 typedef struct lmi_destination {
+    const char *name;
+    char *folder; /* NULL: INBOX */
     lmail_store_account *account;
     lmail_status status;
     size_t target;
 } destination;
 
-/* One account for several recipients that are the same; each finds its place in `accounts`. */
+static int is_same(const lmi_recipient *a, const lmi_recipient *b)
+{
+    return strcmp(a->account, b->account) == 0 &&
+           strcmp(a->detail ? a->detail : "", b->detail ? b->detail : "") == 0;
+}
+
+/* One place for several recipients that are the same; each finds its own in `accounts`. */
 static size_t number_accounts(lmi_mail *m)
 {
     size_t count = 0;
@@ -235,7 +244,7 @@ static size_t number_accounts(lmi_mail *m)
         size_t same = 0;
         if (!m->recipients[i].account[0])
             continue;
-        while (same < i && strcmp(m->recipients[same].account, m->recipients[i].account) != 0)
+        while (same < i && !is_same(&m->recipients[same], &m->recipients[i]))
             same++;
         m->recipients[i].target = same < i ? m->recipients[same].target : count++;
     }
@@ -257,14 +266,29 @@ static lmail_status open_accounts(lmi_mail *m, destination *d)
         d[next].status = lmi_location(m->rules, args.name, room, &args.location);
         if (!d[next].status)
             d[next].status = m->store->account_open(m->store->ctx, &args, &d[next].account);
-        if (d[next].status) {
+        if (d[next].status)
             d[next].account = NULL;
+        else if (r->detail) /* a list that cannot be read makes it INBOX */
+            (void)lmi_folder_find(m->store, d[next].account, lmail_str_from(r->detail),
+                                  &d[next].folder);
+        d[next].name = r->account;
+        if (d[next].status) {
             if (m->atomic && !m->remotes)
                 return d[next].status;
         }
         next++;
     }
     return LMAIL_OK;
+}
+
+/* A detail without a mailbox leads where the bare name does: the place of one before that is the same. */
+static size_t earlier(const destination *d, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (d[k].account && strcmp(d[k].name, d[i].name) == 0 &&
+            strcmp(d[k].folder ? d[k].folder : "", d[i].folder ? d[i].folder : "") == 0)
+            return k;
+    return i;
 }
 
 /* Deliver to the accounts that are open; each gets its status and UID. */
@@ -274,9 +298,12 @@ static lmail_status deliver(lmi_mail *m, lmi_targets *t)
     for (size_t i = 0; i < t->accounts_count; i++) {
         if (!d[i].account)
             continue;
-        d[i].target = t->count;
+        size_t same = earlier(d, i);
+        d[i].target = same < i ? d[same].target : t->count;
+        if (same < i)
+            continue;
         t->items[t->count].account = d[i].account;
-        t->items[t->count].mailbox = LMAIL_STR("INBOX");
+        t->items[t->count].mailbox = d[i].folder ? lmail_str_from(d[i].folder) : LMAIL_STR("INBOX");
         t->items[t->count++].status = LMAIL_ERR_IO;
     }
     lmail_status st = t->count ? lmi_mail_end(m) : LMAIL_OK;
@@ -318,6 +345,8 @@ void lmi_targets_free(lmi_mail *m, lmi_targets *t)
     for (size_t i = 0; t->accounts && i < t->accounts_count; i++)
         if (t->accounts[i].account)
             m->store->account_close(t->accounts[i].account);
+    for (size_t i = 0; t->accounts && i < t->accounts_count; i++)
+        free(t->accounts[i].folder);
     free(t->accounts);
     free(t->items);
 }

@@ -3,6 +3,7 @@
  *     service_mail.c          trace fields, octets, delivery into mailboxes
  *     service_mail_header.c   the header as it goes by: hops, Date and Message-ID
  *     service_alter.c         a message that is written again, changed
+ *     service_mail_folder.c   the mailbox that user+detail means
  *     service_mail_queue.c    recipients elsewhere, what is held, what is thrown away */
 #ifndef LMI_SERVICE_MAIL_H
 #define LMI_SERVICE_MAIL_H
@@ -13,10 +14,13 @@
 #include <libmail/host/queue.h>
 #include <libmail/smtp.h>
 
+#define LMI_DETAIL_MAX 256u /* octets of a detail that is looked at */
+
 /* Someone who gets the message. */
 typedef struct lmi_recipient {
     char *account; /* name in the store; empty: its mailbox is elsewhere */
     char *address; /* as the client said it */
+    char *detail;  /* of user+detail, where it may name a mailbox; NULL: INBOX */
     lmail_status status;
     lmail_uid uid;
     size_t target;   /* its account's place among those of the message; duplicates share one */
@@ -93,6 +97,14 @@ lmi_mail *lmi_mail_new(lmail_service *service, lmail_str from);
 void lmi_mail_free(lmi_mail *m);
 /* OK or ERR_NOMEM. */
 lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str address);
+
+/* The recipient that was added last has a detail (RFC 5233 §1). OK or ERR_NOMEM. */
+lmail_status lmi_mail_set_detail(lmi_mail *m, lmail_str detail);
+/* On a worker. The mailbox of an account that a detail means: its name as the store has it.
+ *   out   malloc'd, terminated; NULL with NOTFOUND
+ * Returns: OK, ERR_NOTFOUND, ERR_NOMEM, or what the store says. */
+lmail_status lmi_folder_find(const lmail_store *store, lmail_store_account *account,
+                             lmail_str detail, char **out);
 
 /* ---- Recipients elsewhere, and verdicts: service_mail_queue.c */
 

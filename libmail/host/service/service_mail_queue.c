@@ -149,7 +149,7 @@ static lmail_str lower(lmail_str from, char *to, size_t cap)
 /* A row and the text it needs. */
 typedef struct row_text {
     char destination[256];
-    char route[LMAIL_MAX_ACCOUNT_NAME + 16];
+    char route[LMAIL_MAX_ACCOUNT_NAME + LMI_DETAIL_MAX + 16];
 } row_text;
 
 static void fill_row(const lmi_mail *m, const lmi_recipient *r, lmail_queue_recipient *row,
@@ -164,7 +164,8 @@ static void fill_row(const lmi_mail *m, const lmi_recipient *r, lmail_queue_reci
     if (m->flags & LMAIL_QUEUE_RUN_ONLY && m->rules)
         row->next += (int64_t)m->rules->settings->queue.retry_first;
     if (r->account[0]) { /* a mailbox here that waits */
-        snprintf(text->route, sizeof text->route, "local:%s", r->account);
+        snprintf(text->route, sizeof text->route, "local:%s%s%s", r->account, r->detail ? " " : "",
+                 r->detail ? r->detail : "");
         row->route = lmail_str_from(text->route);
         row->destination = LMAIL_STR("local");
         return;

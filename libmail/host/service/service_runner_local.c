@@ -1,9 +1,11 @@
 /* service_runner_local.c - mail of the queue for mailboxes here: what was held and is released, and
  * what a mailbox could not take before. The data file goes into the store as it is. */
 #include "host/service/service_location.h"
+#include "host/service/service_mail.h"
 #include "host/service/service_runner.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define PIECE 65536u
 
@@ -28,16 +30,25 @@ static lmail_status deliver_one(const lmi_sending *s, const lmail_store *store, 
     lmail_store_account_args args = LMAIL_STORE_ACCOUNT_ARGS_INIT;
     lmail_delivery_target target = {0};
     lmail_store_account *account;
-    char room[LMI_LOCATION_MAX];
+    char room[LMI_LOCATION_MAX], *folder = NULL;
     args.name = (lmail_str){r->route.ptr + 6, r->route.len - 6};
+    const char *blank = memchr(args.name.ptr, ' ', args.name.len); /* "local:ACCOUNT DETAIL" */
+    lmail_str detail = {NULL, 0};
+    if (blank) {
+        detail = (lmail_str){blank + 1, (size_t)(r->route.ptr + r->route.len - blank) - 1};
+        args.name.len = (size_t)(blank - args.name.ptr);
+    }
     lmail_status st = lmi_location(s->turn->ways->rules, args.name, room, &args.location);
     if (!st)
         st = store->account_open(store->ctx, &args, &account);
     if (st)
         return st;
     target.account = account;
-    target.mailbox = LMAIL_STR("INBOX");
+    if (detail.len)
+        (void)lmi_folder_find(store, account, detail, &folder);
+    target.mailbox = folder ? lmail_str_from(folder) : LMAIL_STR("INBOX");
     st = store->delivery_commit(d, &target, 1);
+    free(folder);
     store->account_close(account);
     return st;
 }

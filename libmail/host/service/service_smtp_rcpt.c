@@ -165,14 +165,32 @@ static void log_left_out(const smtp_peer *p, const rcpt_job *job, size_t i)
     lmail_log_end(&l);
 }
 
+/* What stands behind the plus, unless the whole is an account's name. */
+static lmail_str detail_of(const rcpt_job *job, size_t i)
+{
+    const char *plus = strchr(job->local_part, '+');
+    if (job->routes)
+        return job->routes->items[i].detail;
+    if (!plus || strchr(job->users[i].name, '+'))
+        return (lmail_str){NULL, 0};
+    return lmail_str_from(plus + 1);
+}
+
+static lmail_status take_user(smtp_peer *p, const rcpt_job *job, size_t i)
+{
+    lmail_status st = job->users[i].status;
+    if (!st)
+        st = lmi_mail_add_recipient(p->mail, lmail_str_from(job->users[i].name), job->ev->to.text);
+    if (!st && p->base.door->rules->settings->routing.detail_folders)
+        st = lmi_mail_set_detail(p->mail, detail_of(job, i));
+    return st;
+}
+
 static lmail_status take_one(smtp_peer *p, const rcpt_job *job, size_t i, int *taken)
 {
     lmail_status st = LMAIL_ERR_NOTFOUND;
     if (is_user(job, i)) {
-        st = job->users[i].status;
-        if (!st)
-            st = lmi_mail_add_recipient(p->mail, lmail_str_from(job->users[i].name),
-                                        job->ev->to.text);
+        st = take_user(p, job, i);
     } else if (!job->routes || job->routes->items[i].kind == LMAIL_POLICY_TO_HOST) {
         st = add_remote(p, job, i);
     }
