@@ -64,7 +64,7 @@ typedef struct lmail_dispatch_config {
     size_t batch;            /* rows of a turn; 0: 50 */
     lmail_msec back_off_first; /* when a destination did not answer; it doubles. 0: a minute */
     lmail_msec back_off_most;  /* 0: 30 minutes */
-    lmail_msec busy_pause;     /* after a server that wants less; 0: 10 s */
+    lmail_msec busy_pause;     /* after a server that wants less; it doubles. 0: 10 s */
 } lmail_dispatch_config;
 
 #define LMAIL_DISPATCH_CONFIG_INIT                                                                 \
@@ -106,9 +106,13 @@ typedef struct lmail_dispatch_turn {
 LMAIL_API lmail_status lmail_dispatch_next(lmail_dispatch *p, lmail_msec now,
                                            lmail_dispatch_turn *turn);
 
+/* A failure among successes is no reason to leave a destination alone: it loses half of its turns,
+ * and nothing where a turn took eight messages for each that failed. A pause comes when failures come
+ * in a row, or when nobody has met it yet. */
 typedef struct lmail_dispatch_done {
     lmail_delivery_health health; /* of the turn's worst attempt */
     unsigned more;                /* 1: the destination has further rows that are due */
+    size_t good, bad; /* messages that found it well, and BUSY or DOWN; 0, 0: one, as health says */
 } lmail_dispatch_done;
 
 /* The turn is over. ERR_STALE: it is not one. */

@@ -20,6 +20,8 @@ enum { KIND_ALIVE, KIND_UNMET, KIND_DOWN, KINDS };
 #define LONGEST_NAME 512u
 #define LOOK_BACK 64u /* old entries that are looked at to make room */
 #define LATELY 60000u /* an answer so fresh outweighs one failure */
+#define NOISE 8u      /* so many successes outweigh a failure of the same turn */
+#define ROW 3u        /* turns without success that are no accident any more */
 
 typedef struct entry {
     lmi_node node;
@@ -31,6 +33,7 @@ typedef struct entry {
     uint64_t offers; /* how often it was offered */
     lmail_msec until, last_good;
     unsigned class, kind, listed, has_work, failures;
+    unsigned row; /* turns in a row without any success */
     lmail_delivery_health health;
     char name[];
 } entry;
@@ -387,16 +390,23 @@ lmail_status lmail_dispatch_next(lmail_dispatch *p, lmail_msec now, lmail_dispat
     return LMAIL_OK;
 }
 
+static void halve(entry *e)
+{
+    e->allowed = e->allowed > 1 ? e->allowed / 2 : 1;
+}
+
+static void pause(lmail_dispatch *p, entry *e, lmail_msec first, lmail_msec now)
+{
+    lmail_msec wait = lmi_back_off(first, p->c.back_off_most, ++e->failures);
+    e->until = lmi_later(now, lmi_table_spread(&p->table, wait));
+}
+
 /* It is there and wants less. */
 static void slow_down(lmail_dispatch *p, entry *e, lmail_msec now)
 {
-    e->allowed = e->allowed > 1 ? e->allowed / 2 : 1;
-    if (now < e->until)
-        return;
-    e->failures++;
-    e->until =
-        lmi_later(now, lmi_table_spread(&p->table, lmi_back_off(p->c.busy_pause, p->c.back_off_most,
-                                                                e->failures)));
+    halve(e);
+    if (now >= e->until)
+        pause(p, e, p->c.busy_pause, now);
 }
 
 static void leave_alone(lmail_dispatch *p, entry *e, lmail_msec now)
@@ -412,34 +422,46 @@ static void leave_alone(lmail_dispatch *p, entry *e, lmail_msec now)
     if (e->health != LMAIL_DELIVERY_DOWN)
         e->failures = 0;
     e->health = LMAIL_DELIVERY_DOWN;
-    e->failures++;
-    e->until =
-        lmi_later(now, lmi_table_spread(&p->table, lmi_back_off(p->c.back_off_first,
-                                                                p->c.back_off_most, e->failures)));
+    pause(p, e, p->c.back_off_first, now);
 }
 
-static void learn(lmail_dispatch *p, entry *e, lmail_delivery_health health, lmail_msec now)
+/* A turn that met nobody or a full house, among those that went well. */
+static int is_lone(const entry *e, lmail_msec now)
 {
-    switch (health) {
-    case LMAIL_DELIVERY_NOT_MET:
-        break;
-    case LMAIL_DELIVERY_ALIVE:
-        e->health = health;
-        e->failures = 0;
-        e->until = 0;
-        e->last_good = now;
-        if (e->allowed < p->c.max_per)
-            e->allowed++;
-        break;
-    case LMAIL_DELIVERY_BUSY:
+    return e->row < ROW && e->health == LMAIL_DELIVERY_ALIVE && now - e->last_good < LATELY;
+}
+
+static void learn_good(const lmail_dispatch *p, entry *e, const lmail_dispatch_done *done,
+                       lmail_msec now)
+{
+    e->health = LMAIL_DELIVERY_ALIVE;
+    e->failures = e->row = 0;
+    e->until = 0;
+    e->last_good = now;
+    if (done->health != LMAIL_DELIVERY_ALIVE && done->good / NOISE < done->bad)
+        halve(e);
+    else if (e->allowed < p->c.max_per)
+        e->allowed++;
+}
+
+static void learn(lmail_dispatch *p, entry *e, const lmail_dispatch_done *done, lmail_msec now)
+{
+    if (done->health == LMAIL_DELIVERY_NOT_MET)
+        return;
+    if (done->health == LMAIL_DELIVERY_ALIVE || done->good) {
+        learn_good(p, e, done, now);
+        return;
+    }
+    e->row++;
+    if (is_lone(e, now)) {
+        halve(e);
+    } else if (done->health == LMAIL_DELIVERY_DOWN) {
+        leave_alone(p, e, now);
+    } else {
         if (e->health == LMAIL_DELIVERY_DOWN)
             e->failures = 0;
-        e->health = health;
+        e->health = LMAIL_DELIVERY_BUSY;
         slow_down(p, e, now);
-        break;
-    case LMAIL_DELIVERY_DOWN:
-        leave_alone(p, e, now);
-        break;
     }
 }
 
@@ -453,7 +475,7 @@ lmail_status lmail_dispatch_end_turn(lmail_dispatch *p, uint64_t id,
     displace(p, e);
     e->turns--;
     p->kind_turns[t->kind]--;
-    learn(p, e, done->health, now);
+    learn(p, e, done, now);
     if (done->more)
         e->has_work = 1;
     else if (e->offers == t->offers)

@@ -334,7 +334,8 @@ static void dispatch(world *w)
     while (w->size) {
         unsigned what = octet(w);
         char name[2] = {(char)('a' + octet(w) % 20), 0};
-        lmail_dispatch_done done = {(lmail_delivery_health)(what / 4 % 4), what / 16 % 2};
+        lmail_dispatch_done done = {(lmail_delivery_health)(what / 4 % 4), what / 16 % 2,
+                                    what / 32 % 4, what / 128};
         w->now += what % 4 == 3 ? octet(w) * 1000u : 0;
         if (what % 4 == 0) {
             lmail_status st =
@@ -359,7 +360,7 @@ static void dispatch(world *w)
         }
     }
     /* When all is done and time has passed, whoever has work gets a turn. */
-    lmail_dispatch_done good = {LMAIL_DELIVERY_ALIVE, 0};
+    lmail_dispatch_done good = {LMAIL_DELIVERY_ALIVE, 0, 0, 0};
     while (count)
         CHECK(!lmail_dispatch_end_turn(p, turns[--count].id, &good, w->now));
     w->now += 7200000;

@@ -140,12 +140,13 @@ struct lmi_turn {
     size_t max;
     unsigned probe;
     const lmail_queue_batch *batch;
-    size_t message, row;  /* the next to send */
-    unsigned char *taken; /* rows of that message that are on their way or sent */
-    size_t writing;       /* results that are on their way to the disk */
-    lmail_delivery_health health;
+    size_t message, row;          /* the next to send */
+    unsigned char *taken;         /* rows of that message that are on their way or sent */
+    size_t writing;               /* results that are on their way to the disk */
+    lmail_delivery_health health; /* the worst of it */
+    size_t good, bad;             /* messages that found the destination well, and not */
+    unsigned in_row;              /* failures since the last good one */
     lmi_sending *sending;
-    lmi_later later;
 };
 
 /* Begin a turn; the dispatcher is told of its end in any case. */

@@ -11,6 +11,7 @@
 
 #define TEXT(s) (int)(s).len, (s).ptr
 #define HOSTS 16u
+#define ROW 3u
 
 static void go_on(lmi_turn *t);
 
@@ -197,6 +198,22 @@ static lmi_sending *new_sending(lmi_turn *t, const lmail_queue_message *m)
     return NULL;
 }
 
+/* What it says of the destination. Where three in a row found a full house the rest need not come. */
+static void judge(lmi_turn *t, const lmi_sending *s)
+{
+    if (s->health > t->health)
+        t->health = s->health;
+    if (s->health == LMAIL_DELIVERY_ALIVE) {
+        t->good++;
+        t->in_row = 0;
+    } else if (s->health != LMAIL_DELIVERY_NOT_MET) {
+        t->bad++;
+        t->in_row++;
+    }
+    if (s->health == LMAIL_DELIVERY_BUSY && t->in_row >= ROW)
+        t->message = t->batch->count; /* the rest stays due */
+}
+
 /* The sending is over: its results go to the disk, the next message goes. */
 static void sending_ended(void *arg)
 {
@@ -204,8 +221,7 @@ static void sending_ended(void *arg)
     lmi_turn *t = s->turn;
     lmail_delivery_free(s->machine);
     t->sending = NULL;
-    if (s->health > t->health)
-        t->health = s->health;
+    judge(t, s);
     for (size_t i = 0; i < s->count; i++)
         if (s->results[i].id)
             lmi_count_sent(t->runner->service, s->results[i].state);
@@ -355,7 +371,7 @@ static void given_back(void *arg)
 {
     lmi_turn *t = arg;
     lmi_runner *r = t->runner;
-    lmail_dispatch_done done = {t->health, t->max != 0};
+    lmail_dispatch_done done = {t->health, t->max != 0, t->good, t->bad};
     (void)lmail_dispatch_end_turn(r->dispatch, t->id, &done, lmail_loop_now(r->loop));
     lmi_turn_free(t);
     lmi_runner_pump(r);
@@ -363,7 +379,8 @@ static void given_back(void *arg)
 
 static void finish(lmi_turn *t)
 {
-    t->max = t->batch && t->batch->more; /* from here on it says that */
+    /* From here on it says whether there is more. */
+    t->max = t->batch && (t->batch->more || (t->health == LMAIL_DELIVERY_BUSY && t->in_row >= ROW));
     t->runner->messages -= t->batch ? t->batch->count : 0;
     lmi_runner_job(t->runner, give_back, given_back, t);
 }
@@ -398,7 +415,7 @@ void lmi_turn_begin(lmi_runner *r, const lmail_dispatch_turn *turn)
 {
     lmi_turn *t = calloc(1, sizeof *t);
     if (!t || turn->destination.len >= sizeof t->destination) {
-        lmail_dispatch_done done = {LMAIL_DELIVERY_NOT_MET, 0};
+        lmail_dispatch_done done = {LMAIL_DELIVERY_NOT_MET, 0, 0, 0};
         free(t);
         (void)lmail_dispatch_end_turn(r->dispatch, turn->id, &done, lmail_loop_now(r->loop));
         return;
