@@ -1,7 +1,7 @@
 /* smtp_client_hello.c - greeting, EHLO or LHLO and what they announce, HELO, STARTTLS.
  *
  * RFC 5321 §3.1, §3.2, §4.1.1.1; RFC 2033 §4.1; RFC 3207 §4 (what was learnt in clear is
- * forgotten); RFC 9422 §4 (LIMITS). A keyword may come twice and in any case; what is unknown or
+ * forgotten); RFC 9422 (LIMITS). A keyword may come twice and in any case; what is unknown or
  * malformed is as if it were not there. */
 #include "smtp/smtp_client_internal.h"
 
@@ -86,7 +86,7 @@ static void take_mechanisms(lmail_smtp_client *s, lmail_str args)
     }
 }
 
-/* RFC 9422 §4: name=value; of a value 1 to 999999 without leading zeros. */
+/* RFC 9422: name=value; of a value 1 to 999999 without leading zeros. */
 static void take_limits(lmail_smtp_client *s, lmail_str args)
 {
     while (args.len) {

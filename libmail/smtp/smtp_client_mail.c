@@ -2,7 +2,7 @@
  *
  * One block a message holds the envelope with its texts; the last one that ended is kept for the
  * next. Refusals of our own: RFC 6531 §3.2, §3.6 (SMTPUTF8), RFC 3030 §3 and RFC 6152 §3
- * (conversion), RFC 1870 §6.1 (size), RFC 8689 §4.2.1 (REQUIRETLS), RFC 9422 §6 (LIMITS). */
+ * (conversion), RFC 1870 §6.1 (size), RFC 8689 §4.2.1 (REQUIRETLS), RFC 9422 (LIMITS). */
 #include "smtp/smtp_client_internal.h"
 
 #include <string.h>

@@ -49,7 +49,8 @@ def drops_some(d):
 
 
 def old_tls(d):
-    """A server that speaks TLS 1.2 alone, with an RSA certificate."""
+    """A server that speaks TLS 1.2 alone, with an RSA certificate, and prefers signatures that we know in 1.3 alone: a
+    second connection does without them."""
     key, cert = d.home / "rsa.key", d.home / "rsa.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=mx.old.test", "-days", "2",
                     "-keyout", key, "-out", cert], check=True, capture_output=True)
@@ -59,7 +60,7 @@ def old_tls(d):
     with Peer(ADDRESSES["old"], PORT, tls=context) as peer:
         send(d, ["a@old.test"])
         arrives(peer)
-        assert peer.secure == 1 and peer.sessions == 1, (peer.secure, peer.sessions, d.log("smtpd"))
+        assert peer.secure == 1 and peer.sessions == 2, (peer.secure, peer.sessions)
 
 
 PARTS = (drops_some, old_tls)

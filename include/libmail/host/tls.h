@@ -88,14 +88,15 @@ typedef struct lmail_tls_client_config {
     size_t alpn_n;
     unsigned tls13_only; /* not 0: no TLS 1.2 */
     lmail_str ciphers;   /* as lmail_tls_config.ciphers */
+    /* Not 0: no TLS 1.3. For a second attempt at a server that speaks 1.2 and signs with RSASSA-PSS
+     * when that is offered, which TLS 1.3 cannot go without (RFC 8446 §4.2.3) and which this engine
+     * does not know in 1.2. Not together with tls13_only. */
+    unsigned tls12_only;
 } lmail_tls_client_config;
 
 #define LMAIL_TLS_CLIENT_CONFIG_INIT                                                               \
     {                                                                                              \
-        sizeof(lmail_tls_client_config), NULL, {NULL, 0}, NULL, 0, NULL, 0, 0,                     \
-        {                                                                                          \
-            NULL, 0                                                                                \
-        }                                                                                          \
+        sizeof(lmail_tls_client_config), NULL, {NULL, 0}, NULL, 0, NULL, 0, 0, {NULL, 0}, 0        \
     }
 
 LMAIL_API void lmail_tls_client_config_init(lmail_tls_client_config *config);

@@ -28,6 +28,15 @@ static const uint16_t SIGNATURES[] = {
     MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
     MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,    MBEDTLS_TLS1_3_SIG_NONE};
 
+/* Without PSS: a server that chooses by its own order takes it, in TLS 1.2 too. */
+static const uint16_t SIGNATURES_12[] = {MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
+                                         MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
+                                         MBEDTLS_TLS1_3_SIG_ECDSA_SECP521R1_SHA512,
+                                         MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+                                         MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,
+                                         MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
+                                         MBEDTLS_TLS1_3_SIG_NONE};
+
 /* A file of authorities may hold some that mbedTLS cannot read: those vouch for nobody. 0, or an
  * error of mbedTLS when none can be read. */
 static int some(mbedtls_x509_crt *ca, int rc)
@@ -84,6 +93,8 @@ static lmail_status fill(mbed_context *c, const lmail_tls_client_config *config,
         return lmi_net_fail(LMAIL_ERR_ARG, error, cap,
                             "ciphers \"%.*s\": none of the suites that are spoken",
                             (int)config->ciphers.len, config->ciphers.ptr);
+    if (config->tls12_only && config->tls13_only)
+        return lmi_net_fail(LMAIL_ERR_ARG, error, cap, "no version of TLS is left");
     if (psa_crypto_init() != PSA_SUCCESS) /* once a process; TLS 1.3 works through it */
         return LMAIL_ERR_IO;
     lmail_status st = LMAIL_OK;
@@ -98,7 +109,9 @@ static lmail_status fill(mbed_context *c, const lmail_tls_client_config *config,
         /* net_mbedtls_check.c decides, and has the word for each connection */
         mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_OPTIONAL);
         mbedtls_ssl_conf_ca_chain(&c->conf, c->ca.version ? &c->ca : NULL, NULL);
-        mbedtls_ssl_conf_sig_algs(&c->conf, SIGNATURES);
+        mbedtls_ssl_conf_sig_algs(&c->conf, config->tls12_only ? SIGNATURES_12 : SIGNATURES);
+        if (config->tls12_only)
+            mbedtls_ssl_conf_max_tls_version(&c->conf, MBEDTLS_SSL_VERSION_TLS1_2);
         mbedtls_ssl_conf_session_tickets(&c->conf, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
         if (c->certs_n)
             rc = mbedtls_ssl_conf_own_cert(&c->conf, &c->certs[0].chain, &c->certs[0].key);

@@ -53,7 +53,7 @@ typedef struct lmi_ways {
     lmi_rules *rules;
     lmail_delivery_setup *delivery;
     lmail_smtp_client_setup *client;
-    lmail_tls *tls;
+    lmail_tls *tls, *old_tls; /* old: for a second attempt, TLS 1.2 alone; NULL: not allowed */
     lmail_schedule schedule;
 } lmi_ways;
 
@@ -185,6 +185,8 @@ struct lmi_out {
     lmail_ticket ticket;             /* the machine's question that waits for it */
     lmail_ticket mail;
     unsigned submit, ready, ended, closed, quit, mail_ended, accepted_any;
+    unsigned redial, is_old; /* TLS failed: once more, with what old servers speak */
+    lmail_msec give_up;      /* no connection by then: it has failed */
     size_t *recipients;
     size_t count;
     lmail_msec idle_until; /* 0: it is in use */
@@ -199,6 +201,8 @@ struct lmi_out {
     lmi_later later;
 };
 
+/* Once more, from the loop: o->redial. */
+void lmi_out_redial(lmi_out *o);
 /* Make one for a sending's question. OK: it will be answered; an error: there is none. */
 lmail_status lmi_out_connect(lmi_sending *s, lmail_ticket t, const lmail_delivery_connect_event *ev,
                              lmail_str source);

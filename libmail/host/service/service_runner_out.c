@@ -44,9 +44,14 @@ static void on_closed(void *user, lmail_conn *conn, lmail_session *session,
         (!o->ended || o->word.phase == LMAIL_DELIVERY_AT_TLS) &&
         (!o->ended || reason == LMAIL_CLOSE_TLS))
         lmi_out_reason(o, reason, fault);
-    o->closed = 1;
     o->conn = NULL;
     o->client = NULL; /* freed by the connection */
+    o->redial = reason == LMAIL_CLOSE_TLS && !o->is_old && o->ways->old_tls && o->sending &&
+                o->ticket && !o->count && !o->ready;
+    if (o->redial)
+        o->is_old = 1;
+    o->closed = !o->redial;
+    o->ended = o->ended && !o->redial;
     lmi_out_soon(o);
 }
 
@@ -59,13 +64,50 @@ static void set_address(lmi_out *o, const lmail_delivery_connect_event *ev)
         snprintf(o->address, sizeof o->address, "%.*s", TEXT(ev->address_text));
 }
 
+static lmail_status dial(lmi_out *o, char *why, size_t cap)
+{
+    const lmail_settings *v = o->ways->rules->settings;
+    lmail_connect_config c = LMAIL_CONNECT_CONFIG_INIT;
+    int path = o->address[0] == '/';
+    lmail_msec when = lmi_out_now(o);
+    char address[300];
+    snprintf(address, sizeof address, "%s%s", path ? "unix:" : "", o->address);
+    c.address = lmail_str_from(address);
+    c.port = o->port;
+    c.source = path ? (lmail_str){NULL, 0} : lmail_str_from(o->source);
+    c.tls = o->is_old ? o->ways->old_tls : o->ways->tls;
+    c.tls_name = lmail_str_from(o->host);
+    c.tls_verify = o->tls == LMAIL_DELIVERY_TLS_VERIFY;
+    c.connect_timeout = v->client.connect_timeout;
+    if (o->give_up != LMAIL_NEVER) {
+        lmail_msec left = o->give_up > when ? o->give_up - when : 1;
+        if (left < (c.connect_timeout ? c.connect_timeout : 30000))
+            c.connect_timeout = left;
+    }
+    c.handshake_timeout = v->client.starttls_timeout;
+    c.on_open = on_open;
+    c.on_closed = on_closed;
+    c.user = o;
+    return lmail_conn_connect(&o->conn, o->runner->loop, &c, why, cap);
+}
+
+/* Perhaps nobody waits for it any more. */
+void lmi_out_redial(lmi_out *o)
+{
+    char why[200];
+    o->redial = 0;
+    if (o->sending && !o->runner->stopping && !dial(o, why, sizeof why))
+        return;
+    o->word.fault = LMAIL_DELIVERY_NO_TLS;
+    o->word.phase = LMAIL_DELIVERY_AT_TLS;
+    o->closed = 1;
+}
+
 lmail_status lmi_out_connect(lmi_sending *s, lmail_ticket t, const lmail_delivery_connect_event *ev,
                              lmail_str source)
 {
     lmi_runner *r = s->turn->runner;
-    const lmail_settings *v = s->turn->ways->rules->settings;
-    lmail_connect_config c = LMAIL_CONNECT_CONFIG_INIT;
-    char address[300], why[200] = "";
+    char why[200] = "";
     lmi_out *o = calloc(1, sizeof *o);
     if (!o)
         return LMAIL_ERR_NOMEM;
@@ -77,25 +119,12 @@ lmail_status lmi_out_connect(lmi_sending *s, lmail_ticket t, const lmail_deliver
     o->tls = ev->tls;
     o->port = ev->port;
     o->credentials = ev->credentials;
+    o->give_up = ev->time_left == LMAIL_NEVER ? LMAIL_NEVER : lmi_out_now(o) + ev->time_left;
     snprintf(o->destination, sizeof o->destination, "%s", s->turn->destination);
     snprintf(o->source, sizeof o->source, "%.*s", TEXT(source));
     snprintf(o->host, sizeof o->host, "%.*s", TEXT(ev->host));
     set_address(o, ev);
-    snprintf(address, sizeof address, "%s%s", ev->path.len ? "unix:" : "", o->address);
-    c.address = lmail_str_from(address);
-    c.port = ev->port;
-    c.source = ev->path.len ? (lmail_str){NULL, 0} : source;
-    c.tls = o->ways->tls;
-    c.tls_name = ev->host;
-    c.tls_verify = ev->tls == LMAIL_DELIVERY_TLS_VERIFY;
-    c.connect_timeout = v->client.connect_timeout;
-    if (ev->time_left < (c.connect_timeout ? c.connect_timeout : 30000))
-        c.connect_timeout = ev->time_left ? ev->time_left : 1;
-    c.handshake_timeout = v->client.starttls_timeout;
-    c.on_open = on_open;
-    c.on_closed = on_closed;
-    c.user = o;
-    lmail_status st = lmail_conn_connect(&o->conn, r->loop, &c, why, sizeof why);
+    lmail_status st = dial(o, why, sizeof why);
     if (st) {
         lmi_ways_release(o->ways);
         free(o);

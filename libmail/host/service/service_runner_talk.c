@@ -134,6 +134,8 @@ static void submit(lmi_out *o)
 void lmi_out_step(void *arg)
 {
     lmi_out *o = arg;
+    if (o->redial)
+        lmi_out_redial(o);
     if (o->sending && o->ticket && !o->submit && !o->count && (o->ready || o->ended || o->closed))
         answer_connect(o);
     if (o->sending && o->submit)

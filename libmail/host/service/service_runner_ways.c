@@ -75,6 +75,9 @@ static lmail_status make_tls(lmi_ways *w, char *error, size_t cap)
     c.tls13_only = v->tls.min_version >= 13;
     if (!st)
         st = lmail_tls_new_client(&w->tls, &c, error, cap);
+    c.tls12_only = 1;
+    if (!st && !c.tls13_only)
+        st = lmail_tls_new_client(&w->old_tls, &c, error, cap);
     lmi_file_free(pair.chain);
     lmi_file_free(pair.key);
     lmi_file_free(ca);
@@ -166,6 +169,7 @@ void lmi_ways_release(lmi_ways *w)
     lmail_delivery_setup_free(w->delivery);
     lmail_smtp_client_setup_free(w->client);
     lmail_tls_release(w->tls);
+    lmail_tls_release(w->old_tls);
     lmi_rules_release(w->rules);
     free(w);
 }
