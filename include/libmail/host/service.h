@@ -174,7 +174,8 @@ LMAIL_API lmail_status lmail_service_signals(lmail_service *service, int stop_si
 /* New rules for new connections and everything that is asked from now on; sessions keep theirs. A
  * signal's reading that is under way comes into force after it.
  * Sockets follow the configuration: new ones are opened, those no longer wanted closed. Directories,
- * user and workers stay as they are until a restart.
+ * user and workers stay as they are until a restart, and the log says which were changed. A changed
+ * store.location or store.home is refused with ERR_ARG: mail would lie in two places.
  *   config   the service's from success on
  *   error    filled as by lmail_service_new; not NULL
  * Returns: OK, ERR_ARG, ERR_BUSY, ERR_DENIED, ERR_IO, ERR_NOMEM; after an error the old rules stay

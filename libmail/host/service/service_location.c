@@ -130,3 +130,26 @@ lmail_status lmi_location_check(const lmi_rules *r, char *error, size_t cap)
         s->mail_directory.ptr);
     return LMAIL_ERR_ARG;
 }
+
+/* ---- Whether it moved ------------------------------------------------------------------------ */
+
+lmail_status lmi_location_same(const lmail_settings *before, const lmail_settings *now, char *error,
+                               size_t cap)
+{
+    const struct {
+        const char *name;
+        lmail_str before, now;
+    } rows[] = {{"store.location", before->store.location, now->store.location},
+                {"store.home", before->store.home, now->store.home}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (lmail_str_equal(rows[i].before, rows[i].now))
+            continue;
+        snprintf(error, cap,
+                 "%s: changed from \"%.*s\" to \"%.*s\", which takes a restart: until then mail "
+                 "lies where it lay",
+                 rows[i].name, (int)rows[i].before.len, rows[i].before.ptr, (int)rows[i].now.len,
+                 rows[i].now.ptr);
+        return LMAIL_ERR_ARG;
+    }
+    return LMAIL_OK;
+}

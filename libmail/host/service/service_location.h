@@ -16,4 +16,9 @@ lmail_status lmi_location(const lmi_rules *rules, lmail_str identity, char out[L
  * filled. */
 lmail_status lmi_location_check(const lmi_rules *rules, char *error, size_t cap);
 
+/* At a reload: mail that is open lies where it lay, so a place that changed needs a restart. OK, or
+ * ERR_ARG with error filled. */
+lmail_status lmi_location_same(const lmail_settings *before, const lmail_settings *now, char *error,
+                               size_t cap);
+
 #endif

@@ -8,6 +8,7 @@
 #include "host/service/service_files.h"
 #include "host/service/service_internal.h"
 #include "host/service/service_limits.h"
+#include "host/service/service_location.h"
 #include "host/service/service_metrics.h"
 #include "host/service/service_runner.h"
 
@@ -64,7 +65,10 @@ static lmail_status new_doors(reading *r)
 
 static void make_ready(reading *r)
 {
-    r->status = lmi_rules_new(&r->rules, r->service, r->config, r->error, sizeof r->error);
+    r->status = lmi_location_same(r->service->first_rules->settings,
+                                  lmail_config_settings(r->config), r->error, sizeof r->error);
+    if (!r->status)
+        r->status = lmi_rules_new(&r->rules, r->service, r->config, r->error, sizeof r->error);
     if (!r->status)
         r->status = new_doors(r);
 }
@@ -106,6 +110,28 @@ static void change_doors(lmail_service *s, const reading *r, size_t count)
     }
 }
 
+/* What needs a restart and is no danger meanwhile: it is told, and stays as it was. */
+static void say_what_stays(lmail_service *s, const lmail_settings *now)
+{
+    const lmail_settings *first = s->first_rules->settings;
+    const struct {
+        const char *name;
+        lmail_str before, now;
+    } rows[] = {{"mail_directory", first->mail_directory, now->mail_directory},
+                {"run_directory", first->run_directory, now->run_directory},
+                {"queue.directory", first->queue.directory, now->queue.directory},
+                {"user", first->user, now->user},
+                {"group", first->group, now->group}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[96];
+        if (lmail_str_equal(rows[i].before, rows[i].now))
+            continue;
+        snprintf(text, sizeof text,
+                 "%s: changed, which takes a restart: the old one stays until then", rows[i].name);
+        log_event(s, LMAIL_LOG_WARN, "reload", "reason", lmail_str_from(text));
+    }
+}
+
 /* Failed, it has changed nothing. */
 static void put_in(reading *r)
 {
@@ -129,6 +155,7 @@ static void put_in(reading *r)
     s->rules = lmi_rules_hold(r->rules);
     lmi_limits_apply(s);
     lmi_runner_reload(s);
+    say_what_stays(s, s->rules->settings);
 }
 
 lmail_status lmail_service_reload(lmail_service *s, lmail_config *config, char *error, size_t cap)

@@ -193,6 +193,35 @@ START_TEST(test_signals_while_one_is_read_ask_for_one_more)
 }
 END_TEST
 
+/* Open mailboxes lie where they lay: half of the mail would be at another place. */
+START_TEST(test_mail_that_would_move_takes_a_restart)
+{
+    static const char *const moved[] = {"store.location = /elsewhere/%u\n",
+                                        "store.home = /elsewhere/%u\n"};
+    begin();
+    for (unsigned i = 0; i < 2; i++) {
+        char before[sizeof c->text];
+        memcpy(before, c->text, sizeof before);
+        snprintf(c->text, sizeof c->text, "%s", moved[i]);
+        strncat(c->text, before, sizeof c->text - strlen(c->text) - 1);
+        kill(getpid(), SIGUSR2);
+        wait_until(&c->told, 2 * i + 1);
+        ck_assert_int_eq(c->told_status, LMAIL_ERR_ARG);
+        ck_assert_msg(strncmp(c->told_error, moved[i], strcspn(moved[i], " ")) == 0 &&
+                          strstr(c->told_error, "to \"/elsewhere/%u\", which takes a restart"),
+                      "%s", c->told_error);
+        serves();
+        memcpy(c->text, before, sizeof before);
+        kill(getpid(), SIGUSR2);
+        wait_until(&c->told, 2 * i + 2);
+        ck_assert_int_eq(c->told_status, LMAIL_OK);
+    }
+    stop();
+    end();
+    remove_folder();
+}
+END_TEST
+
 /* broken: whether it comes to something when the disk answers at last. */
 START_TEST(test_a_reading_that_hangs_keeps_nobody)
 {
@@ -234,6 +263,7 @@ Suite *service_reload_suite(void)
     TCase *t = tcase_create("signals");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_signals_while_one_is_read_ask_for_one_more);
+    tcase_add_test(t, test_mail_that_would_move_takes_a_restart);
     tcase_add_loop_test(t, test_a_reading_that_hangs_keeps_nobody, 0, 2);
     tcase_add_test(t, test_a_reading_that_ends_late_is_nobodys);
     suite_add_tcase(s, t);
