@@ -96,6 +96,17 @@ static int ask_pam(const char *service, const char *login, const talk *t)
     return code;
 }
 
+/* SASL calls POP3's service "pop" (RFC 1734), Dovecot and its files in /etc/pam.d "pop3". */
+static lmail_str service_of(lmail_str setting, lmail_str asked)
+{
+    int as_dovecot = lmail_str_equal(setting, LMAIL_STR("*"));
+    if (setting.len && !as_dovecot)
+        return setting;
+    if (as_dovecot && lmail_str_equal(asked, LMAIL_STR("pop")))
+        return LMAIL_STR("pop3");
+    return asked.len ? asked : LMAIL_STR("libmail");
+}
+
 lmail_status authd_pam_check(void *user, const lmail_saslauthd_request *request)
 {
     const authd_facts *f = user;
@@ -104,9 +115,7 @@ lmail_status authd_pam_check(void *user, const lmail_saslauthd_request *request)
         return LMAIL_ERR_NOTFOUND;
     if (!authd_may_log_in(f, login))
         return LMAIL_ERR_DENIED;
-    lmail_str wanted =
-        f->settings->authd.pam_service.len ? f->settings->authd.pam_service : request->service;
-    if (!copy_service(wanted.len ? wanted : LMAIL_STR("libmail"), service))
+    if (!copy_service(service_of(f->settings->authd.pam_service, request->service), service))
         return LMAIL_ERR_DENIED;
     memcpy(password, request->password.ptr, request->password.len);
     password[request->password.len] = '\0';

@@ -167,8 +167,8 @@ static void pam(lmi_dv *d, const lmi_dv_db *db, sources *s)
             service = w;
     add(d, &s->list, "system");
     add(d, &s->check, "pam");
-    if (is(service, "*") || is(service, "%s") || is(service, "%Ls") || is(service, "%{protocol}"))
-        return; /* the name of the protocol, as authd has it */
+    if (is(service, "%s") || is(service, "%Ls") || is(service, "%{protocol}"))
+        service = LMAIL_STR("*"); /* the name of the protocol */
     if (service.len)
         lmi_dv_assign(d, LMI_DV_ALL, "authd.pam_service", service, db->at);
     else
