@@ -123,7 +123,7 @@ static int spared(lmi_case *a)
     memcpy(folded, to.local.ptr, to.local.len);
     lmi_map_fold(folded, to.local.len);
     to.local.ptr = folded;
-    unsigned which = LMI_SEARCH_F | LMI_SEARCH_D | (a->v->local ? LMI_SEARCH_U : 0);
+    const unsigned which = LMI_SEARCH_F | LMI_SEARCH_U | LMI_SEARCH_D; /* at any domain */
     const lmi_map_entry *e = lmi_search_mailbox(a, LMI_TAG_SPAM, &to, which, "friend or hater");
     if (mode == LMAIL_POLICY_DELAY_FRIEND)
         return e && lmi_entry_kind(e) == LMI_VALUE_FRIEND;
