@@ -315,6 +315,15 @@ begin authenticators
 """)
         os.chmod(self.home / "conf", 0o644)
 
+    def macro(self, name, value):
+        conf = self.home / "conf"
+        conf.write_text(f"{name} = {value}\n" + conf.read_text())
+
+    def router(self, name, *lines):
+        """A router before the others."""
+        conf = self.home / "conf"
+        conf.write_text(conf.read_text().replace("begin routers\n", f"begin routers\n{name}:\n  " + "\n  ".join(lines) + "\n"))
+
     def start(self):
         self.launch(ROOT / "usr/sbin/exim4", "-C", self.home / "conf", "-bdf", "-q1s")
 
