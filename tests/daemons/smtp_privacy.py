@@ -1,5 +1,7 @@
 """What clients are not told or allowed (smtp.privacy), and what they may log in with (smtp.auth_*), by listener."""
-from lib_daemons import Daemons, scenarios
+import base64
+
+from lib_daemons import PASSWORD, Daemons, scenarios
 
 SORRY = "Sorry, we do not allow this operation"
 
@@ -118,6 +120,28 @@ def listeners(d):
     assert "event=listener_skipped" in d.log("smtpd") and "192.0.2.99" in d.log("smtpd")
 
 
+def auth_words(d):
+    """What AUTH answers, in the classic words."""
+    good, bad = (base64.b64encode(f"\0bob\0{password}".encode()).decode() for password in (PASSWORD, "wrong"))
+    with d.wire("smtp") as w:
+        w.reply()
+        offer(w)
+        assert w.ask("AUTH CRAM-MD4") == ["504 5.3.3 AUTH mechanism CRAM-MD4 not available"]
+        for line in "AUTH PLAIN %%%", "AUTH PLAIN =A", "AUTH PLAIN AA":
+            assert w.ask(line)[0].startswith("501 5.5.4 "), line
+        assert w.ask("AUTH PLAIN")[0].startswith("334")
+        assert w.ask("*") == ["501 5.0.0 AUTH aborted"]
+        assert w.ask("AUTH PLAIN")[0].startswith("334")
+        assert w.ask("!!")[0].startswith("501 5.5.4 ")
+        assert w.ask(f"AUTH PLAIN {bad}") == ["535 5.7.0 authentication failed"]
+        w.ask("MAIL FROM:<bob@example.test>")
+        assert w.ask(f"AUTH PLAIN {good}") == ["503 5.5.0 AUTH not permitted during a mail transaction"]
+        w.ask("RSET")
+        assert w.ask(f"AUTH PLAIN {good}") == ["235 2.0.0 OK Authenticated"]
+        assert w.ask(f"AUTH PLAIN {good}") == ["503 5.5.0 Already Authenticated"]
+        assert w.ask("AUTH NTLM") == ["503 5.5.0 Already Authenticated"]
+
+
 COMMON = "policy.accept_unresolvable_domains = yes\n"
 with Daemons(COMMON, listeners=("smtp",), plain=True) as d:
     scenarios(usual, arguments=[d])
@@ -126,6 +150,8 @@ with Daemons(COMMON + "smtp.privacy = restrict_mailq\n", listeners=("smtp",), pl
 with Daemons(COMMON + "smtp.privacy = need_mail_helo, need_vrfy_helo, need_expn_helo, no_vrfy, no_receipts, no_verb\n",
              listeners=("smtp",), plain=True) as d:
     scenarios(strict, arguments=[d])
+with Daemons(COMMON + "auth.allow_cleartext = yes\n", listeners=("smtp",), plain=True) as d:
+    scenarios(auth_words, arguments=[d])
 with Daemons(listeners=("smtp",), plain=True) as d:
     scenarios(options, arguments=[d])
 with Daemons("smtp.auth_mechanisms = DIGEST-MD5, CRAM-MD5, LOGIN, PLAIN\nsmtp.auth_options = scram\nsmtp.allow_cleartext = no\n",

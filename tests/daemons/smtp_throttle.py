@@ -1,4 +1,5 @@
 """When too many come: sessions, connections a second, connections of one client, early talkers, a high load."""
+import json
 import socket
 import time
 
@@ -228,6 +229,27 @@ def load(d):
     assert "load_refuses" in d.log("smtpd") and "load_accepts" in d.log("smtpd")
 
 
+def queue_load(d):
+    """Above queue_load mail is taken and waits for a queue run; below it is due at once. No runner is here to send it."""
+    file = d.home / "load"
+
+    def waits():
+        """A message: is it due later than it came?"""
+        with served(d.port["smtp"]) as w:
+            w.ask("EHLO client.example.net")
+            w.ask("MAIL FROM:<>")
+            assert w.ask("RCPT TO:<u@b.example>")[0].startswith("250")
+            w.ask("DATA")
+            assert w.ask("Subject: x\r\n\r\nbody\r\n.")[0].startswith("250")
+        last = json.loads(d.mailctl("queue", "list", "--json").stdout.splitlines()[-1])
+        return last["recipients"][0]["next"] > last["arrived"]
+    assert not waits()
+    file.write_text("9.00 1.00 1.00 1/100 1\n")
+    wait_for(waits, what="mail that is only queued")
+    file.write_text("0.10 1.00 1.00 1/100 1\n")
+    wait_for(lambda: not waits(), what="mail that is due at once")
+
+
 def with_map(settings, *functions):
     d = Daemons(f"include own.conf\n{settings}", listeners=("smtp",), plain=True)
     (d.home / "access").write_text("ClientRate:127.0.0.3\t3\nClientRate:127.0.0.7\t1\nClientConn:127.0.0.5\t2\n"
@@ -253,3 +275,4 @@ with_map("policy.connection_control = on terminate\npolicy.rate_control = on ter
 with_map("policy.delay_checks = yes\npolicy.rate_control = on nodelay\n", delayed)
 with_map("policy.greet_pause = 1 s\n", pause)
 with_map("smtp.refuse_load = 6\nsmtp.delay_load = 2\n", load)
+with_map("smtp.queue_load = 6\n", queue_load)
