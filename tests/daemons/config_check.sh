@@ -36,4 +36,27 @@ curly|1: error: typographic quotes
 unclosed|1: error: the quoted string that is opened here never ends
 unknown-text|2: error: text "hello world" outside any macro call
 LINES
+# A dovecot.conf: warnings do not keep a daemon from starting, an error ends it with 78.
+printf 'ssl = yes\nmail_privileged_group = mail\n' >"$dir/dovecot.conf"
+echo "dovecot_conf = dovecot.conf" >"$dir/dovecot-good.conf"
+for daemon in imapd pop3d; do
+    says 0 "dovecot.conf:1: warning: ssl = yes without a certificate" "$bin/$daemon" -t -c "$dir/dovecot-good.conf"
+    says 0 "dovecot.conf:2: warning: setting mail_privileged_group" "$bin/$daemon" -t -c "$dir/dovecot-good.conf"
+done
+while IFS='|' read -r line text; do
+    echo "$line" >"$dir/bad-dovecot.conf"
+    echo "dovecot_conf = bad-dovecot.conf" >"$dir/dovecot-bad.conf"
+    for daemon in imapd pop3d; do
+        says 1 "bad-dovecot.conf:1: error: $text" "$bin/$daemon" -t -c "$dir/dovecot-bad.conf"
+        says 78 "bad-dovecot.conf:1: error: $text" "$bin/$daemon" -c "$dir/dovecot-bad.conf"
+    done
+done <<'LINES'
+protocls = imap|unknown setting "protocls"; did you mean protocols?
+protocol imap {|this section is not closed
+mail_location = mbox:~/mail|mail_location: mbox is not served; convert the mail to Maildir
+login_greeting = "Hello|the closing quote is missing
+!include nowhere.conf|cannot read
+LINES
+rm "$dir/bad-dovecot.conf"
+says 78 "bad-dovecot.conf" "$bin/imapd" -c "$dir/dovecot-bad.conf"
 [ "$faults" = 0 ]

@@ -1,6 +1,8 @@
 """imapd and pop3d from a dovecot.conf: in each dialect the listeners, what is said on the wire, who may log in in clear,
 where mail lies. A client at 127.0.0.2 stands for another host: it has not the address that it connects to."""
+import base64
 import contextlib
+import hmac
 import imaplib
 import poplib
 import socket
@@ -182,6 +184,57 @@ def cleartext_allowed():
             w.ask(f"PASS {PASSWORD}", "+OK")
 
 
+def log_in_with_cram(w, protocol):
+    """A challenge in clear: the password does not cross the wire."""
+    command, start = ("a AUTHENTICATE CRAM-MD5", "+ ") if protocol == "imap" else ("AUTH CRAM-MD5", "+ ")
+    challenge = base64.b64decode(w.ask(command, start)[-1][2:])
+    digest = hmac.new(PASSWORD.encode(), challenge, "md5").hexdigest()
+    w.send(base64.b64encode(f"alice {digest}".encode()) + b"\r\n")
+    return w.until(("a OK", "a NO", "+OK", "-ERR"))[-1]
+
+
+def challenges_in_clear():
+    """Another host without TLS: what hands the password over is not offered, challenges are."""
+    with Classic(MIDDLE, "auth_mechanisms = plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256\n") as d:
+        wanted = ["CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"]
+        with remote(d, "imap") as w:
+            words = w.line().partition("]")[0].split()
+            assert sorted(word[5:] for word in words if word.startswith("AUTH=")) == wanted, words
+            assert "LOGINDISABLED" in words, words
+            assert imap(w, "AUTHENTICATE PLAIN").startswith("a NO ")
+            assert log_in_with_cram(w, "imap").startswith("a OK")
+        with remote(d, "pop3") as w:
+            w.line()
+            w.send("CAPA\r\n")
+            capa = w.until(".")
+            assert [sorted(c.split()[1:]) for c in capa if c.startswith("SASL")] == [wanted], capa
+            assert "USER" not in capa, capa
+            assert w.ask("AUTH PLAIN", "-ERR")
+            assert log_in_with_cram(w, "pop3").startswith("+OK")
+
+
+def places_of_accounts():
+    """nologin and allow_nets of a passwd-file."""
+    users = (f"near@example.test:{{PLAIN}}{PASSWORD}::::::allow_nets=127.0.0.2/32,2001:db8::/32\n"
+             f"gone@example.test:{{PLAIN}}{PASSWORD}::::::nologin=y\n")
+    with Classic(MIDDLE, "disable_plaintext_auth = no\n", users=users) as d:
+        for user, source, enters in (("near", "127.0.0.2", True), ("near", "127.0.0.3", False), ("gone", "127.0.0.2", False)):
+            with remote(d, "imap", source) as w:
+                w.line()
+                said = imap(w, f"LOGIN {user} {PASSWORD}")
+                assert said.startswith("a OK " if enters else "a NO [AUTHENTICATIONFAILED] "), (user, source, said)
+
+
+def usual_delay():
+    """Two seconds, where the file says nothing."""
+    with Classic(MIDDLE.replace("auth_failure_delay = 1 secs\n", "")) as d:
+        with d.wire("imap") as w:
+            w.line()
+            before = time.monotonic()
+            assert imap(w, "LOGIN alice wrong").startswith("a NO [AUTHENTICATIONFAILED] ")
+            assert 1.9 < time.monotonic() - before < 10
+
+
 def one_protocol_alone():
     with Classic(MIDDLE, "protocol pop3 {\n disable_plaintext_auth = no\n}\n") as d:
         with remote(d, "imap") as w:
@@ -311,5 +364,5 @@ def warnings():
     assert done.returncode == 1 and "did you mean mail_privileged_group?" in done.stderr, done
 
 
-scenarios(each_dialect, cleartext_allowed, one_protocol_alone, trusted_networks, connections_of_a_user, ssl_required,
+scenarios(each_dialect, cleartext_allowed, challenges_in_clear, places_of_accounts, usual_delay, one_protocol_alone, trusted_networks, connections_of_a_user, ssl_required,
           names_without_their_domain, homes, deliveries, warnings)

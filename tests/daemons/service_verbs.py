@@ -140,7 +140,7 @@ def faulty(d):
         w.line()
         d.conf.write_text(good + "smtp.nonsense = 1\n")
         at = f"{d.conf}:{len(good.splitlines()) + 1}: error:"
-        for verb in "reload", "restart", "condrestart", "try-restart", "force-reload":
+        for verb in "start", "reload", "restart", "condrestart", "try-restart", "force-reload":
             for service in "sendmail", "dovecot":
                 assert at in d.expect(1, verb, service), verb
         d.expect(0, "status", "sendmail")
@@ -197,6 +197,39 @@ def reload_open_session(d):
     d.expect(0, "stop", "all")
 
 
+def moved_mail(d):
+    """Mail that would lie elsewhere takes a restart: a reload says so and changes nothing, force-reload restarts."""
+    before = d.conf.read_text()
+    good = "imap.local_is_secure = yes\n" + before
+    d.conf.write_text(good)
+    d.expect(0, "start", "dovecot")
+    pids = {name: d.pid_of(name) for name in OF["dovecot"]}
+    for key in "store.location", "store.home":
+        d.conf.write_text(f"{key} = {d.home}/moved/%u\n" + good)
+        for name in OF["dovecot"]:
+            said = d.expect(1, "reload", name)
+            assert f'{key}: changed from "" to "{d.home}/moved/%u", which takes a restart' in said, said
+        assert key in d.expect(0, "status", "dovecot")
+        assert pids == {name: d.pid_of(name) for name in OF["dovecot"]}
+        with d.wire("imap") as w:
+            w.line()
+            w.ask("a LOGIN alice secret", "a OK")
+            w.ask("a SELECT INBOX", "a OK")
+        assert not (d.home / "moved").exists()
+    d.conf.write_text(f"store.location = {d.home}/moved/%u\n" + good)
+    d.expect(0, "force-reload", "dovecot")
+    assert all(pids[name] != d.pid_of(name) for name in OF["dovecot"])
+    with d.wire("imap") as w:
+        w.line()
+        w.ask("a LOGIN alice secret", "a OK")
+        w.ask("a SELECT INBOX", "a OK")
+    assert (d.home / "moved" / "alice" / "cur").is_dir()
+    d.conf.write_text(good)
+    d.expect(1, "reload", "dovecot")
+    d.expect(0, "stop", "dovecot")
+    d.conf.write_text(before)
+
+
 def account_store(d):
     """saslauthd without authd is the account file."""
     accounts = d.home / "accounts"
@@ -235,7 +268,23 @@ def init_scripts(d):
         done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *words], text=True, capture_output=True, timeout=60)
         assert done.returncode == code, (words, done)
 
+    good = d.conf.read_text()
     for name in OF:
+        # What mailctl comes to is what the script comes to.
+        d.conf.rename(d.home / "away")
+        for verb, code in (("start", 6), ("restart", 6), ("reload", 7), ("condrestart", 0)):
+            service(code, "/etc/init.d/" + name, verb)
+        service(4 if name == "saslauthd" else 3, "/etc/init.d/" + name, "status")
+        (d.home / "away").rename(d.conf)
+        d.conf.write_text(good + "smtp.nonsense = 1\n")
+        for verb in "start", "restart", "force-reload":
+            service(1, "/etc/init.d/" + name, verb)
+        d.conf.write_text(good)
+        (folder / "libmail").write_text("MAILCTL=/nonexistent/mailctl\n")
+        service(5, "/etc/init.d/" + name, "start")
+        service(4, "/etc/init.d/" + name, "status")
+        (folder / "libmail").write_text(f'MAILCTL={PROGRAMS}/mailctl\nMAILCTL_OPTIONS="--config {d.conf}"\n')
+        service(2, "/etc/init.d/" + name)
         for verb, code in (("status", 3), ("start", 0), ("status", 0), ("reload", 0), ("force-reload", 0), ("restart", 0),
                            ("condrestart", 0), ("try-restart", 0), ("stop", 0), ("status", 3), ("reload", 7), ("frobnicate", 2)):
             service(code, "/etc/init.d/" + name, verb)
@@ -245,7 +294,29 @@ def init_scripts(d):
 
 
 def units():
-    """systemd finds nothing to say about the units."""
+    """What the units say of the verbs; systemd finds nothing to say about them."""
+    for name in (*NAMES, "authd"):
+        text = (BUILD / "daemons" / "system" / "units" / f"{name}.service").read_text()
+        lines, section, said = text.splitlines(), None, {}
+        for line in lines:
+            if line.startswith("["):
+                section = line
+            elif "=" in line and not line.startswith("#"):
+                key, value = line.split("=", 1)
+                said.setdefault((section, key), []).append(value)
+        service = {key: values for (where, key), values in said.items() if where == "[Service]"}
+        assert service["Type"] == ["notify"], name
+        start = service["ExecStart"]
+        assert len(start) == 1 and start[0].startswith("/") and start[0].endswith(f"/{name}"), "in the foreground, no options"
+        assert service["ExecReload"] == ["/bin/kill -HUP $MAINPID"] and service["Restart"] == ["on-failure"], name
+        # SIGTERM is the standard; nothing may say otherwise, and it has time to come to an end.
+        assert not {"KillSignal", "ExecStop", "PIDFile", "RemainAfterExit", "RestartForceExitStatus"} & set(service), name
+        assert int(service["TimeoutStopSec"][0]) > 5 and "78" in service["RestartPreventExitStatus"][0].split(), name
+        assert said["[Install]", "WantedBy"] == ["multi-user.target"], name
+    for name, ports in ("smtpd", ["25", "587"]), ("imapd", ["143", "993"]), ("pop3d", ["110", "995"]):
+        text = (BUILD / "daemons" / "system" / "units" / f"{name}.socket").read_text().splitlines()
+        assert [line.split("=")[1] for line in text if line.startswith("ListenStream=")] == ports, name
+        assert f"Service={name}.service" in text, name
     if subprocess.run(["which", "systemd-analyze"], capture_output=True).returncode:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -262,7 +333,7 @@ def units():
 
 def main():
     with Services(listeners=("smtp", "imap", "pop3")) as d:
-        scenarios(every_verb, all_of_them, usage, dead, faulty, reload_open_session, account_store, init_scripts,
+        scenarios(every_verb, all_of_them, usage, dead, faulty, reload_open_session, moved_mail, account_store, init_scripts,
                   arguments=(d,))
     units()
 
