@@ -154,6 +154,8 @@ typedef struct lmail_policy_destination {
     lmail_str rule;   /* the entry that decided, for people: "virtusertable: info@virt.example" */
     lmail_str file;   /* where it stands; empty: no entry decided */
     size_t line;
+    lmail_str domain; /* TO_USER: the local domain that the name stood at last; empty: none, a name
+                       * alone was found */
 } lmail_policy_destination;
 
 typedef struct lmail_policy_route_question {
@@ -185,6 +187,28 @@ LMAIL_API lmail_status lmail_policy_tables_route(const lmail_policy_tables *tabl
 
 /* NULL is allowed. */
 LMAIL_API void lmail_policy_routes_free(const lmail_policy_routes *routes);
+
+/* What a user's forward file makes of his mail: `name, address` as in aliases, one line or several. */
+typedef struct lmail_policy_forward_question {
+    size_t size;
+    lmail_alloc alloc; /* for the answer; zeroed: the C library's */
+    lmail_str user;    /* whose file it is, without quotes or detail */
+    lmail_str domain;  /* his; empty: every local one */
+    lmail_str text;    /* of the file */
+} lmail_policy_forward_question;
+
+LMAIL_API void lmail_policy_forward_question_init(lmail_policy_forward_question *question);
+
+/* The safe half of what aliases may say: files, programs and includes are refused even where aliases
+ * may have them; each is a NOBODY with its line. The user's own name, \name or address is his mailbox,
+ * which no alias leads away from. Other addresses take the whole way through the tables; whether
+ * one of them is a user with such a file is the host's to ask again.
+ * Returns: OK (count may be 0: nothing but comments), ERR_SIZE, ERR_ARG (no user), ERR_LIMIT (a text
+ * above LMAIL_POLICY_MAX_FORWARD), ERR_NOMEM. *out only with OK. */
+#define LMAIL_POLICY_MAX_FORWARD 16384u
+LMAIL_API lmail_status lmail_policy_tables_forward(const lmail_policy_tables *tables,
+                                                   const lmail_policy_forward_question *question,
+                                                   const lmail_policy_routes **out);
 
 /* domaintable alone: what the domain of an address is called here, before lmail_policy_rcpt is
  * asked. `domain` itself when it has no entry. */

@@ -94,13 +94,14 @@ void lmi_route_put(lmi_route *w, lmail_policy_destination *d, const lmi_route_no
 }
 
 /* `name` without quotes, in lower case, in the answer's memory. */
-static void to_mailbox(lmi_route *w, lmail_str name, const lmi_route_node *from,
+void lmi_route_mailbox(lmi_route *w, lmail_str name, const lmi_route_node *from,
                        const lmi_route_rule *rule)
 {
     lmail_policy_destination d = {0};
     size_t at = name.len > 1 ? 1 + lmi_str_find(lmi_str_skip(name, 1), '+') : name.len;
     d.kind = LMAIL_POLICY_TO_USER;
     d.user = lmi_str_sub(name, 0, at);
+    d.domain = w->domain;
     d.has_detail = at < name.len;
     d.detail = lmi_str_skip(name, at + 1);
     lmi_route_put(w, &d, from, rule);
@@ -112,7 +113,7 @@ static void expand(lmi_route *w, lmi_target_list list, lmail_str file, const lmi
                    lmi_route_rule rule);
 
 /* A name as aliases have it. */
-static lmail_str canonical(lmi_route *w, lmail_str local)
+lmail_str lmi_route_canonical(lmi_route *w, lmail_str local)
 {
     char *p = lmi_arena_get(&w->a->arena, local.len);
     if (!p) {
@@ -179,12 +180,12 @@ static lmi_route_node below(const lmi_route_node *from, const lmi_map_entry *e)
 void lmi_route_name(lmi_route *w, lmail_str local, const lmi_route_node *from, lmi_route_rule rule)
 {
     const lmi_aliases *a = &w->t->aliases;
-    lmail_str name = canonical(w, local);
+    lmail_str name = lmi_route_canonical(w, local);
     if (w->st)
         return;
     const lmi_map_entry *e = find_alias(w, name);
     if (!e || (from && from->key == e->key)) {
-        to_mailbox(w, name, from, &rule);
+        lmi_route_mailbox(w, name, from, &rule);
         return;
     }
     lmi_route_node node = below(from, e);
@@ -236,9 +237,10 @@ static void expand_one(lmi_route *w, const lmi_target *t, const lmi_route_node *
         lmi_route_address(w, local, domain, has_domain, node, rule);
         break;
     case LMI_TARGET_MAILBOX:
-        local = canonical(w, t->text);
+        local = lmi_route_canonical(w, t->text);
+        w->domain = none;
         if (!w->st)
-            to_mailbox(w, local, node, &rule);
+            lmi_route_mailbox(w, local, node, &rule);
         break;
     case LMI_TARGET_INCLUDE:
         include(w, t->text, node, rule);

@@ -323,6 +323,7 @@ void lmi_route_address(lmi_route *w, lmail_str local, lmail_str domain, int has_
         lmi_route_refuse(w, &too_long, from, rule);
         return;
     }
+    w->domain = none;
     if (!has_domain) {
         lmi_route_name(w, local, from, rule);
         return;
@@ -346,10 +347,12 @@ void lmi_route_address(lmi_route *w, lmail_str local, lmail_str domain, int has_
     if ((e || lmi_names_cover(&w->t->virtual_domains, v.folded, w->t->virtuser_entire_domain)) &&
         by_virtusertable(w, &v))
         return;
-    if (e)
+    if (e) {
+        w->domain = v.folded;
         lmi_route_name(w, v.local, from, v.rule);
-    else
+    } else {
         to_elsewhere(w, &v);
+    }
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
@@ -358,6 +361,32 @@ void lmail_policy_route_question_init(lmail_policy_route_question *question)
 {
     memset(question, 0, sizeof *question);
     question->size = sizeof *question;
+}
+
+lmail_status lmi_routes_begin(lmi_route *w, const lmail_alloc *given)
+{
+    lmail_alloc alloc = lmi_alloc_resolve(given);
+    lmi_routes *a = lmi_zalloc(&alloc, sizeof *a);
+    if (!a)
+        return LMAIL_ERR_NOMEM;
+    a->alloc = alloc;
+    lmi_arena_init(&a->arena, &a->alloc, SIZE_MAX);
+    a->items = &a->one;
+    a->room = 1;
+    w->a = a;
+    lmi_map_init(&w->seen, &a->alloc);
+    return LMAIL_OK;
+}
+
+lmail_status lmi_routes_end(lmi_route *w, const lmail_policy_routes **out)
+{
+    lmi_map_done(&w->seen);
+    w->a->seen_by_host = (lmail_policy_routes){w->a->items, w->count};
+    if (w->st)
+        lmail_policy_routes_free(&w->a->seen_by_host);
+    else
+        *out = &w->a->seen_by_host;
+    return w->st;
 }
 
 lmail_status lmail_policy_tables_route(const lmail_policy_tables *tables,
@@ -374,33 +403,20 @@ lmail_status lmail_policy_tables_route(const lmail_policy_tables *tables,
     if (q.local_part.len > LMAIL_POLICY_MAX_ADDRESS ||
         q.domain.len > LMAIL_POLICY_MAX_ADDRESS - q.local_part.len)
         return LMAIL_ERR_LIMIT;
-    lmail_alloc alloc = lmi_alloc_resolve(&q.alloc);
-    lmi_routes *a = lmi_zalloc(&alloc, sizeof *a);
-    if (!a)
+    lmi_route w = {.t = tables, .q = &q};
+    if (lmi_routes_begin(&w, &q.alloc))
         return LMAIL_ERR_NOMEM;
-    a->alloc = alloc;
-    lmi_arena_init(&a->arena, &a->alloc, SIZE_MAX);
-    a->items = &a->one;
-    a->room = 1;
-    lmi_route w = {.t = tables, .q = &q, .a = a};
     lmi_route_rule rule = {NULL, none, none, 0};
     lmail_str both[2] = {q.local_part, q.domain};
     if (both[1].len > 1 && both[1].ptr[both[1].len - 1] == '.')
         both[1].len--;
-    lmi_map_init(&w.seen, &a->alloc);
     lmail_str kept = lmi_route_join(&w, both, 2); /* the answer may outlive the question */
     if (!w.st)
         lmi_route_address(&w, lmi_str_sub(kept, 0, both[0].len), lmi_str_skip(kept, both[0].len),
                           both[1].len > 0, NULL, rule);
     if (!w.st && !w.count)
         lmi_route_refuse(&w, &empty, NULL, rule);
-    lmi_map_done(&w.seen);
-    a->seen_by_host = (lmail_policy_routes){a->items, w.count};
-    if (w.st)
-        lmail_policy_routes_free(&a->seen_by_host);
-    else
-        *out = &a->seen_by_host;
-    return w.st;
+    return lmi_routes_end(&w, out);
 }
 
 void lmail_policy_routes_free(const lmail_policy_routes *routes)

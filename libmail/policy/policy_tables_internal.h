@@ -7,6 +7,7 @@
  *     policy_triple.c   values: mailer:host, error:..., addresses, %1
  *     policy_route.c    a recipient's way through the tables
  *     policy_expand.c   aliases, and the destinations that are found
+ *     policy_forward.c  what a user's own file makes of his mail
  *     policy_rewrite.c  one address as it looks outside
  *     policy_rewrite_value.c   a header field's value */
 #ifndef LMI_POLICY_TABLES_INTERNAL_H
@@ -188,14 +189,24 @@ typedef struct lmi_route {
     size_t count;
     lmi_map seen; /* names expanded and destinations found, once there is an alias */
     unsigned uses_seen;
-    lmail_status st; /* not OK ends everything */
+    lmail_str domain; /* of ours, that the name at hand stood at; empty: none */
+    lmail_status st;  /* not OK ends everything */
 } lmi_route;
 
+/* An answer's memory, w->a; w->t and w->q are the caller's. OK or ERR_NOMEM. */
+lmail_status lmi_routes_begin(lmi_route *w, const lmail_alloc *given);
+/* The answer is complete: *out, or what w->st says. */
+lmail_status lmi_routes_end(lmi_route *w, const lmail_policy_routes **out);
 /* Route an address that stands in a table, or the recipient. `rule`: what led to it. */
 void lmi_route_address(lmi_route *w, lmail_str local, lmail_str domain, int has_domain,
                        const lmi_route_node *from, lmi_route_rule rule);
 /* A name of this host: aliases, then the mailbox. */
 void lmi_route_name(lmi_route *w, lmail_str local, const lmi_route_node *from, lmi_route_rule rule);
+/* A name without quotes, folded, in the answer's memory. */
+lmail_str lmi_route_canonical(lmi_route *w, lmail_str local);
+/* Its mailbox, whatever aliases say. */
+void lmi_route_mailbox(lmi_route *w, lmail_str name, const lmi_route_node *from,
+                       const lmi_route_rule *rule);
 void lmi_route_refuse(lmi_route *w, const lmi_reply_parts *why, const lmi_route_node *from,
                       lmi_route_rule rule);
 /* Add a destination; what is there already stays once. */

@@ -123,15 +123,8 @@ static void put_one(const lmail_policy_destination *d, char *out, size_t cap)
         snprintf(out + n, cap - n, " from %.*s", TEXT(d->sender));
 }
 
-void tables_world_route(const tables_world *w, const char *address, char *out, size_t cap)
+static void put_all(lmail_status st, const lmail_policy_routes *routes, char *out, size_t cap)
 {
-    lmail_policy_route_question q;
-    const lmail_policy_routes *routes;
-    const char *at = strrchr(address, '@');
-    lmail_policy_route_question_init(&q);
-    q.local_part = (lmail_str){address, at ? (size_t)(at - address) : strlen(address)};
-    q.domain = lmail_str_from(at ? at + 1 : NULL);
-    lmail_status st = lmail_policy_tables_route(w->tables, &q, &routes);
     size_t n = 0;
     out[0] = 0;
     if (st) {
@@ -144,4 +137,30 @@ void tables_world_route(const tables_world *w, const char *address, char *out, s
         n += strlen(out + n);
     }
     lmail_policy_routes_free(routes);
+}
+
+void tables_world_route(const tables_world *w, const char *address, char *out, size_t cap)
+{
+    lmail_policy_route_question q;
+    const lmail_policy_routes *routes;
+    const char *at = strrchr(address, '@');
+    lmail_policy_route_question_init(&q);
+    q.local_part = (lmail_str){address, at ? (size_t)(at - address) : strlen(address)};
+    q.domain = lmail_str_from(at ? at + 1 : NULL);
+    lmail_status st = lmail_policy_tables_route(w->tables, &q, &routes);
+    put_all(st, routes, out, cap);
+}
+
+void tables_world_forward(const tables_world *w, const char *user, lmail_str text, char *out,
+                          size_t cap)
+{
+    lmail_policy_forward_question q;
+    const lmail_policy_routes *routes;
+    const char *at = strrchr(user, '@');
+    lmail_policy_forward_question_init(&q);
+    q.user = (lmail_str){user, at ? (size_t)(at - user) : strlen(user)};
+    q.domain = lmail_str_from(at ? at + 1 : NULL);
+    q.text = text;
+    lmail_status st = lmail_policy_tables_forward(w->tables, &q, &routes);
+    put_all(st, routes, out, cap);
 }

@@ -34,4 +34,8 @@ void tables_world_done(tables_world *w);
  * it is not esmtp. */
 void tables_world_route(const tables_world *w, const char *address, char *out, size_t cap);
 
+/* The same of what the forward file of "user" or "user@domain" says. */
+void tables_world_forward(const tables_world *w, const char *user, lmail_str text, char *out,
+                          size_t cap);
+
 #endif
