@@ -84,30 +84,44 @@ static int add_home(void *user, const lmail_account *account)
     lmail_str home = account->home;
     while (home.len > 1 && home.ptr[home.len - 1] == '/')
         home.len--;
-    add(user, directory_of(home), 1);
+    add(user, directory_of(home), ((server_paths *)user)->homes_written);
     return ((server_paths *)user)->failed;
 }
 
-static void add_homes(server_paths *p, const lmail_settings *s)
+static void add_homes(server_paths *p, const lmail_settings *s, int write)
 {
     lmail_accounts_config cfg = LMAIL_ACCOUNTS_CONFIG_INIT;
     lmail_accounts *accounts;
     if (lmail_accounts_open(&accounts, s->accounts, &cfg))
         return;
+    p->homes_written = write;
     lmail_accounts_each(accounts, add_home, p);
     lmail_accounts_free(accounts);
+}
+
+/* Forward files are read there. */
+static void add_forwards(server_paths *p, const lmail_settings *s)
+{
+    if (!s->routing.forward.count)
+        return;
+    if (s->store.home.len)
+        add(p, server_paths_fixed(s->store.home), 0);
+    else
+        add_homes(p, s, 0);
+    add(p, LMAIL_STR("/home"), 0);
 }
 
 static void add_mail(server_paths *p, const lmail_settings *s)
 {
     add(p, s->mail_directory, 1);
     add(p, server_paths_fixed(s->store.location), 1);
+    add_forwards(p, s);
     if (!lmail_config_names_home(s->store.location))
         return;
     if (s->store.home.len)
         add(p, server_paths_fixed(s->store.home), 1);
     else
-        add_homes(p, s);
+        add_homes(p, s, 1);
 }
 
 /* ---- All ------------------------------------------------------------------------------------- */
@@ -120,7 +134,7 @@ void server_paths_of(server_paths *p, const lmail_settings *s)
                                            "/proc/self",    "/proc/loadavg",
                                            "/proc/meminfo", "/proc/sys/kernel",
                                            "/proc/sys/net", "/sys/devices/system/cpu"};
-    *p = (server_paths){NULL, 0, 0, 0};
+    *p = (server_paths){NULL, 0, 0, 0, 0};
     add_mail(p, s);
     add(p, s->run_directory, 1);
     add(p, s->queue.directory, 1);
@@ -139,5 +153,5 @@ void server_paths_free(server_paths *p)
     for (size_t i = 0; i < p->count; i++)
         free((char *)p->list[i].path);
     free(p->list);
-    *p = (server_paths){NULL, 0, 0, 0};
+    *p = (server_paths){NULL, 0, 0, 0, 0};
 }

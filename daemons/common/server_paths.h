@@ -9,7 +9,8 @@
 typedef struct server_paths {
     sandbox_path *list; /* for sandbox_enter */
     size_t count, room;
-    int failed; /* no memory: the list is not whole */
+    int failed;        /* no memory: the list is not whole */
+    int homes_written; /* homes are written to, not only read */
 } server_paths;
 
 /* Where links lead, and where the accounts' homes are, is looked up now, as the caller. */

@@ -315,6 +315,7 @@ typedef struct lmail_settings {
         unsigned generics_entire_domain;
         lmail_str smart_host;    /* "host", "[host]": no MX lookup, "mailer:host" */
         unsigned redirect;       /* u@domain.REDIRECT is answered 551 */
+        lmail_str_list forward;  /* names of files in a user's home; empty: none is read */
         unsigned detail_folders; /* user+detail: into the mailbox `detail`, if there is one */
     } routing;
 

@@ -226,8 +226,8 @@ lmail_str lmi_mc_value(lmi_mc *m, const char *name, lmi_origin *at); /* defined 
 int lmi_mc_known_variable(lmail_str name);
 
 typedef void lmi_mc_value_handler(lmi_mc *m, lmail_str value, lmi_origin at);
-lmi_mc_value_handler lmi_mc_auth_mechanisms, lmi_mc_auth_options, lmi_mc_privacy,
-    lmi_mc_tls_options, lmi_mc_login_message;
+lmi_mc_value_handler lmi_mc_forward_path, lmi_mc_auth_mechanisms, lmi_mc_auth_options,
+    lmi_mc_privacy, lmi_mc_tls_options, lmi_mc_login_message;
 void lmi_mc_certificates(lmi_mc *m);
 void lmi_mc_auth_standards(lmi_mc *m);
 

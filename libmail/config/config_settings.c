@@ -390,6 +390,8 @@ const lmi_setting lmi_settings[] = {
      "host that takes all mail that is not local; [host]: without MX lookup; mailer:host"},
     {"routing.redirect", LMI_KIND_BOOL, AT(routing.redirect), "no", NULL, 0, 0,
      "mail for user@domain.REDIRECT is answered with the new address"},
+    {"routing.forward", LMI_KIND_LIST, AT(routing.forward), "", NULL, 0, 0,
+     "files in a user's home that say where his mail goes, the first that is there; empty: none"},
     {"routing.detail_folders", LMI_KIND_BOOL, AT(routing.detail_folders), "yes", NULL, 0, 0,
      "mail for user+detail goes into the user's mailbox of that name, if there is one"},
 

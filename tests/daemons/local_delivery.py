@@ -1,4 +1,5 @@
 """Mail into mailboxes here, and out of the house by LMTP: what aliases make of a recipient, what an LMTP client hears."""
+import os
 import smtplib
 import socket
 
@@ -30,6 +31,7 @@ policy.access = {home}/access
 routing.aliases = {home}/aliases
 routing.virtusertable = {home}/virtusertable
 routing.mailertable = {home}/mailertable
+store.home = {home}/homes/%n
 queue.retry_first = 1 s
 queue.retry_most = 1 s
 """
@@ -108,7 +110,7 @@ def detail(d):
         went(f'"alice+{strange}"@example.test', "INBOX")
     folders = {p.name for p in (d.data / "mail/alice").iterdir() if p.name.startswith(".") and p.is_dir()}
     assert folders == {".Work", ".Work.Reports", ".caf&AOk-", ".a^b"}, folders
-    assert sorted(p.name for p in (d.data / "mail").iterdir()) == ["alice", "bob", "carol", "dave"]
+    assert sorted(p.name for p in (d.data / "mail").iterdir()) == ["alice", "bob", "carol", "dave"], "nothing new"
     with d.wire("smtp") as w: # the name that IMAP shows, in UTF-8
         w.hello()
         w.ask("MAIL FROM:<s@elsewhere.example> SMTPUTF8")
@@ -132,6 +134,77 @@ def detail_waits(d):
     d.mailctl("queue", "release", "all")
     wait_for(lambda: (len(mails(d, "alice", "Work")), len(mails(d, "alice"))) == (before[0] + 1, before[1] + 1),
              what=f"one more each: {before}")
+
+
+def forward(d):
+    """A file in the user's home, when the setting says so; what it may not do is told and leaves the mail at home."""
+    home = d.home / "homes"
+    file = home / "fran" / ".forward"
+    for user in "fran", "gil", "hal":
+        (home / user).mkdir(parents=True)
+        (home / user).chmod(0o755)
+
+    def count():
+        return {u: len(mails(d, u)) for u in ("fran", "gil", "hal", "bob")}
+
+    def went(text, boxes, outside=(), to="fran", problem=None):
+        if text is not None:
+            file.unlink(missing_ok=True)
+            file.write_bytes(text.encode())
+            file.chmod(0o644)
+        before, log, sent = count(), len(d.log("smtpd")), len(box.mails)
+        send(d, f"{to}@example.test", text="forward")
+        for user in boxes:
+            before[user] += 1
+        assert count() == before, (text, before, count())
+        wait_for(lambda: sorted(r for m in box.mails[sent:] for r in m[1]) == sorted(outside), 5, f"{outside}: {box.mails[sent:]}")
+        told = [line for line in d.log("smtpd")[log:].splitlines() if "event=forward_problem" in line]
+        assert bool(told) == bool(problem) and (not problem or problem in told[0]), (text, told)
+
+    with Peer(str(d.home / "box.sock"), lmtp=True) as box:
+        went("x@box.test\n", ["fran"]) # off
+        d.set("routing.forward", ".forward, forward")
+        d.hang_up("smtpd")
+        went("x@box.test\n", [], ["x@box.test"])
+        went("\\fran, x@box.test", ["fran"], ["x@box.test"])
+        went("# a copy\r\nfran\r\n\"y z\"@box.test\r\n", ["fran"], ['"y z"@box.test'])
+        went("fran@example.test, gil", ["fran", "gil"])
+        went("# nothing\n", ["fran"])
+        went("pair, bob", ["bob"], ["x@box.test"]) # aliases, and bob once
+        went("nobody", ["fran"], problem="User unknown")
+        went("\"|/usr/bin/vacation fran\"", ["fran"], problem="a program gets no mail")
+        went("/tmp/x, gil", ["fran", "gil"], problem="a file gets no mail")
+        went(":include:/etc/passwd", ["fran"], problem=":include:")
+        went("x@box.test\n" + "#" * 20000, ["fran"], problem="too large")
+        file.write_text("x@box.test")
+        file.chmod(0o666)
+        went(None, ["fran"], problem="others may write to the file")
+        file.chmod(0o644)
+        (home / "fran").chmod(0o777)
+        went(None, ["fran"], problem="others may write to the home")
+        (home / "fran").chmod(0o755)
+        if os.getuid() == 0:
+            os.chown(file, 12345, -1)
+            went(None, ["fran"], problem="the file belongs to somebody else")
+            os.chown(file, 0, -1)
+        (home / "target").write_text("x@box.test")
+        file.unlink()
+        file.symlink_to(home / "target")
+        went(None, ["fran"], problem="symbolic link")
+        file.unlink()
+        os.link(home / "target", file)
+        went(None, ["fran"], problem="more than one name")
+        file.unlink()
+        os.mkfifo(file)
+        went(None, ["fran"], problem="no regular file")
+        (home / "gil/forward").write_text("hal") # the second name; chains
+        went("gil", ["hal"])
+        (home / "hal/.forward").write_text("fran, \\hal")
+        went("gil", ["fran", "hal"], problem="circle")
+        (home / "hal/.forward").write_text("x@box.test, gil, fran")
+        went("fran, gil, hal", ["fran", "gil"], ["x@box.test"], problem="circle")
+        d.set("routing.forward", None)
+        d.hang_up("smtpd")
 
 
 def lmtp_in(d):
@@ -170,6 +243,7 @@ def lmtp_in(d):
 
 
 def lmtp_out(d):
+    (d.home / "box.sock").unlink(missing_ok=True)
     with Peer(str(d.home / "box.sock"), lmtp=True, rcpt=lambda a, n: "550 5.1.1 no" if a.startswith("no") else None) as box:
         before = len(mails(d, "bob"))
         send(d, "a@box.test", "no@box.test", "pair@example.test")
@@ -197,11 +271,11 @@ def prepare(d):
 
 
 if __name__ == "__main__":
-    d = Daemons("", listeners=LISTENERS, users=("alice", "bob", "carol", "dave"), sends=True, cleartext=True)
+    d = Daemons("", listeners=LISTENERS, users=("alice", "bob", "carol", "dave", "fran", "gil", "hal"), sends=True, cleartext=True)
     with d.conf.open("a") as conf:
         conf.write(f"listener local {{\n protocol = lmtp\n tls = none\n address = unix:{d.home}/lmtp.sock\n}}\n")
     for line in settings(d.home).splitlines():
         d.set(*line.split(" = ", 1))
     prepare(d)
     with d:
-        scenarios(one_write, aliases, virtual, detail, lmtp_in, lmtp_out, detail_waits, arguments=[d])
+        scenarios(one_write, aliases, virtual, detail, forward, lmtp_in, lmtp_out, detail_waits, arguments=[d])

@@ -61,17 +61,20 @@ static lmail_status expand(lmail_str form, const parts *p, char out[LMI_LOCATION
 }
 
 /* What the account itself says, or the settings. */
-static lmail_status find_home(const lmi_rules *r, parts *p, char room[LMI_LOCATION_MAX])
+static lmail_status find_home(const lmi_rules *r, parts *p, char room[LMI_LOCATION_MAX],
+                              uint32_t *uid)
 {
     lmail_account account;
     size_t n = 0;
     lmail_status st;
+    *uid = LMAIL_NO_ID;
     if (r->settings->store.home.len) {
         st = expand(r->settings->store.home, p, room, &n);
     } else {
         st = lmail_accounts_find(r->accounts, p->user, &account);
         if (st)
             return st;
+        *uid = account.uid;
         st = account.home.len ? add(room, &n, account.home) : LMAIL_ERR_NOTFOUND;
         lmail_accounts_release(r->accounts, &account);
     }
@@ -83,6 +86,7 @@ lmail_status lmi_location(const lmi_rules *r, lmail_str identity, char out[LMI_L
                           lmail_str *location)
 {
     char room[LMI_LOCATION_MAX];
+    uint32_t uid;
     size_t n = 0;
     parts p = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
     *location = (lmail_str){NULL, 0};
@@ -92,11 +96,25 @@ lmail_status lmi_location(const lmi_rules *r, lmail_str identity, char out[LMI_L
         return LMAIL_ERR_ARG;
     lmail_status st = LMAIL_OK;
     if (lmail_config_names_home(r->settings->store.location))
-        st = find_home(r, &p, room);
+        st = find_home(r, &p, room, &uid);
     if (!st)
         st = expand(r->settings->store.location, &p, out, &n);
     if (!st)
         *location = (lmail_str){out, n};
+    return st;
+}
+
+lmail_status lmi_home(const lmi_rules *r, lmail_str identity, char out[LMI_LOCATION_MAX],
+                      uint32_t *uid)
+{
+    parts p = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
+    if (!split(identity, &p))
+        return LMAIL_ERR_ARG;
+    lmail_status st = find_home(r, &p, out, uid);
+    if (!st && p.home.len >= LMI_LOCATION_MAX)
+        st = LMAIL_ERR_LIMIT;
+    if (!st)
+        out[p.home.len] = '\0';
     return st;
 }
 

@@ -12,6 +12,10 @@
  * what the accounts say. */
 lmail_status lmi_location(const lmi_rules *rules, lmail_str identity, char out[LMI_LOCATION_MAX],
                           lmail_str *location);
+/* The home of an account, terminated, and its uid (LMAIL_NO_ID: not known). On a worker.
+ * Returns: OK, ERR_NOTFOUND (it has none), ERR_ARG, ERR_LIMIT, or what the accounts say. */
+lmail_status lmi_home(const lmi_rules *rules, lmail_str identity, char out[LMI_LOCATION_MAX],
+                      uint32_t *uid);
 /* At load: homes of accounts that belong to many users cannot be served. OK, or ERR_ARG with error
  * filled. */
 lmail_status lmi_location_check(const lmi_rules *rules, char *error, size_t cap);

@@ -55,7 +55,8 @@ void lmi_name_learned(lmail_service *s, const char name[256])
 static int routes(const lmail_settings *v)
 {
     return v->routing.aliases.count || v->routing.mailertable.len || v->routing.virtusertable.len ||
-           v->routing.domaintable.len || v->routing.smart_host.len || v->routing.redirect;
+           v->routing.domaintable.len || v->routing.smart_host.len || v->routing.redirect ||
+           v->routing.forward.count;
 }
 
 int lmi_rules_local_domain(const lmi_rules *r, lmail_str domain)

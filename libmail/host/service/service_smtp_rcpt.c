@@ -4,6 +4,7 @@
  * The policy decides first. Then the tables take the recipient to its destinations: mailboxes of
  * this host, and addresses elsewhere, which the queue gets. A mailbox in memory is found on the
  * loop; any other name is looked for on a worker. */
+#include "host/service/service_forward.h"
 #include "host/service/service_smtp.h"
 #include "host/service/service_smtp_limits.h"
 
@@ -83,6 +84,7 @@ lmail_status lmi_find_user(const lmi_rules *rules, lmi_find_fn *find, lmail_str 
 typedef struct user {
     lmail_status status;
     char name[LMI_ACCOUNT_NAME];
+    lmi_forward *forward; /* what his own file says; NULL: nothing */
 } user;
 
 typedef struct rcpt_job {
@@ -105,6 +107,14 @@ static int is_user(const rcpt_job *job, size_t i)
     return job->routes ? job->routes->items[i].kind == LMAIL_POLICY_TO_USER : job->local;
 }
 
+/* Where the name stands: a table may have led to another domain of ours. */
+static lmail_str domain_of(const rcpt_job *job, size_t i)
+{
+    if (job->routes && job->routes->items[i].domain.len)
+        return job->routes->items[i].domain;
+    return lmail_str_from(job->domain);
+}
+
 /* 1: it is known of every one that is a mailbox here. */
 static int find_users(const lmi_rules *rules, rcpt_job *job, lmi_find_fn *find)
 {
@@ -113,8 +123,7 @@ static int find_users(const lmi_rules *rules, rcpt_job *job, lmi_find_fn *find)
         user *u = &job->users[i];
         if (!is_user(job, i))
             continue;
-        u->status =
-            lmi_find_user(rules, find, user_of(job, i), lmail_str_from(job->domain), u->name);
+        u->status = lmi_find_user(rules, find, user_of(job, i), domain_of(job, i), u->name);
         known = known && u->status == LMAIL_OK;
     }
     return known;
@@ -176,9 +185,50 @@ static lmail_str detail_of(const rcpt_job *job, size_t i)
     return lmail_str_from(plus + 1);
 }
 
+static void log_forward(const smtp_peer *p, const rcpt_job *job, const lmi_forward *f)
+{
+    lmail_log_line l;
+    for (size_t i = 0; i < f->note_count; i++) {
+        lmi_peer_log(&p->base, &l, LMAIL_LOG_WARN, "forward_problem");
+        lmail_log_text(&l, "to", job->ev->to.text);
+        lmail_log_text(&l, "user", lmail_str_from(f->notes[i].user));
+        if (f->notes[i].line)
+            lmail_log_number(&l, "line", f->notes[i].line);
+        lmail_log_text(&l, "reason", lmail_str_from(f->notes[i].reason));
+        lmail_log_end(&l);
+    }
+}
+
+static lmail_status take_forward(smtp_peer *p, const rcpt_job *job, size_t i)
+{
+    const lmi_forward *f = job->users[i].forward;
+    lmail_status st = LMAIL_OK;
+    int details = p->base.door->rules->settings->routing.detail_folders != 0;
+    log_forward(p, job, f);
+    for (size_t k = 0; !st && k < f->count; k++) {
+        const lmi_forward_item *item = &f->items[k];
+        lmail_str detail = lmail_str_from(item->detail);
+        if (item->account) {
+            st = lmi_mail_add_recipient(p->mail, lmail_str_from(item->account), job->ev->to.text);
+            if (!detail.len && strcmp(item->account, job->users[i].name) == 0)
+                detail = detail_of(job, i);
+            if (!st && details)
+                st = lmi_mail_set_detail(p->mail, detail);
+        } else {
+            st = lmi_mail_add_remote(p->mail, lmail_str_from(item->address),
+                                     lmail_str_from(item->route));
+        }
+        if (!st && k + 1 < f->count) /* of the last the caller does it */
+            st = lmi_mail_set_notify(p->mail, job->ev);
+    }
+    return st;
+}
+
 static lmail_status take_user(smtp_peer *p, const rcpt_job *job, size_t i)
 {
     lmail_status st = job->users[i].status;
+    if (!st && job->users[i].forward)
+        return take_forward(p, job, i);
     if (!st)
         st = lmi_mail_add_recipient(p->mail, lmail_str_from(job->users[i].name), job->ev->to.text);
     if (!st && p->base.door->rules->settings->routing.detail_folders)
@@ -260,7 +310,13 @@ static void take(smtp_peer *p, const rcpt_job *job, lmail_smtp_reply *reply)
 
 static void work_find(lmi_job *base)
 {
-    find_users(base->peer->door->rules, (rcpt_job *)base, lmail_accounts_find);
+    rcpt_job *job = (rcpt_job *)base;
+    const lmi_rules *rules = base->peer->door->rules;
+    find_users(rules, job, lmail_accounts_find);
+    for (size_t i = 0; rules->settings->routing.forward.count && i < job->count; i++)
+        if (is_user(job, i) && !job->users[i].status)
+            job->users[i].status = lmi_forward_look(rules, job->users[i].name, domain_of(job, i),
+                                                    &job->users[i].forward);
     base->status = LMAIL_OK;
 }
 
@@ -273,6 +329,8 @@ static void users_found(lmi_job *base)
         job->users[i].status = base->status; /* no worker was to be had */
     take(p, job, &reply);
     lmi_reply_give(p, base->ticket, &reply);
+    for (size_t i = 0; i < job->count; i++)
+        lmi_forward_free(job->users[i].forward);
     lmail_policy_routes_free(job->routes);
 }
 
@@ -315,8 +373,10 @@ static lmail_status find_destinations(smtp_peer *p, lmail_ticket t, const lmail_
     if (st)
         return st;
     fill_job(&now, ev, v, routes);
+    now.users[0].forward = NULL;
     /* Mailboxes in memory cost no worker. One that is not there may be new: it is looked for. */
-    if (now.count == 1 && find_users(rules, &now, lmail_accounts_find_now)) {
+    if (now.count == 1 && !rules->settings->routing.forward.count &&
+        find_users(rules, &now, lmail_accounts_find_now)) {
         take(p, &now, reply);
         lmail_policy_routes_free(routes);
         return LMAIL_OK;

@@ -343,6 +343,9 @@ static const struct directive {
     {"define(`confPRIVACY_FLAGS', `goaway,noetrn')", "smtp.privacy",
      "\"need_mail_helo, need_vrfy_helo, need_expn_helo, no_vrfy, no_expn, no_etrn, "
      "no_actual_recipient, auth_warnings, no_verb\""},
+    {"define(`confFORWARD_PATH', `$z/.forward.$w+$h:$z/.forward:/var/f/$u:$z/../x:$z/f')",
+     "routing.forward", "\".forward, f\""},
+    {"define(`confFORWARD_PATH', `')", "routing.forward", "\"\""},
     {"define(`confPRIVACY_FLAGS', `public')", "smtp.privacy", "\"\""},
     {"define(`confTLS_SRV_OPTIONS', `V')", "smtp.request_client_certificate", "no"},
     {"define(`confSERVER_CERT', `/c')define(`confSERVER_KEY', `/k')", "smtp.tls_key", "\"/k\""},
