@@ -37,9 +37,10 @@ static void put_instead(writer *w, lmail_str fresh, lmail_str raw)
 
 static int may_be_qualified(lmail_str local)
 {
-    return local.ptr[0] == '"' ||
-           (lmi_is_dot_atom(local) && lmi_str_find(local, '!') == local.len &&
-            lmi_str_find(local, '%') == local.len);
+    if (local.ptr[0] == '"') /* one that has its end */
+        return local.len > 1 && local.ptr[local.len - 1] == '"';
+    return lmi_is_dot_atom(local) && lmi_str_find(local, '!') == local.len &&
+           lmi_str_find(local, '%') == local.len;
 }
 
 /* Rewrite one address; the value up to its end is written. */
