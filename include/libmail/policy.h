@@ -318,6 +318,14 @@ LMAIL_API lmail_status lmail_policy_rcpt(const lmail_policy *policy,
                                          const lmail_policy_question *question,
                                          lmail_policy_verdict *verdict);
 
+/* May the client send through this host, whoever the recipient is: it has no network address, has
+ * logged in by a trusted mechanism, or may relay. Its mail is this host's own; a policy that relays
+ * for all (promiscuous_relay) says nothing about that.
+ * Returns: as lmail_policy_connect; the verdict is ACCEPT, DENY or NEED. */
+LMAIL_API lmail_status lmail_policy_client(const lmail_policy *policy,
+                                           const lmail_policy_question *question,
+                                           lmail_policy_verdict *verdict);
+
 /* ---- TLS ------------------------------------------------------------------------------------- */
 
 /* Is TLS with this client good enough (TLS_Clt:). lmail_policy_mail asks it by itself.

@@ -1,4 +1,4 @@
-/* policy_rcpt.c - may this client send to that recipient.
+/* policy_rcpt.c - may this client send to that recipient; may it send at all.
  *
  * Is the recipient good (To:, a trusted login, class w, class R, To: RELAY); if that does not settle
  * it, may the client relay. With delay_checks the checks of sender and connection follow. */
@@ -165,5 +165,19 @@ lmail_status lmail_policy_rcpt(const lmail_policy *policy, const lmail_policy_qu
     if (policy->config.delay_checks)
         check_delayed(&a);
     lmi_case_end(&a, "2.1.5", "Recipient ok");
+    return LMAIL_OK;
+}
+
+lmail_status lmail_policy_client(const lmail_policy *policy, const lmail_policy_question *question,
+                                 lmail_policy_verdict *verdict)
+{
+    lmi_case a;
+    lmail_status st = lmi_case_begin(&a, policy, question, verdict);
+    if (st)
+        return st;
+    lmi_policy_accept(&a, LMAIL_POLICY_ACCEPT, "trusted login");
+    if (!lmi_is_trusted(&a) && lmi_may_relay(&a) > 0)
+        a.v->kind = LMAIL_POLICY_ACCEPT;
+    lmi_case_end(&a, "2.1.0", "Client ok");
     return LMAIL_OK;
 }

@@ -61,7 +61,9 @@ enum {
     LMAIL_QUEUE_SMTPUTF8 = 1,       /* RFC 6531 §3.4: needs a server that takes it */
     LMAIL_QUEUE_SAME_ADDRESS = 2,   /* leaves from local_address */
     LMAIL_QUEUE_INTERFACE_NAME = 4, /* EHLO says the name of that address */
-    LMAIL_QUEUE_RUN_ONLY = 8        /* not before the next queue run */
+    LMAIL_QUEUE_RUN_ONLY = 8,       /* not before the next queue run */
+    LMAIL_QUEUE_OWN = 16,           /* of who may send through this host: its sender is masqueraded */
+    LMAIL_QUEUE_REWRITE = 32        /* and so are its header's addresses still to be */
 };
 
 typedef enum lmail_queue_state {

@@ -61,7 +61,8 @@ struct lmi_rules {
     lmail_config *config;
     const lmail_settings *settings;
     const lmail_policy *policy;
-    const lmail_policy_tables *tables; /* NULL: there are none */
+    const lmail_policy_tables *tables;    /* NULL: mail goes where its addresses lead */
+    const lmail_policy_tables *rewriting; /* the same ones, for addresses as others see them */
     char hostname[256];
     lmail_accounts *accounts;
     unsigned owns_accounts;

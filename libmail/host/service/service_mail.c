@@ -64,6 +64,8 @@ void lmi_mail_free(lmi_mail *m)
     free(m->from);
     lmi_mail_free_envelope(m);
     lmi_keep_free(&m->kept);
+    lmail_delivery_header_free(m->rewriter);
+    free(m->front);
     free(m);
 }
 
@@ -109,26 +111,20 @@ lmail_status lmi_mail_said_status(const lmi_mail *m, size_t said)
 
 lmail_status lmi_mail_keep(lmi_mail *m, lmail_str octets)
 {
-    m->octets += octets.len;
-    if (m->discard)
+    if (m->discard) {
+        m->front_len = 0;
         return LMAIL_OK;
+    }
     if (m->delivery)
         return LMAIL_END;
-    if (m->head.gap == SIZE_MAX)
+    if (!m->front_len)
         return lmi_keep_add(&m->kept, octets);
-    if (m->kept.len + m->head.fill_len + octets.len > LMI_KEEP_MAX)
+    if (octets.len > LMI_KEEP_MAX || m->front_len > LMI_KEEP_MAX - octets.len ||
+        m->kept.len > LMI_KEEP_MAX - octets.len - m->front_len)
         return LMAIL_END;
-    size_t gap = m->head.gap;
-    m->head.gap = SIZE_MAX;
-    lmail_status st = lmi_keep_add(&m->kept, (lmail_str){octets.ptr, gap});
-    if (!st)
-        st = lmi_keep_add(&m->kept, (lmail_str){m->head.fill, m->head.fill_len});
-    return st ? st : lmi_keep_add(&m->kept, (lmail_str){octets.ptr + gap, octets.len - gap});
-}
-
-void lmi_mail_look(lmi_mail *m, lmail_str octets)
-{
-    lmi_header_look(&m->head, octets);
+    lmail_status st = lmi_keep_add(&m->kept, (lmail_str){m->front, m->front_len});
+    m->front_len = 0;
+    return st ? st : lmi_keep_add(&m->kept, octets);
 }
 
 /* ---- Trace fields ---------------------------------------------------------------------------- */
@@ -171,12 +167,11 @@ lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *t)
                      tls, TEXT(t->host), TEXT(t->protocol), m->id, to, date, warning);
     if (n < 0 || (size_t)n >= sizeof text)
         return LMAIL_ERR_LIMIT;
-    if (t->complete)
-        lmi_header_begin(&m->head, date, m->id, t->host);
-    else
-        lmi_header_begin(&m->head, "", "", t->host);
+    memset(&m->head, 0, sizeof m->head);
+    m->head.in_header = 1;
     m->header = strlen("Return-Path: <>\r\n") + strlen(m->from);
-    return lmi_keep_add(&m->kept, (lmail_str){text, (size_t)n});
+    lmail_status st = lmi_keep_add(&m->kept, (lmail_str){text, (size_t)n});
+    return st || !t->own ? st : lmi_header_own(m, date, t->host);
 }
 
 /* ---- On a worker ----------------------------------------------------------------------------- */
@@ -198,20 +193,17 @@ lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets)
     if (!st && m->kept.len)
         st = m->store->delivery_write(m->delivery, lmi_keep_all(&m->kept));
     lmi_keep_free(&m->kept); /* nothing is kept again: what comes goes to the delivery at once */
-    if (!st && m->head.gap < octets.len) {
-        size_t gap = m->head.gap;
-        st = m->store->delivery_write(m->delivery, (lmail_str){octets.ptr, gap});
-        if (!st)
-            st = m->store->delivery_write(m->delivery, (lmail_str){m->head.fill, m->head.fill_len});
-        octets = (lmail_str){octets.ptr + gap, octets.len - gap};
-        m->head.gap = SIZE_MAX;
-    }
+    if (!st && m->front_len)
+        st = m->store->delivery_write(m->delivery, (lmail_str){m->front, m->front_len});
+    m->front_len = 0;
     return st || !octets.len ? st : m->store->delivery_write(m->delivery, octets);
 }
 
 lmail_status lmi_mail_end(lmi_mail *m)
 {
-    lmail_status st = m->ended ? LMAIL_OK : lmi_mail_write(m, lmi_header_end(&m->head));
+    lmail_status st = m->ended ? LMAIL_OK : lmi_header_end(m);
+    if (!st && !m->ended)
+        st = lmi_mail_write(m, (lmail_str){NULL, 0});
     if (!st && !m->ended) {
         st = m->store->delivery_end(m->delivery, &m->size);
         m->ended = !st;

@@ -1,7 +1,7 @@
 /* service_mail.h - one message on its way from an SMTP session into mailboxes and the queue.
  *
  *     service_mail.c          trace fields, octets, delivery into mailboxes
- *     service_mail_header.c   the header as it goes by: hops, Date and Message-ID
+ *     service_mail_header.c   the header as it goes by: hops; a user's header is rewritten
  *     service_alter.c         a message that is written again, changed
  *     service_mail_folder.c   the mailbox that user+detail means
  *     service_mail_queue.c    recipients elsewhere, what is held, what is thrown away */
@@ -11,6 +11,7 @@
 #include "host/service/service_internal.h"
 #include "host/service/service_keep.h"
 
+#include <libmail/delivery_header.h>
 #include <libmail/host/queue.h>
 #include <libmail/smtp.h>
 
@@ -31,18 +32,13 @@ typedef struct lmi_recipient {
     lmail_str orcpt; /* "rfc822;a@b.example"; NULL: none */
 } lmi_recipient;
 
-/* The header of a message that streams: RFC 5322 §3.6. */
+/* The header of a message that streams, as the client sent it. */
 typedef struct lmi_mail_header {
-    unsigned hops;              /* Received fields */
-    unsigned in_header, broken; /* broken: a line that belongs to no field */
-    unsigned has_date, has_id;
+    unsigned hops; /* Received fields */
+    unsigned in_header;
     unsigned column; /* of the line; its first octets, in lower case: */
     char name[12];
-    unsigned named;         /* the line's field name is over, or it continues a field */
-    size_t gap;             /* SIZE_MAX: none in these octets */
-    char date[40], id[300]; /* to be added; empty: not */
-    char fill[400];
-    size_t fill_len;
+    unsigned named; /* the line's field name is over, or it continues a field */
 } lmi_mail_header;
 
 typedef struct lmi_mail {
@@ -76,18 +72,20 @@ typedef struct lmi_mail {
     unsigned held;    /* quarantined, for `reason` */
     unsigned discard; /* answered as if it were taken, and thrown away */
 
-    /* What the header has, while it goes by (service_mail_header.c). */
+    /* The header, while it goes by (service_mail_header.c). */
     lmi_mail_header head;
+    unsigned has_8bit;               /* somewhere */
+    lmail_delivery_header *rewriter; /* NULL: it is not ours, or is over */
+    char *front;                     /* what the rewriter made, in front of the octets in hand */
+    size_t front_len, front_cap;
 } lmi_mail;
 
-/* Watch the header in octets that go by. Where it ends, and fields are missing that it must have,
- * head->gap is the offset in these octets where head->fill goes. */
-void lmi_header_look(lmi_mail_header *head, lmail_str octets);
-/* Begin; date and id: what is added when there is none, "" for a message that stays as it is. */
-void lmi_header_begin(lmi_mail_header *head, const char *date, const char *id, lmail_str host);
-/* The message is over in its header: what goes behind it. Empty: nothing. Afterwards nothing is
- * missing any more. */
-lmail_str lmi_header_end(lmi_mail_header *head);
+/* The message is of who may send through this host: Bcc goes, missing fields are added, addresses
+ * become what they are for its recipients (RFC 6409 §8). With all recipients known, in front of the
+ * octets. date: of the Date field. OK or ERR_NOMEM. */
+lmail_status lmi_header_own(lmi_mail *m, const char *date, lmail_str host);
+/* The message is over: what the rewriter still has joins m->front. OK or ERR_NOMEM. */
+lmail_status lmi_header_end(lmi_mail *m);
 
 /* The number of a new message. */
 uint64_t lmi_mail_number(lmail_service *service);
@@ -116,7 +114,8 @@ lmail_status lmi_mail_add_remote(lmi_mail *m, lmail_str address, lmail_str route
 lmail_status lmi_mail_set_notify(lmi_mail *m, const lmail_smtp_rcpt_event *ev);
 /* The parameters of MAIL; OK or ERR_NOMEM. */
 lmail_status lmi_mail_set_envelope(lmi_mail *m, const lmail_smtp_mail_event *ev);
-/* Where it comes from: empty slices are nobody, this machine, any. flags: LMAIL_QUEUE_*, added to
+/* Where it comes from, behind the envelope: empty slices are nobody, this machine, any. AUTH= that names
+ * another than the submitter becomes AUTH=<>. flags: LMAIL_QUEUE_*, added to
  * those that there are. OK or ERR_NOMEM. */
 lmail_status lmi_mail_set_origin(lmi_mail *m, lmail_str submitter, lmail_str client,
                                  lmail_str local_address, unsigned flags);
@@ -140,19 +139,23 @@ typedef struct lmi_mail_trace {
     const lmail_tls_facts *tls;
     int64_t seconds;
     int zone;
-    unsigned complete; /* a message without Date or Message-ID gets them */
-    unsigned warn;     /* X-Authentication-Warning: the client said no hello */
+    unsigned own;  /* as lmi_header_own */
+    unsigned warn; /* X-Authentication-Warning: the client said no hello */
 } lmi_mail_trace;
 lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *trace);
-/* Octets go by: their header is watched. */
+/* Octets go by as the client sent them: hops are counted. */
 void lmi_mail_look(lmi_mail *m, lmail_str octets);
-/* Keep octets in memory; OK, END when they do not fit there any more, ERR_NOMEM. */
+/* Then: the header of a message of ours becomes m->front, which goes out with the octets that are
+ * left. OK or ERR_NOMEM. */
+lmail_status lmi_mail_rewrite(lmi_mail *m, lmail_str *octets);
+/* Keep octets in memory, m->front before them; OK, END when they do not fit there any more,
+ * ERR_NOMEM. */
 lmail_status lmi_mail_keep(lmi_mail *m, lmail_str octets);
 
 /* What the answer to RCPT number `said` of LMTP is: OK when all that it became have the message. */
 lmail_status lmi_mail_said_status(const lmi_mail *m, size_t said);
 
-/* On a worker. Write what is kept and then `octets`. */
+/* On a worker. Write what is kept, m->front, and then `octets`. */
 lmail_status lmi_mail_write(lmi_mail *m, lmail_str octets);
 /* On a worker. Deliver to every recipient; each gets its status. OK when all have it. */
 lmail_status lmi_mail_commit(lmi_mail *m);

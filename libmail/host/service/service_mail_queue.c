@@ -93,6 +93,9 @@ lmail_status lmi_mail_set_origin(lmi_mail *m, lmail_str submitter, lmail_str cli
                                  lmail_str local_address, unsigned flags)
 {
     m->flags |= flags;
+    /* RFC 4954 §5: who is not trusted to say it has said AUTH=<>. */
+    if (m->has_auth && (!submitter.len || !lmail_str_equal_nocase(m->auth, submitter)))
+        m->auth.len = 0;
     lmail_status st = keep(&m->submitter, submitter);
     if (!st)
         st = keep(&m->client, client);
@@ -227,7 +230,8 @@ static lmail_status add(lmi_mail *m, int pending)
     q.id = m->number;
     q.sender = lmail_str_from(m->from);
     q.flags = m->flags;
-    q.body = m->body;
+    /* What the client said nothing of: a server is told, or gets it encoded (RFC 6152 §3). */
+    q.body = m->has_8bit && m->body < LMAIL_SMTP_BODY_8BITMIME ? LMAIL_SMTP_BODY_8BITMIME : m->body;
     q.ret = m->ret;
     q.has_envid = m->has_envid;
     q.envid = m->envid;

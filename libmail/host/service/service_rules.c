@@ -422,7 +422,8 @@ lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config
     r->service = service;
     r->settings = lmail_config_settings(config);
     r->policy = lmail_config_policy(config);
-    r->tables = routes(r->settings) ? lmail_config_tables(config) : NULL;
+    r->rewriting = lmail_config_tables(config);
+    r->tables = routes(r->settings) ? r->rewriting : NULL;
     name_host(r);
     lmail_status st = lmi_sockets_list(r, error, cap);
     if (!st)

@@ -172,6 +172,25 @@ static lmail_str protocol_name(const smtp_peer *p, char out[16])
     return (lmail_str){out, (size_t)n};
 }
 
+/* Is it mail of this host's own users and machines (RFC 6409 §3.1), or other people's? A name that
+ * is not known yet is nobody's. */
+static unsigned is_own(const smtp_peer *p)
+{
+    lmail_policy_verdict v;
+    lmail_policy_peer peer;
+    lmail_policy_question q;
+    if (kind_of(p) == LMAIL_LISTENER_LMTP)
+        return 0;
+    if (kind_of(p) == LMAIL_LISTENER_SUBMISSION || lmail_smtp_server_identity(p->server).len)
+        return 1;
+    lmi_facts_peer(p, &peer);
+    lmail_policy_question_init(&q);
+    q.peer = &peer;
+    q.sender = lmail_str_from(p->mail->from);
+    lmail_status st = lmail_policy_client(p->base.door->rules->policy, &q, &v);
+    return !st && v.kind == LMAIL_POLICY_ACCEPT ? 1u : 0u;
+}
+
 static lmail_status on_body_start(lmail_smtp_server *s, void *user, lmail_ticket t,
                                   const lmail_smtp_body_start_event *ev, lmail_smtp_reply *reply)
 {
@@ -185,7 +204,7 @@ static lmail_status on_body_start(lmail_smtp_server *s, void *user, lmail_ticket
                             lmail_smtp_server_tls(s),
                             0,
                             0,
-                            kind_of(p) != LMAIL_LISTENER_LMTP,
+                            is_own(p),
                             settings_of(p)->smtp.privacy & LMAIL_PRIVACY_AUTH_WARNINGS &&
                                 lmail_smtp_server_hello(s) < LMAIL_SMTP_SAID_HELO};
     (void)t;
@@ -221,14 +240,17 @@ static lmail_status on_body(lmail_smtp_server *s, void *user, lmail_ticket t,
         lmi_reply_log(p, "data", (lmail_str){NULL, 0}, reply);
         return LMAIL_OK;
     }
-    lmail_status st = lmi_mail_keep(p->mail, ev->octets);
+    lmail_str octets = ev->octets;
+    lmail_status st = lmi_mail_rewrite(p->mail, &octets);
+    if (!st)
+        st = lmi_mail_keep(p->mail, octets);
     if (st != LMAIL_END)
         return st;
     smtp_job *job = lmi_job_new(sizeof *job, &p->base, t, write_piece, piece_written);
     if (!job)
         return LMAIL_ERR_NOMEM;
     job->mail = p->mail;
-    job->octets = ev->octets;
+    job->octets = octets;
     return lmi_peer_submit(&p->base, &job->base);
 }
 

@@ -204,7 +204,7 @@ START_TEST(test_missing_fields_are_added_at_every_split)
         {"", A_DATE AN_ID, ""},
     };
     lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
-    t.complete = 1;
+    t.own = 1;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t len = strlen(rows[i].text), rest = strlen(rows[i].rest);
         for (size_t cut = 0; cut <= len; cut++) {
@@ -214,10 +214,11 @@ START_TEST(test_missing_fields_are_added_at_every_split)
             size_t from = mail->kept.len;
             for (int k = 0; k < 2; k++) {
                 lmi_mail_look(mail, pieces[k]);
+                ck_assert_int_eq(lmi_mail_rewrite(mail, &pieces[k]), LMAIL_OK);
                 ck_assert_int_eq(lmi_mail_keep(mail, pieces[k]), LMAIL_OK);
             }
-            lmail_str end = lmi_header_end(&mail->head);
-            ck_assert_int_eq(lmi_keep_add(&mail->kept, end), LMAIL_OK);
+            ck_assert_int_eq(lmi_header_end(mail), LMAIL_OK);
+            ck_assert_int_eq(lmi_mail_keep(mail, (lmail_str){NULL, 0}), LMAIL_OK);
             ck_assert_uint_eq(mail->octets, len);
             snprintf(want, sizeof want, "%.*s%s%s", (int)(len - rest), rows[i].text, rows[i].added,
                      rows[i].rest);
@@ -234,18 +235,22 @@ START_TEST(test_missing_fields_are_added_to_a_message_in_the_spool)
 {
     lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
     lmail_str first = LMAIL_STR("From: a\r\n"), second = LMAIL_STR("To: b\r\n\r\nbody\r\n");
-    t.complete = 1;
+    t.own = 1;
     begin_with("", &t);
     to("u", "u@x.test");
     lmi_mail_look(mail, first);
+    ck_assert_int_eq(lmi_mail_rewrite(mail, &first), LMAIL_OK);
     ck_assert_int_eq(lmi_mail_write(mail, first), LMAIL_OK);
     lmi_mail_look(mail, second);
+    ck_assert_int_eq(lmi_mail_rewrite(mail, &second), LMAIL_OK);
     ck_assert_int_eq(lmi_mail_keep(mail, second), LMAIL_END);
     ck_assert_int_eq(lmi_mail_write(mail, second), LMAIL_OK);
     ck_assert_int_eq(lmi_mail_end(mail), LMAIL_OK);
     uint64_t with = mail->size;
     lmi_mail_free(mail);
-    t.complete = 0;
+    t.own = 0;
+    first = LMAIL_STR("From: a\r\n");
+    second = LMAIL_STR("To: b\r\n\r\nbody\r\n");
     begin_with("", &t);
     lmi_mail_look(mail, first);
     ck_assert_int_eq(lmi_mail_write(mail, first), LMAIL_OK);
@@ -253,6 +258,47 @@ START_TEST(test_missing_fields_are_added_to_a_message_in_the_spool)
     ck_assert_int_eq(lmi_mail_write(mail, second), LMAIL_OK);
     ck_assert_int_eq(lmi_mail_end(mail), LMAIL_OK);
     ck_assert_uint_eq(with, mail->size + strlen(A_DATE) + strlen(AN_ID) - 1 + strlen(mail->id));
+}
+END_TEST
+
+START_TEST(test_a_header_that_grows_out_of_memory_goes_to_the_spool)
+{
+    static char octets[LMI_KEEP_MAX];
+    lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
+    t.own = 1;
+    begin_with("", &t);
+    to("u", "u@x.test");
+    memset(octets, 'x', sizeof octets);
+    memcpy(octets, "X:", 2);
+    size_t room = LMI_KEEP_MAX - mail->kept.len;
+    lmail_str all = {octets, room}, end = LMAIL_STR("\r\n\r\n");
+    ck_assert_int_eq(lmi_mail_rewrite(mail, &all), LMAIL_OK);
+    ck_assert_uint_eq(all.len, 0);
+    ck_assert_int_eq(lmi_mail_keep(mail, all), LMAIL_OK);
+    ck_assert_int_eq(lmi_mail_rewrite(mail, &end), LMAIL_OK);
+    ck_assert_int_eq(lmi_mail_keep(mail, end), LMAIL_END);
+    ck_assert_int_eq(lmi_mail_end(mail), LMAIL_OK);
+    ck_assert_uint_eq(mail->size,
+                      LMI_KEEP_MAX + 4 + strlen(A_DATE) + strlen(AN_ID) - 1 + strlen(mail->id));
+}
+END_TEST
+
+START_TEST(test_eight_bits_are_seen_wherever_they_stand)
+{
+    lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
+    char octets[40];
+    for (size_t at = 0; at <= sizeof octets; at++) {
+        memset(octets, 'x', sizeof octets);
+        if (at < sizeof octets)
+            octets[at] = (char)0x80;
+        begin_with("", &t);
+        lmi_mail_look(mail, (lmail_str){octets, 21});
+        lmi_mail_look(mail, (lmail_str){octets + 21, sizeof octets - 21});
+        ck_assert_uint_eq(mail->has_8bit, at < sizeof octets);
+        ck_assert_uint_eq(mail->octets, sizeof octets);
+        lmi_mail_free(mail);
+    }
+    mail = NULL;
 }
 END_TEST
 
@@ -385,7 +431,6 @@ START_TEST(test_sixty_four_kib_wait_in_memory_and_no_octet_more)
     ck_assert_int_eq(lmi_mail_write(mail, (lmail_str){octets, 1}), LMAIL_OK);
     ck_assert_ptr_null(mail->kept.ptr); /* and the memory goes back */
     ck_assert_int_eq(lmi_mail_keep(mail, (lmail_str){octets, 1}), LMAIL_END);
-    ck_assert_uint_eq(mail->octets, 2 * room + 3);
 }
 END_TEST
 
@@ -497,6 +542,8 @@ Suite *service_mail_suite(void)
     tcase_add_test(c, test_the_longest_names_fit);
     tcase_add_test(c, test_queue_ids_never_repeat);
     tcase_add_test(c, test_dates);
+    tcase_add_test(c, test_a_header_that_grows_out_of_memory_goes_to_the_spool);
+    tcase_add_test(c, test_eight_bits_are_seen_wherever_they_stand);
     tcase_add_test(c, test_a_message_is_written_again);
     tcase_add_test(c, test_what_cannot_be_written_again_stays);
     tcase_add_test(c, test_hops_are_counted_at_every_split);

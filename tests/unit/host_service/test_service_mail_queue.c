@@ -202,6 +202,30 @@ START_TEST(test_a_recipient_elsewhere_is_a_row)
 }
 END_TEST
 
+/* SEED_SPEC 2.4, RFC 4954 §5. */
+START_TEST(test_auth_is_believed_of_who_logged_in_as_that)
+{
+    static const struct row {
+        const char *auth, *submitter, *kept; /* NULL: not there */
+    } rows[] = {{"ana", "ana", "ana"}, {"bob", "ana", ""}, {"ana@example.test", "ana", ""},
+                {"", "ana", ""},       {"ana", "", ""},    {NULL, "ana", NULL}};
+    start(_i);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        lmail_smtp_mail_event m = {.has_auth = rows[i].auth != NULL,
+                                   .auth = lmail_str_from(rows[i].auth ? rows[i].auth : "")};
+        begin(1);
+        ck_assert_int_eq(lmi_mail_set_envelope(mail, &m), LMAIL_OK);
+        ck_assert_int_eq(lmi_mail_set_origin(mail, lmail_str_from(rows[i].submitter),
+                                             LMAIL_STR("192.0.2.1"), LMAIL_STR("192.0.2.9"), 0),
+                         LMAIL_OK);
+        ck_assert_uint_eq(mail->has_auth, rows[i].kept != NULL);
+        ck_assert(lmail_str_equal(mail->auth, lmail_str_from(rows[i].kept ? rows[i].kept : "")));
+        lmi_mail_free(mail);
+    }
+    mail = NULL;
+}
+END_TEST
+
 START_TEST(test_both_kinds_get_it)
 {
     start(_i);
@@ -403,6 +427,7 @@ Suite *service_mail_queue_suite(void)
     TCase *c = tcase_create("queue");
     tcase_add_checked_fixture(c, NULL, teardown);
     tcase_add_loop_test(c, test_a_recipient_elsewhere_is_a_row, 0, STORES);
+    tcase_add_loop_test(c, test_auth_is_believed_of_who_logged_in_as_that, 0, STORES);
     tcase_add_loop_test(c, test_both_kinds_get_it, 0, STORES);
     tcase_add_loop_test(c, test_quarantine_holds_it_for_all, 0, STORES);
     tcase_add_loop_test(c, test_discard_leaves_nothing, 0, STORES);

@@ -375,6 +375,50 @@ START_TEST(guide_access_warns_four_times)
 }
 END_TEST
 
+START_TEST(mail_of_who_may_send_through_here_is_own_mail)
+{
+    static const struct row {
+        const char *address, *name, *mechanism;
+        lmail_policy_name_state state;
+        lmail_policy_verdict_kind kind;
+    } rows[] = {
+        {"", "", "", LMAIL_POLICY_NAME_UNKNOWN, LMAIL_POLICY_ACCEPT},
+        {"127.0.0.1", "", "", LMAIL_POLICY_NAME_UNKNOWN, LMAIL_POLICY_ACCEPT},
+        {"207.249.24.30", "", "", LMAIL_POLICY_NAME_UNKNOWN, LMAIL_POLICY_ACCEPT},
+        {"192.0.2.1", "", "", LMAIL_POLICY_NAME_UNKNOWN, LMAIL_POLICY_NEED},
+        {"192.0.2.1", "", "", LMAIL_POLICY_NAME_NONE, LMAIL_POLICY_DENY},
+        {"192.0.2.1", "pc.midominio.com.mx", "", LMAIL_POLICY_NAME_VERIFIED, LMAIL_POLICY_ACCEPT},
+        {"192.0.2.1", "pc.midominio.com.mx", "", LMAIL_POLICY_NAME_FORGED, LMAIL_POLICY_DENY},
+        {"192.0.2.1", "x.example", "", LMAIL_POLICY_NAME_VERIFIED, LMAIL_POLICY_DENY},
+        {"192.0.2.1", "", "CRAM-MD5", LMAIL_POLICY_NAME_NONE, LMAIL_POLICY_ACCEPT},
+        {"192.0.2.1", "", "PLAIN", LMAIL_POLICY_NAME_NONE, LMAIL_POLICY_DENY},
+    };
+    world w;
+    lmail_policy *p;
+    world_init(&w, "guide/access");
+    w.config.relay_domains_file = file_of("guide/relay-domains", &w.r);
+    w.config.promiscuous_relay = 1; /* makes nobody's mail ours */
+    trust(&w, "CRAM-MD5");
+    ck_assert_int_eq(lmail_policy_new(&p, &w.config), LMAIL_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        lmail_policy_peer peer;
+        lmail_policy_question q;
+        lmail_policy_verdict v;
+        lmail_policy_peer_init(&peer);
+        lmail_policy_question_init(&q);
+        peer.address = lmail_str_from(rows[i].address);
+        peer.name = lmail_str_from(rows[i].name);
+        peer.mechanism = lmail_str_from(rows[i].mechanism);
+        peer.name_state = rows[i].state;
+        q.peer = &peer;
+        ck_assert_int_eq(lmail_policy_client(p, &q, &v), LMAIL_OK);
+        ck_assert_msg(v.kind == rows[i].kind, "row %zu: %d", i, v.kind);
+    }
+    lmail_policy_free(p);
+    world_done(&w);
+}
+END_TEST
+
 Suite *policy_vectors_suite(void)
 {
     Suite *s = suite_create("policy_vectors");
@@ -383,6 +427,7 @@ Suite *policy_vectors_suite(void)
     tcase_add_test(c, relay_rows);
     tcase_add_test(c, sloppy_rows);
     tcase_add_test(c, guide_access_warns_four_times);
+    tcase_add_test(c, mail_of_who_may_send_through_here_is_own_mail);
     suite_add_tcase(s, c);
     return s;
 }
