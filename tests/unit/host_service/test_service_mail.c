@@ -307,13 +307,19 @@ END_TEST
 /* Each "a" becomes "bb"; *ctx: octets after which it fails, 0: never. */
 static lmail_status double_a(void *ctx, lmail_str octets, lmail_mime_sink_fn *put, void *to_)
 {
-    size_t *left = ctx;
+    char some[2000];
+    size_t *left = ctx, n = 0;
     lmail_status st = LMAIL_OK;
     for (size_t i = 0; i < octets.len && !st; i++) {
         if (*left && !--*left)
             return LMAIL_ERR_LIMIT;
-        st = octets.ptr[i] == 'a' ? put(to_, LMAIL_STR("bb"))
-                                  : put(to_, (lmail_str){octets.ptr + i, 1});
+        some[n++] = octets.ptr[i] == 'a' ? 'b' : octets.ptr[i];
+        if (octets.ptr[i] == 'a')
+            some[n++] = 'b';
+        if (n + 2 > sizeof some || i + 1 == octets.len) {
+            st = put(to_, (lmail_str){some, n});
+            n = 0;
+        }
     }
     return st;
 }
