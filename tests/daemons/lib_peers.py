@@ -6,17 +6,21 @@
         peer.map("name", {...}) a table; peer.reload() makes it read again
     with Exim("127.0.0.52", port, smart_host="127.0.0.1", smart_port=2525, auth=("u", "secret")) as peer: ...
     with Authority() as ca: ca.certificate("mx.postfix.test")
+    with Sink("127.0.0.53", port) as sink: source(port, 1000, "x@sink.test"); sink.count()   Postfix's load generators
 
 Both run in a mount namespace of their own, in which passwd and group name the users that they insist on, and their
 programs lie where those users come to; nothing of the system is changed. That needs root; without it a test fails, unless NO_MOUNT=1 allows it to be left out.
 """
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 
 from lib_daemons import SOURCE, wait_for
 from lib_mount import need_root
@@ -40,9 +44,52 @@ def environment(root):
     return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": ":".join(str(root / f) for f in folders)}
 
 
-def tool(name, *args):
-    """Start one of Postfix's load generators; how: (command, environment) for Popen."""
-    return [str(a) for a in (unpacked() / "usr/sbin" / name, *args)], environment(UNPACKED)
+def tool(name, *args, **how):
+    """Start one of Postfix's load generators."""
+    return subprocess.Popen([str(a) for a in (unpacked() / "usr/sbin" / name, *args)], env=environment(UNPACKED),
+                            stdin=subprocess.DEVNULL, **how)
+
+
+def source(port, count, to, *more, host="127.0.0.1"):
+    """smtp-source: count messages to there, over ten connections unless more says otherwise; seconds that it took."""
+    began = time.monotonic()
+    process = tool("smtp-source", "-d", "-s", 10, "-M", "source.test", "-f", "alice@example.test", "-t", to, "-m", count, *more,
+                   f"{host}:{port}", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0 and b"warning" not in said and b"fatal" not in said, said.decode()
+    return time.monotonic() - began
+
+
+class Sink:
+    """smtp-sink: takes all, throws it away, counts; more: its options."""
+
+    def __init__(self, address, port, *more):
+        self.last = b""
+        self.process = tool("smtp-sink", "-c", "-u", "nobody", *more, f"{address}:{port}", 1000, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT)
+        wait_for(lambda: connects(address, port), what="smtp-sink")
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        while got := self.process.stdout.read1(4096):
+            self.last = (self.last + got)[-200:]
+
+    def count(self):
+        """Messages so far."""
+        numbers = re.findall(rb"mesg=(\d+)\D", self.last)
+        return int(numbers[-1]) if numbers else 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+def connects(address, port):
+    with socket.socket() as s:
+        return s.connect_ex((address, port)) == 0
 
 
 class Authority:
@@ -106,8 +153,7 @@ class Server:
 
     def up(self):
         assert self.process.poll() is None, self.output() + self.log()
-        with socket.socket() as s:
-            return s.connect_ex((self.address, self.port)) == 0
+        return connects(self.address, self.port)
 
     def output(self):
         return (self.home / "output").read_text(errors="replace")
