@@ -145,6 +145,19 @@ enum {
     LMAIL_MILTER_STEP_LEADING_SPACE = 0x100000
 };
 
+/* ---- Where a filter listens ------------------------------------------------------------------ */
+
+typedef struct lmail_milter_socket {
+    lmail_str path; /* of a unix socket; empty: host and port */
+    lmail_str host; /* a name or an address, without brackets; empty: this machine */
+    unsigned port;  /* 1 to 65535 */
+    unsigned inet6; /* only IPv6 addresses of the host count; else only IPv4 */
+} lmail_milter_socket;
+
+/* "inet:PORT@HOST", "inet6:PORT@HOST", "inet:PORT", "unix:/PATH", "local:/PATH", "/PATH"; as filters
+ * and sendmail's X lines have it. Slices lie in text. Returns: OK, ERR_SYNTAX. */
+LMAIL_API lmail_status lmail_milter_socket_parse(lmail_str text, lmail_milter_socket *out);
+
 /* ---- Configuration --------------------------------------------------------------------------- */
 
 /* 0 means the default in [brackets]. Times: LMAIL_NEVER is none. */

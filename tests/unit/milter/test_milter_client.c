@@ -650,6 +650,33 @@ START_TEST(arguments)
 }
 END_TEST
 
+START_TEST(sockets)
+{
+    static const struct {
+        const char *text, *path, *host;
+        unsigned port, inet6;
+    } good[] = {{"inet:8891@localhost", "", "localhost", 8891, 0},
+                {"inet6:1@[::1]", "", "::1", 1, 1},
+                {"INET:65535", "", "", 65535, 0},
+                {"unix:/run/x", "/run/x", "", 0, 0},
+                {"local:/run/x", "/run/x", "", 0, 0},
+                {"/run/x", "/run/x", "", 0, 0}};
+    static const char *const bad[] = {"",         "inet:",    "inet:0@h",   "inet:65536@h",
+                                      "inet:x@h", "inet:25@", "unix:",      "unix:run",
+                                      "local:/",  "tcp:1@h",  "inet:1@a b", "inet:+1@h"};
+    lmail_milter_socket s;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        ck_assert_int_eq(lmail_milter_socket_parse(lmail_str_from(good[i].text), &s), LMAIL_OK);
+        ck_assert(lmail_str_equal(s.path, lmail_str_from(good[i].path)));
+        ck_assert(lmail_str_equal(s.host, lmail_str_from(good[i].host)));
+        ck_assert_uint_eq(s.port, good[i].port);
+        ck_assert_uint_eq(s.inet6, good[i].inet6);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_int_eq(lmail_milter_socket_parse(lmail_str_from(bad[i]), &s), LMAIL_ERR_SYNTAX);
+}
+END_TEST
+
 Suite *milter_client_suite(void)
 {
     Suite *s = suite_create("milter_client");
@@ -667,6 +694,7 @@ Suite *milter_client_suite(void)
     tcase_add_test(t, stop_between_questions_says_quit);
     tcase_add_test(t, it_leaves);
     tcase_add_test(t, arguments);
+    tcase_add_test(t, sockets);
     suite_add_tcase(s, t);
     return s;
 }
