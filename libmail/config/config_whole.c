@@ -2,6 +2,8 @@
  * need each other. Publishes the named sections. Called once, when all files are read. */
 #include "config/config_internal.h"
 
+#include <libmail/milter.h>
+
 #include <string.h>
 
 typedef struct standard_listener {
@@ -130,9 +132,6 @@ static void check_milter_names(lmi_reader *r, const lmail_str_list *names, lmi_o
         if (k == all->count)
             LMI_SAY(r, LMAIL_ERROR, at, LMAIL_STR("there is no milter \""), names->items[i],
                     LMAIL_STR("\""));
-        else
-            LMI_SAY(r, LMAIL_WARNING, at, LMAIL_STR("milter "), names->items[i],
-                    LMAIL_STR(" is not asked yet: mail passes unfiltered"));
     }
 }
 
@@ -170,9 +169,14 @@ static void check_sections(lmi_reader *r)
     }
     for (size_t i = 0; i < all[LMI_SECTION_MILTER].count; i++) {
         const lmi_section *s = all[LMI_SECTION_MILTER].items[i];
+        lmail_milter_socket socket;
         if (!s->values.milter.socket.len)
             LMI_SAY(r, LMAIL_ERROR, s->origin, LMAIL_STR("milter "), s->values.name,
                     LMAIL_STR(" needs a socket"));
+        else if (lmail_milter_socket_parse(s->values.milter.socket, &socket))
+            LMI_SAY(r, LMAIL_ERROR, s->origin, LMAIL_STR("milter "), s->values.name,
+                    LMAIL_STR(": socket is inet:PORT@HOST, inet6:PORT@HOST or unix:/PATH, not "),
+                    s->values.milter.socket);
         check_socket_path(r, s->values.milter.socket, LMAIL_STR("socket"),
                           setting_origin(s, "socket"));
     }

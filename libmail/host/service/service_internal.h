@@ -18,6 +18,7 @@
  *     service_lent.c      octets that a session was answered and has not released
  *     service_limits.c    load, space on the disk   service_rates.c    connections of each client
  *     service_runner*.c   sends what is in the queue
+ *     service_milter*.c   asks mail filters      service_letter*.c   messages that they change
  *     service_smtp*.c service_imap*.c service_pop3*.c     the handlers of one protocol each
  *
  * A protocol is a row of functions, lmi_protocol. Its state of a connection begins with a lmi_peer.
@@ -71,7 +72,9 @@ struct lmi_rules {
     lmail_tls *tls[LMI_AUTH_COUNT]; /* one for each ALPN name */
     lmail_tls *tls_unasked;  /* as SMTP's, without a client certificate; NULL: none is asked for */
     lmail_str trusted_users; /* the file's octets; empty: none */
-    lmi_socket *sockets;     /* of this service's protocols */
+    struct lmi_milter
+        *milters;        /* one for each of settings->milters; NULL: none (service_milter.h) */
+    lmi_socket *sockets; /* of this service's protocols */
     size_t socket_count;
 };
 

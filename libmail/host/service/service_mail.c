@@ -5,6 +5,7 @@
  * larger one streams into the spool in pieces. Trace fields stand in front (RFC 5321 §4.4). Loops
  * are found by counting Received (RFC 5321 §6.3). */
 #include "host/service/service_mail.h"
+#include "host/service/service_letter.h"
 #include "host/service/service_location.h"
 
 #include <stdio.h>
@@ -47,19 +48,26 @@ lmi_mail *lmi_mail_new(lmail_service *service, lmail_str from)
     return m;
 }
 
+void lmi_mail_forget_recipient(lmi_mail *m, size_t i)
+{
+    lmi_recipient *r = &m->recipients[i];
+    m->remotes -= !r->account[0];
+    free(r->account);
+    free(r->address);
+    free(r->route);
+    free(r->detail);
+    free((char *)r->orcpt.ptr);
+}
+
 void lmi_mail_free(lmi_mail *m)
 {
     if (!m)
         return;
+    lmi_letter_free(m, m->letter);
     if (m->delivery)
         m->store->delivery_free(m->delivery);
-    for (size_t i = 0; i < m->count; i++) {
-        free(m->recipients[i].account);
-        free(m->recipients[i].address);
-        free(m->recipients[i].route);
-        free(m->recipients[i].detail);
-        free((char *)m->recipients[i].orcpt.ptr);
-    }
+    for (size_t i = 0; i < m->count; i++)
+        lmi_mail_forget_recipient(m, i);
     free(m->recipients);
     free(m->from);
     lmi_mail_free_envelope(m);
@@ -345,9 +353,12 @@ void lmi_targets_free(lmi_mail *m, lmi_targets *t)
 
 lmail_status lmi_mail_commit(lmi_mail *m)
 {
-    lmail_status st = LMAIL_OK;
+    lmail_status st = m->letter && !m->discard ? lmi_letter_apply(m) : LMAIL_OK;
     lmi_targets targets;
-    if (m->discard) {
+    if (st) {
+        for (size_t i = 0; i < m->count; i++)
+            m->recipients[i].status = st;
+    } else if (m->discard) {
         for (size_t i = 0; i < m->count; i++)
             m->recipients[i].status = LMAIL_OK;
     } else if (m->remotes || m->held) {

@@ -72,6 +72,8 @@ typedef struct lmi_mail {
     unsigned held;    /* quarantined, for `reason` */
     unsigned discard; /* answered as if it were taken, and thrown away */
 
+    struct lmi_letter *letter; /* service_letter.h: others look at the whole of it; NULL */
+
     /* The header, while it goes by (service_mail_header.c). */
     lmi_mail_header head;
     unsigned has_8bit;               /* somewhere */
@@ -93,6 +95,8 @@ uint64_t lmi_mail_number(lmail_service *service);
  * delivery. */
 lmi_mail *lmi_mail_new(lmail_service *service, lmail_str from);
 void lmi_mail_free(lmi_mail *m);
+/* Free what recipient number i holds; who calls takes it out of the list. */
+void lmi_mail_forget_recipient(lmi_mail *m, size_t i);
 /* OK or ERR_NOMEM. */
 lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str address);
 

@@ -7,6 +7,7 @@
 #include "host/service/service_files.h"
 #include "host/service/service_internal.h"
 #include "host/service/service_location.h"
+#include "host/service/service_milter.h"
 #include "host/service/service_owner.h"
 #include "host/service/service_secure.h"
 
@@ -438,6 +439,8 @@ lmail_status lmi_rules_new(lmi_rules **out, lmail_service *service, lmail_config
         st = lmi_secure_new(&r->secure, r->settings, error, cap);
     if (!st)
         st = lmi_submit_rules(r, error, cap);
+    if (!st)
+        st = lmi_milters_new(r, error, cap);
     if (st) {
         lmi_rules_release(r);
         return st;
@@ -466,6 +469,7 @@ void lmi_rules_release(lmi_rules *r)
     if (r->owns_accounts)
         lmail_accounts_free(r->accounts);
     lmi_file_free(r->trusted_users);
+    lmi_milters_free(r);
     free(r->sockets);
     lmail_config_free(r->config);
     free(r);

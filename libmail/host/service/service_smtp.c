@@ -5,6 +5,8 @@
 #include "host/service/service_smtp.h"
 #include "host/service/service_limits.h"
 #include "host/service/service_metrics.h"
+#include "host/service/service_milter.h"
+#include "host/service/service_milter_gate.h"
 #include "host/service/service_runner.h"
 #include "host/service/service_smtp_limits.h"
 
@@ -72,6 +74,8 @@ void lmi_reply_log(const smtp_peer *p, const char *stage, lmail_str to,
 
 void lmi_reply_give(smtp_peer *p, lmail_ticket t, const lmail_smtp_reply *reply)
 {
+    if (lmi_gate_take(p, t, reply))
+        return;
     lmail_smtp_server_answer(p->server, t, reply, lmi_peer_now(&p->base));
 }
 
@@ -97,7 +101,7 @@ static void nothing_more(lmi_job *job)
 }
 
 /* The spool file goes on a worker, behind whatever is running for this message now. */
-static void drop_mail(smtp_peer *p)
+void lmi_drop_mail(smtp_peer *p)
 {
     lmi_mail *mail = p->mail;
     p->mail = NULL;
@@ -126,7 +130,7 @@ lmail_status lmi_begin_mail(smtp_peer *p, const lmail_smtp_mail_event *ev)
     unsigned mode = l->delivery ? l->delivery - 1 : settings_of(p)->queue.delivery;
     if (mode >= LMAIL_MODE_QUEUE || lmi_limits_queues(p->base.door))
         flags |= LMAIL_QUEUE_RUN_ONLY;
-    drop_mail(p);
+    lmi_drop_mail(p);
     p->mail = lmi_mail_new(p->base.door->service, ev->from.text);
     if (!p->mail)
         return LMAIL_ERR_NOMEM;
@@ -145,13 +149,15 @@ static void on_cancel(lmail_smtp_server *s, void *user, lmail_ticket t)
     (void)s;
     lmi_auth_cancel(user);
     lmi_facts_cancel(user, t);
+    lmi_gate_cancel(user, t);
 }
 
 static void on_abandon(lmail_smtp_server *s, void *user, const lmail_smtp_abandon_event *ev)
 {
     (void)s;
     (void)ev;
-    drop_mail(user);
+    lmi_gate_abandon(user);
+    lmi_drop_mail(user);
 }
 
 /* ---- The message ----------------------------------------------------------------------------- */
@@ -191,24 +197,20 @@ static unsigned is_own(const smtp_peer *p)
     return !st && v.kind == LMAIL_POLICY_ACCEPT ? 1u : 0u;
 }
 
-static lmail_status on_body_start(lmail_smtp_server *s, void *user, lmail_ticket t,
-                                  const lmail_smtp_body_start_event *ev, lmail_smtp_reply *reply)
+lmail_status lmi_body_start(smtp_peer *p, const lmail_smtp_body_start_event *ev)
 {
-    smtp_peer *p = user;
     char protocol[16], client[600];
     const lmail_env *env = &p->base.door->service->env;
-    lmi_mail_trace trace = {lmail_smtp_server_helo_name(s),
+    lmi_mail_trace trace = {lmail_smtp_server_helo_name(p->server),
                             {client, lmi_facts_write(p, client, sizeof client)},
                             lmail_str_from(p->base.door->rules->hostname),
                             protocol_name(p, protocol),
-                            lmail_smtp_server_tls(s),
+                            lmail_smtp_server_tls(p->server),
                             0,
                             0,
                             is_own(p),
                             settings_of(p)->smtp.privacy & LMAIL_PRIVACY_AUTH_WARNINGS &&
-                                lmail_smtp_server_hello(s) < LMAIL_SMTP_SAID_HELO};
-    (void)t;
-    (void)reply;
+                                lmail_smtp_server_hello(p->server) < LMAIL_SMTP_SAID_HELO};
     p->mail->exact = !ev->chunked; /* DATA has CRLF alone; BDAT may bring a bare LF */
     trace.seconds = env->wall_clock(env->ctx, &trace.zone);
     return lmi_mail_begin(p->mail, &trace);
@@ -352,7 +354,7 @@ static void committed(lmi_job *base)
     /* SMTP: the transaction ends with this answer. LMTP: the other recipients' questions follow. */
     if (p->mail == m && (kind_of(p) != LMAIL_LISTENER_LMTP || m->said <= 1)) {
         if (m->delivery) { /* it never ran: the spool file is there still */
-            drop_mail(p);
+            lmi_drop_mail(p);
         } else {
             p->mail = NULL;
             lmi_mail_free(m);
@@ -360,23 +362,31 @@ static void committed(lmi_job *base)
     }
 }
 
-static lmail_status on_body_end(lmail_smtp_server *s, void *user, lmail_ticket t,
-                                const lmail_smtp_body_end_event *ev, lmail_smtp_reply *reply)
+lmail_status lmi_commit_mail(smtp_peer *p, lmail_ticket t)
 {
-    smtp_peer *p = user;
-    (void)s;
-    if (ev->recipient > 0) {
-        lmi_mail *m = p->mail;
-        fill_end(p, m, LMAIL_OK, ev->recipient, p->text, reply);
-        if (ev->recipient + 1 == m->said)
-            drop_mail(p);
-        return LMAIL_OK;
-    }
     smtp_job *job = lmi_job_new(sizeof *job, &p->base, t, commit, committed);
     if (!job)
         return LMAIL_ERR_NOMEM;
     job->mail = p->mail;
     return lmi_peer_submit(&p->base, &job->base);
+}
+
+static lmail_status on_body_end(lmail_smtp_server *s, void *user, lmail_ticket t,
+                                const lmail_smtp_body_end_event *ev, lmail_smtp_reply *reply)
+{
+    smtp_peer *p = user;
+    lmail_status st;
+    (void)s;
+    if (lmi_gate_body_end(p, t, ev, reply, &st))
+        return st;
+    if (ev->recipient > 0) {
+        lmi_mail *m = p->mail;
+        fill_end(p, m, LMAIL_OK, ev->recipient, p->text, reply);
+        if (ev->recipient + 1 == m->said)
+            lmi_drop_mail(p);
+        return LMAIL_OK;
+    }
+    return lmi_commit_mail(p, t);
 }
 
 /* ---- Logging in ------------------------------------------------------------------------------ */
@@ -465,15 +475,20 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     c.replies = words;
     c.reply_count = count;
     lmi_limits_setup(door, &c);
-    if (door->settings->protocol != LMAIL_LISTENER_LMTP)
+    if (lmi_filters_of(door)) {
+        h.on_connect = lmi_gate_connect;
+        h.on_helo = lmi_gate_helo;
+        h.on_unknown = lmi_gate_unknown;
+    } else if (door->settings->protocol != LMAIL_LISTENER_LMTP) {
         h.on_connect = lmi_connect_asked;
-    h.on_mail = lmi_mail_asked;
-    h.on_rcpt = lmi_rcpt_asked;
+    }
+    h.on_mail = lmi_gate_mail;
+    h.on_rcpt = lmi_gate_rcpt;
     h.on_etrn = door->service->queue ? lmi_etrn_asked : NULL;
     h.on_vrfy = v->smtp.privacy & LMAIL_PRIVACY_NO_VRFY ? NULL : lmi_vrfy_asked;
     h.on_expn = lmi_expn_asked; /* Srv_Features: may offer what the privacy flags do not */
     h.on_unknown = v->smtp.privacy & LMAIL_PRIVACY_NO_VERB ? lmi_unknown_asked : NULL;
-    h.on_body_start = on_body_start;
+    h.on_body_start = lmi_gate_body_start;
     h.on_body = on_body;
     h.on_body_end = on_body_end;
     h.on_abandon = on_abandon;
@@ -506,6 +521,7 @@ static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
 
 static void closed(lmi_peer *peer)
 {
+    lmi_gate_closed((smtp_peer *)peer);
     lmi_facts_closed((smtp_peer *)peer);
     lmi_limits_ended((smtp_peer *)peer);
 }

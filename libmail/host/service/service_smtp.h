@@ -7,7 +7,8 @@
  *     service_smtp_facts.c    what the DNS says about both
  *     service_smtp_limits.c   limits and throttles (service_smtp_limits.h)
  *     service_smtp_submit.c   who is logged in sends as himself
- *     service_smtp_words.c    the classic program's words */
+ *     service_smtp_words.c    the classic program's words
+ *     service_milter_gate.c   what mail filters say to all of it */
 #ifndef LMI_SERVICE_SMTP_H
 #define LMI_SERVICE_SMTP_H
 
@@ -34,6 +35,7 @@ struct smtp_peer {
     unsigned char discard;              /* whatever comes is thrown away */
     unsigned features_on, features_off; /* LMAIL_POLICY_FEATURE_* */
     char *hold;                         /* whatever comes is held for this reason */
+    struct lmi_filters *filters;        /* service_milter.h; NULL: it has none */
 };
 
 /* Texts are borrowed until the reply is given. */
@@ -78,6 +80,12 @@ void lmi_route_write(const lmail_policy_destination *d, char *out, size_t cap);
 lmail_status lmi_hold(char **hold, lmail_str reason);
 /* MAIL was accepted: the transaction begins. OK or ERR_NOMEM. */
 lmail_status lmi_begin_mail(smtp_peer *p, const lmail_smtp_mail_event *ev);
+
+/* What is left of on_body_start and of the first on_body_end when the mail filters have had their say. */
+lmail_status lmi_body_start(smtp_peer *p, const lmail_smtp_body_start_event *ev);
+lmail_status lmi_commit_mail(smtp_peer *p, lmail_ticket t);
+/* The transaction is over. */
+void lmi_drop_mail(smtp_peer *p);
 
 /* The handler's on_connect, on_mail and on_rcpt. */
 lmail_status lmi_connect_asked(lmail_smtp_server *s, void *user, lmail_ticket t,

@@ -3,6 +3,7 @@
  *
  * A verdict that needs no DNS is there at once and allocates nothing. One that does is asked again
  * when the fact has come (service_smtp_facts.c). Recipients are service_smtp_rcpt.c's. */
+#include "host/service/service_milter_gate.h"
 #include "host/service/service_smtp.h"
 #include "host/service/service_smtp_limits.h"
 
@@ -264,6 +265,8 @@ static void connect_known(smtp_peer *p, lmail_ticket t, const void *event)
         a.kind = LMAIL_SMTP_CONNECT_CLOSE;
         lmi_reply_fill(&a.reply, 421, "4.3.0", "Local error in processing");
     }
+    if (lmi_gate_take_connect(p, t, &a))
+        return;
     lmail_smtp_server_answer_connect(p->server, t, &a, lmi_peer_now(&p->base));
 }
 

@@ -256,7 +256,6 @@ static const struct mistake {
      "imported\n"},
     {"INPUT_MAIL_FILTER(`a', `S=tcp:1')\n",
      "x.mc:1: E: filter a: S=\"tcp:1\" is neither inet:PORT@HOST nor local:PATH\n"
-     "x.mc:1: W: milter a is not asked yet: mail passes unfiltered\n"
      "x.mc:1: E: milter a needs a socket\n"},
     {"define(`a', `a')a\n", "x.mc:1: E: macros are expanded without end\n"},
     {"define(`a', `a a')a\n", "x.mc:1: E: macros or files are nested too deeply\n"},
