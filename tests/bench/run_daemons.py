@@ -1,6 +1,6 @@
 """Figures of the daemons on loopback: prints them, judges nothing.
 
-    BUILD_DIR=build/release python3 tests/bench/run_daemons.py [smtp] [relay] [imap] [pop3] [idle] [login]
+    BUILD_DIR=build/release python3 tests/bench/run_daemons.py [smtp] [relay] [peers] [imap] [pop3] [idle] [login]
 
 Without names: all. CPU is the daemon's own time (user and system), from /proc. The mail lies in a fresh folder
 under the build directory; fsync is on. Clients: bench_load_smtp and, for reading, plain sockets that look for the
@@ -20,6 +20,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "daemons"))
 from lib_daemons import BUILD, Daemons, free_ports  # noqa: E402
 from lib_dns import Dns  # noqa: E402
+from lib_peers import Postfix, Sink, source  # noqa: E402
 from lib_wire import Imap, Smtp, Wire  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -84,6 +85,45 @@ def relay():
                     said = sink.communicate()[0].strip()
                 print(f"relay 1 KiB, {connections:2} connections: taken {messages / taken:.0f}/s, sent {messages / m.wall:.0f}/s, "
                       f"{m.cpu / messages * 1000:.3f} ms CPU each ({said})")
+
+
+def group_cpu(leader):
+    """Seconds that the processes of a group have had, and those that they have waited for."""
+    total = 0
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[2]) == leader:
+            total += sum(int(n) for n in fields[11:15])
+    return total / TICK
+
+
+def one_relay(what, port, sink, used, connections, messages):
+    """smtp-source -> what listens at port -> smtp-sink."""
+    before, cpu_before, began = sink.count(), used(), time.monotonic()
+    taken = source(port[1], messages, "x@sink.test", "-s", connections, "-l", 1024, host=port[0])
+    while sink.count() < before + messages:
+        time.sleep(0.005)
+    sent = time.monotonic() - began
+    time.sleep(0.2)
+    print(f"{what}, {connections:2} connections: taken {messages / taken:.0f}/s, sent {messages / sent:.0f}/s, "
+          f"{(used() - cpu_before) / messages * 1000:.3f} ms CPU each")
+
+
+def peers():
+    """Relaying beside Postfix's own, with its load generators on both sides; both write under the same file system."""
+    port, other = free_ports(2)
+    with Dns({"sink.test": {"MX": "10 mx.sink.test"}, "mx.sink.test": {"A": "127.0.0.61"}}) as dns, \
+            Sink("127.0.0.61", port, "-m", "1000") as sink:
+        for connections, messages in ((1, 1000), (20, 5000)):
+            with Daemons(LIMITS + f"policy.promiscuous_relay = yes\ndns.servers = {dns.server}\nclient.port = {port}\n",
+                         listeners=("smtp",), sends=True) as d:
+                one_relay("relay: libmail", ("127.0.0.1", d.port["smtp"]), sink, lambda: cpu(d, "smtpd"), connections, messages)
+            with Postfix("127.0.0.62", other, {"relayhost": f"[127.0.0.61]:{port}", "smtp_tls_security_level": "none"},
+                         parent=BUILD / "tests") as p:
+                one_relay("relay: Postfix", ("127.0.0.62", other), sink, lambda: group_cpu(p.process.pid), connections, messages)
 
 
 def fill(d, count):
@@ -248,5 +288,5 @@ def login():
               f"{m.cpu / count * 1000:.3f} ms CPU each")
 
 
-for name in sys.argv[1:] or ("smtp", "relay", "imap", "pop3", "idle", "login"):
+for name in sys.argv[1:] or ("smtp", "relay", "peers", "imap", "pop3", "idle", "login"):
     globals()[name]()

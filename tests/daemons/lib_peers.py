@@ -120,13 +120,13 @@ class Authority:
 
 
 class Server:
-    """What both have in common: a folder, users, a process that ends with the test."""
+    """What both have in common: a folder (of all users; parent: where it is made), users, a process that ends with the test."""
 
-    def __init__(self, address, port, domain):
+    def __init__(self, address, port, domain, parent=None):
         need_root("a mail server beside ours")
         unpacked()
         self.address, self.port, self.domain = address, port, domain
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix=f"libmail-{type(self).__name__.lower()}-"))
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix=f"libmail-{type(self).__name__.lower()}-", dir=parent))
         os.chmod(self.home, 0o755)
         self.process = None
         for name, first in ("passwd", "{0}:x:{1}:{1}::/nonexistent:/usr/sbin/nologin"), ("group", "{0}:x:{1}:"):
@@ -210,8 +210,9 @@ class Postfix(Server):
 
     mark = "X-Original-To"
 
-    def __init__(self, address, port, settings={}, services="", tls=None, domain="postfix.test"):
-        super().__init__(address, port, domain)
+    def __init__(self, address, port, settings={}, services="", tls=None, domain="postfix.test",
+                 parent=None):
+        super().__init__(address, port, domain, parent)
         programs = ROOT / "usr/lib/postfix/sbin"
         self.settings = {
             "compatibility_level": "3.6", "myhostname": f"mx.{domain}", "mydestination": "", "inet_interfaces": "127.0.0.1",
