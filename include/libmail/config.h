@@ -63,6 +63,14 @@ typedef enum lmail_family {
     LMAIL_FAMILY_INET6
 } lmail_family;
 
+/* What is asked of TLS with servers that mail goes to. */
+typedef enum lmail_client_tls {
+    LMAIL_CLIENT_TLS_NONE = 0,
+    LMAIL_CLIENT_TLS_OPPORTUNISTIC,
+    LMAIL_CLIENT_TLS_REQUIRED,
+    LMAIL_CLIENT_TLS_VERIFIED
+} lmail_client_tls;
+
 /* When a message that was taken goes out. */
 typedef enum lmail_delivery_mode {
     LMAIL_MODE_BACKGROUND = 0, /* at once, the client does not wait */
@@ -333,7 +341,9 @@ typedef struct lmail_settings {
         uint64_t max_run_size;   /* messages a run takes up; 0: all */
         lmail_msec warn_after, return_after;
         lmail_msec retry_first, retry_most;
-        unsigned delivery; /* lmail_delivery_mode */
+        unsigned delivery;          /* lmail_delivery_mode */
+        lmail_str copies_to;        /* of reports of failures; empty: nobody */
+        lmail_str double_bounce_to; /* of failures no sender can be told of; empty: nobody */
     } queue;
 
     struct {
@@ -354,6 +364,7 @@ typedef struct lmail_settings {
         unsigned interface_name;    /* EHLO with the name of the address we come from */
         lmail_str certificate, key; /* empty: none is shown */
         lmail_str ca, ca_directory; /* verify servers; empty: smtp's */
+        unsigned tls;               /* lmail_client_tls */
     } client;
 
     struct {

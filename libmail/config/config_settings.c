@@ -442,6 +442,11 @@ const lmi_setting lmi_settings[] = {
      "when a message goes out: at once, at once while the client waits, or with the next "
      "queue run"},
 
+    {"queue.copies_to", LMI_KIND_TEXT, AT(queue.copies_to), "", NULL, 0, 0,
+     "gets a copy of each report of a failure; empty: nobody"},
+    {"queue.double_bounce_to", LMI_KIND_TEXT, AT(queue.double_bounce_to), "postmaster", NULL, 0, 0,
+     "told of failures that no sender can be told of; empty: nobody"},
+
     {"client.greeting_timeout", LMI_KIND_DURATION, AT(client.greeting_timeout),
      "5 m", NULL, 1000, MSEC_MAX,
      "wait for the greeting; RFC 5321 section 4.5.3.2.1"},
@@ -492,6 +497,10 @@ const lmi_setting lmi_settings[] = {
      "wait for a file that another program holds"},
     {"client.starttls", LMI_KIND_BOOL, AT(client.starttls), "yes", NULL, 0, 0,
      "speak TLS where the server offers it"},
+    {"client.tls", LMI_KIND_CHOICE, AT(client.tls),
+     "opportunistic", "none|opportunistic|required|verified", 0, 0,
+     "TLS with servers: never, where it is offered, no mail without it, nor without a certificate "
+     "that bears the server's name; the access map may ask for more"},
     {"client.auth", LMI_KIND_BOOL, AT(client.auth), "yes", NULL, 0, 0,
      "log in where the server offers it and there are credentials"},
     {"client.auth_parameter", LMI_KIND_BOOL, AT(client.auth_parameter), "no", NULL, 0, 0,

@@ -19,6 +19,8 @@ class Peer:
         self.on_mail, self.on_rcpt, self.on_data, self.on_end = mail, rcpt, data, end
         self.mails, self.sessions, self.secure, self.logins = [], 0, 0, 0
         self.counts, self.lines = {}, []
+        self.clients = [] # addresses they came from
+        self.per_session, self.domains = {}, {} # of each session: messages begun, domains of recipients
         self.lock = threading.Lock()
         if address.startswith("/"):
             self.socket = socket.socket(socket.AF_UNIX)
@@ -46,6 +48,8 @@ class Peer:
     def serve(self, connection):
         with self.lock:
             self.sessions += 1
+            if connection.family != socket.AF_UNIX:
+                self.clients.append(connection.getpeername()[0])
         try:
             Session(self, connection).run()
         except (OSError, EOFError, ssl.SSLError):
@@ -71,6 +75,7 @@ class Peer:
 class Session:
     def __init__(self, peer, connection):
         self.peer, self.connection = peer, connection
+        self.number = peer.count("session")
         self.stream = connection.makefile("rb")
         self.secure, self.logged_in = False, False
 
@@ -154,12 +159,16 @@ class Session:
                 self.login(line[5:])
             elif verb == "MAIL":
                 sender, recipients = line[line.index("<") + 1:line.index(">")], []
+                with peer.lock:
+                    peer.per_session[self.number] = peer.per_session.get(self.number, 0) + 1
                 if peer.auth and not self.logged_in:
                     self.say("530 5.7.0 log in first")
                 else:
                     self.say((peer.on_mail and peer.on_mail(sender)) or "250 2.1.0 ok")
             elif verb == "RCPT":
                 address = line[line.index("<") + 1:line.index(">")]
+                with peer.lock:
+                    peer.domains.setdefault(self.number, set()).add(address.rpartition("@")[2])
                 reply = peer.on_rcpt and peer.on_rcpt(address, peer.count(address))
                 if not reply or reply.startswith("2"):
                     recipients.append(address)

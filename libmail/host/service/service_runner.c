@@ -88,8 +88,8 @@ void lmi_runner_pump(lmi_runner *r)
     uint64_t most = r->ways->rules->settings->queue.max_run_size;
     while (!r->stopping && (!most || r->messages < most) &&
            lmail_dispatch_next(r->dispatch, lmail_loop_now(r->loop), &turn) == LMAIL_OK) {
-        if (most && turn.batch > most)
-            turn.batch = (size_t)most;
+        if (most && turn.batch > most - r->messages)
+            turn.batch = (size_t)most - r->messages;
         lmi_turn_begin(r, &turn);
     }
 }

@@ -8,6 +8,7 @@
  *     service_runner_talk.c    the SMTP session on one
  *     service_runner_login.c   our login there
  *     service_runner_octets.c  octets of the message
+ *     service_runner_name.c    the name of the address that we come from
  *     service_runner_word.c    what was said there, in the delivery machine's words
  *     service_runner_local.c   mailboxes here
  *     service_runner_age.c     delays and returns, ends that are to be told
@@ -61,6 +62,7 @@ typedef struct lmi_ways {
 lmail_status lmi_ways_new(lmi_ways **out, lmi_rules *rules, char *error, size_t cap);
 lmi_ways *lmi_ways_hold(lmi_ways *w);
 void lmi_ways_release(lmi_ways *w);
+lmail_delivery_tls lmi_ways_tls(const lmi_ways *w);
 
 /* The handlers of the two machines: service_runner_ask.c, service_runner_talk.c. */
 extern const lmail_delivery_handler lmi_delivery_handler;
@@ -186,8 +188,14 @@ struct lmi_out {
     lmail_ticket mail;
     unsigned submit, ready, ended, closed, quit, mail_ended, accepted_any;
     unsigned redial, is_old; /* TLS failed: once more, with what old servers speak */
-    lmail_msec give_up;      /* no connection by then: it has failed */
+    unsigned is_first;       /* of all attempts of the message */
+    unsigned named, limited; /* EHLO with its address's name; a limit of LIMITS was reached */
+    uint32_t domain_max;     /* RCPTDOMAINMAX */
+    lmail_ticket name_ticket;
+    char helo[256];     /* empty: as configured */
+    lmail_msec give_up; /* no connection by then: it has failed */
     size_t *recipients;
+    unsigned char *over; /* of each: beyond a limit of LIMITS */
     size_t count;
     lmail_msec idle_until; /* 0: it is in use */
 
@@ -203,6 +211,9 @@ struct lmi_out {
 
 /* Once more, from the loop: o->redial. */
 void lmi_out_redial(lmi_out *o);
+/* Ask for the name of the address it will come from; then it is dialled. Not OK: it has none. */
+lmail_status lmi_out_name(lmi_out *o);
+void lmi_out_forget_name(lmi_out *o);
 /* Make one for a sending's question. OK: it will be answered; an error: there is none. */
 lmail_status lmi_out_connect(lmi_sending *s, lmail_ticket t, const lmail_delivery_connect_event *ev,
                              lmail_str source);

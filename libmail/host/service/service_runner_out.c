@@ -29,7 +29,13 @@ static lmail_session *on_open(void *user, lmail_conn *conn, const lmail_conn_fac
         target.flags_on = LMAIL_SMTP_CLIENT_LMTP;
     if (o->mailer == LMAIL_DELIVERY_SMTP)
         target.ignore = UINT32_MAX & ~(uint32_t)LMAIL_SMTP_CAN_STARTTLS;
-    if (lmail_smtp_client_new(&o->client, o->ways->client, &target, o, when))
+    target.helo_name = lmail_str_from(o->helo);
+    lmail_status st = lmail_smtp_client_new(&o->client, o->ways->client, &target, o, when);
+    if (st == LMAIL_ERR_ARG) { /* what the DNS says need not be a name */
+        target.helo_name = (lmail_str){NULL, 0};
+        st = lmail_smtp_client_new(&o->client, o->ways->client, &target, o, when);
+    }
+    if (st)
         return NULL;
     return lmail_smtp_client_session(o->client);
 }
@@ -55,6 +61,13 @@ static void on_closed(void *user, lmail_conn *conn, lmail_session *session,
     lmi_out_soon(o);
 }
 
+/* EHLO with the name of the address that we come from? */
+static int is_named(const lmi_sending *s)
+{
+    return s->turn->ways->rules->settings->client.interface_name != 0 ||
+           (s->message->flags & LMAIL_QUEUE_INTERFACE_NAME) != 0;
+}
+
 static void set_address(lmi_out *o, const lmail_delivery_connect_event *ev)
 {
     o->facts.address = ev->address;
@@ -78,7 +91,9 @@ static lmail_status dial(lmi_out *o, char *why, size_t cap)
     c.tls = o->is_old ? o->ways->old_tls : o->ways->tls;
     c.tls_name = lmail_str_from(o->host);
     c.tls_verify = o->tls == LMAIL_DELIVERY_TLS_VERIFY;
-    c.connect_timeout = v->client.connect_timeout;
+    c.connect_timeout = o->is_first && v->client.first_connect_timeout
+                            ? v->client.first_connect_timeout
+                            : v->client.connect_timeout;
     if (o->give_up != LMAIL_NEVER) {
         lmail_msec left = o->give_up > when ? o->give_up - when : 1;
         if (left < (c.connect_timeout ? c.connect_timeout : 30000))
@@ -98,9 +113,17 @@ void lmi_out_redial(lmi_out *o)
     o->redial = 0;
     if (o->sending && !o->runner->stopping && !dial(o, why, sizeof why))
         return;
-    o->word.fault = LMAIL_DELIVERY_NO_TLS;
-    o->word.phase = LMAIL_DELIVERY_AT_TLS;
+    o->word.fault = o->is_old ? LMAIL_DELIVERY_NO_TLS : LMAIL_DELIVERY_OURS;
+    o->word.phase = o->is_old ? LMAIL_DELIVERY_AT_TLS : LMAIL_DELIVERY_AT_CONNECT;
     o->closed = 1;
+}
+
+static int is_first(const lmi_sending *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->rows[i]->attempts)
+            return 0;
+    return 1;
 }
 
 lmail_status lmi_out_connect(lmi_sending *s, lmail_ticket t, const lmail_delivery_connect_event *ev,
@@ -124,7 +147,11 @@ lmail_status lmi_out_connect(lmi_sending *s, lmail_ticket t, const lmail_deliver
     snprintf(o->source, sizeof o->source, "%.*s", TEXT(source));
     snprintf(o->host, sizeof o->host, "%.*s", TEXT(ev->host));
     set_address(o, ev);
-    lmail_status st = dial(o, why, sizeof why);
+    o->is_first = is_first(s) ? 1u : 0u;
+    o->named = is_named(s) ? 1u : 0u;
+    lmail_status st = o->named && !ev->path.len ? lmi_out_name(o) : LMAIL_ERR_STATE;
+    if (st)
+        st = dial(o, why, sizeof why);
     if (st) {
         lmi_ways_release(o->ways);
         free(o);
@@ -150,6 +177,7 @@ void lmi_out_free(lmi_out *o)
     lmail_auth_client_free(o->auth);
     lmi_ways_release(o->ways);
     free(o->recipients);
+    free(o->over);
     free(o);
 }
 
@@ -182,7 +210,9 @@ lmi_out *lmi_out_idle(const lmi_sending *s, lmail_delivery_tls tls, lmail_str so
         if (o->idle_until && !o->sending && !o->ended && !o->closed && !o->quit &&
             o->ways == s->turn->ways && strcmp(o->destination, s->turn->destination) == 0 &&
             lmail_str_equal(lmail_str_from(o->source), source) && is_secure_enough(o, tls) &&
-            (o->mailer == LMAIL_DELIVERY_LMTP) == (s->lmtp != 0))
+            (o->mailer == LMAIL_DELIVERY_LMTP) == (s->lmtp != 0) &&
+            is_named(s) == (o->named != 0) &&
+            !(o->domain_max && s->rows[0]->route.len)) /* RFC 9422: it may be full of domains */
             return o;
     return NULL;
 }
@@ -192,15 +222,19 @@ lmail_status lmi_out_submit(lmi_out *o, lmi_sending *s, lmail_ticket t,
                             lmail_delivery_transaction *answer)
 {
     size_t *list = malloc(ev->count * sizeof *list);
-    if (!list || o->ended || o->closed) {
+    unsigned char *over = calloc(ev->count, 1);
+    if (!list || !over || o->ended || o->closed) {
+        answer->word.fault = list && over ? LMAIL_DELIVERY_LOST : LMAIL_DELIVERY_OURS;
         free(list);
-        answer->word.fault = list ? LMAIL_DELIVERY_LOST : LMAIL_DELIVERY_OURS;
+        free(over);
         answer->word.phase = LMAIL_DELIVERY_AT_MAIL;
         return LMAIL_OK;
     }
     memcpy(list, ev->recipients, ev->count * sizeof *list);
     free(o->recipients);
+    free(o->over);
     o->recipients = list;
+    o->over = over;
     o->count = ev->count;
     o->sending = s;
     o->ticket = t;
@@ -218,6 +252,7 @@ void lmi_out_release(lmi_out *o, unsigned keep)
     o->sending = NULL;
     o->ticket = 0;
     o->submit = 0;
+    lmi_out_forget_name(o);
     keep = keep && o->ready && !o->ended && !o->closed && !o->runner->stopping;
     o->idle_until = keep ? lmi_out_now(o) + LMI_IDLE : 0;
     if (!keep && !o->closed && !o->client && o->conn)

@@ -165,20 +165,30 @@ static lmail_dsn_action action_of(const lmail_queue_recipient *r, int delay)
     }
 }
 
-static void rules_of(const lmi_rules *rules, char room[600], lmail_dsn_rules *out)
+/* A setting's address: without a domain it is one of ours. */
+static lmail_str address_of(const lmi_rules *rules, lmail_str setting, char room[600])
+{
+    if (!setting.len || setting.len > 300)
+        return (lmail_str){NULL, 0};
+    snprintf(room, 600, memchr(setting.ptr, '@', setting.len) ? "%.*s" : "%.*s@%s", TEXT(setting),
+             rules->hostname);
+    return lmail_str_from(room);
+}
+
+static void rules_of(const lmi_rules *rules, char room[2][600], lmail_dsn_rules *out)
 {
     const lmail_settings *v = rules->settings;
     lmail_dsn_rules_init(out);
     out->no_receipts = (v->smtp.privacy & LMAIL_PRIVACY_NO_RECEIPTS) != 0;
-    snprintf(room, 600, "postmaster@%s", rules->hostname);
-    out->postmaster = lmail_str_from(room);
+    out->postmaster = address_of(rules, v->queue.double_bounce_to, room[0]);
+    out->copies_to = address_of(rules, v->queue.copies_to, room[1]);
 }
 
 unsigned lmi_report_due(const lmi_rules *rules, lmail_dsn_action action,
                         const lmail_queue_message *m, const lmail_queue_recipient *r)
 {
     lmail_dsn_rules due;
-    char room[600];
+    char room[2][600];
     rules_of(rules, room, &due);
     return lmail_dsn_due(&due, action, r->notify, m->sender, r->address);
 }
@@ -223,15 +233,12 @@ static lmail_status compose(writing *w, const lmi_rules *rules, const lmail_dsn_
 
 /* Its data file and its rows, which `tell` writes together with what they stand for. */
 static lmail_status write_one(lmi_runner *r, const lmi_rules *rules, const lmail_queue_message *m,
-                              lmail_dsn_report *report, const target *t, int delay)
+                              lmail_dsn_report *report, const target *t, size_t count, int delay)
 {
     char id[LMAIL_QUEUE_ID_TEXT];
     writing w = {.runner = r, .about = m};
     lmail_dsn_facts facts = {0};
-    lmail_queue_recipient to = {.address = lmail_str_from(t->address),
-                                .route = lmail_str_from(t->route),
-                                .destination = lmail_str_from(t->destination),
-                                .next = report->now};
+    lmail_queue_recipient to[2];
     lmail_queue_message q = LMAIL_QUEUE_MESSAGE_INIT;
     q.id = lmi_mail_number(r->service);
     lmail_queue_id_write(q.id, id);
@@ -244,14 +251,19 @@ static lmail_status write_one(lmi_runner *r, const lmi_rules *rules, const lmail
     lmail_dsn_free(w.dsn);
     if (st)
         return st;
-    to.notify = facts.notify;
+    for (size_t i = 0; i < count; i++)
+        to[i] = (lmail_queue_recipient){.address = lmail_str_from(t[i].address),
+                                        .route = lmail_str_from(t[i].route),
+                                        .destination = lmail_str_from(t[i].destination),
+                                        .notify = facts.notify,
+                                        .next = report->now};
     q.flags = facts.smtputf8 ? LMAIL_QUEUE_SMTPUTF8 : 0u;
     q.body = facts.has_8bit ? LMAIL_SMTP_BODY_8BITMIME : LMAIL_SMTP_BODY_NONE;
     q.octets = w.octets;
     q.header = sizeof return_path - 1;
     q.arrived = report->now;
-    q.recipients = &to;
-    q.recipient_count = 1;
+    q.recipients = to;
+    q.recipient_count = count;
     st = delay ? lmail_queue_warned(r->queue, m->id, report->now, &q)
                : lmail_queue_reported(r->queue, m->id, &q);
     lmail_log_line l;
@@ -261,7 +273,9 @@ static lmail_status write_one(lmi_runner *r, const lmi_rules *rules, const lmail
                     st ? "report_failed" : "report");
     lmail_log_text(&l, "queue", lmail_str_from(about));
     lmail_log_text(&l, "report", lmail_str_from(id));
-    lmail_log_text(&l, "to", to.address);
+    lmail_log_text(&l, "to", to[0].address);
+    if (count > 1)
+        lmail_log_text(&l, "copy", to[1].address);
     lmail_log_text(&l, "kind", delay ? LMAIL_STR("delay") : LMAIL_STR("end"));
     lmail_log_end(&l);
     return st;
@@ -272,20 +286,22 @@ lmail_status lmi_report_write(lmi_runner *r, const lmi_ways *ways, const lmail_q
 {
     const lmi_rules *rules = ways->rules;
     lmail_dsn_report report = LMAIL_DSN_REPORT_INIT;
-    target *t = calloc(1, sizeof *t);
+    target *t = calloc(2, sizeof *t);
     lmail_dsn_recipient *list = calloc(m->recipient_count + 1, sizeof *list);
-    char postmaster[600];
+    char room[2][600];
+    lmail_dsn_rules who;
+    size_t count = 1;
     unsigned to = 0;
+    rules_of(rules, room, &who);
     lmail_status st = t && list ? LMAIL_OK : LMAIL_ERR_NOMEM;
     if (!st)
         report.recipient_count = fill_recipients(rules, &ways->schedule, m, delay, &to, list);
     int zone = 0;
     (void)r->service->env.wall_clock(r->service->env.ctx, &zone);
-    snprintf(postmaster, sizeof postmaster, "postmaster@%s", rules->hostname);
     report.zone = zone;
     report.now = lmi_runner_clock(r);
     report.kind = to & LMAIL_DSN_TO_SENDER ? LMAIL_DSN_REPORT : LMAIL_DSN_NOTICE;
-    report.to = to & LMAIL_DSN_TO_SENDER ? m->sender : lmail_str_from(postmaster);
+    report.to = to & LMAIL_DSN_TO_SENDER ? m->sender : who.postmaster;
     report.arrived = m->arrived;
     report.envid = m->has_envid ? m->envid : (lmail_str){NULL, 0};
     report.client_address = m->client;
@@ -298,8 +314,11 @@ lmail_status lmi_report_write(lmi_runner *r, const lmi_ways *ways, const lmail_q
                    : lmail_queue_reported(r->queue, m->id, NULL);
     else if (!st)
         st = find_target(t, rules, report.to);
+    /* A copy that can go nowhere keeps nobody else's report from going. */
+    if (!st && to & LMAIL_DSN_TO_COPIES && !find_target(&t[1], rules, who.copies_to))
+        count = 2;
     if (!st && report.recipient_count)
-        st = write_one(r, rules, m, &report, t, delay);
+        st = write_one(r, rules, m, &report, t, count, delay);
     free(t);
     free(list);
     return st;

@@ -29,6 +29,7 @@ static void fill_facts(lmi_out *o)
     f->host = lmail_str_from(o->host);
     f->port = o->port;
     f->max_recipients = can.rcpt_max;
+    o->domain_max = can.rcpt_domain_max;
     if (!tls)
         return;
     f->cipher_bits = tls->bits;
@@ -70,7 +71,7 @@ static void answer_transaction(lmi_out *o)
     o->ticket = 0;
     o->mail_ended = 0;
     a.word = o->word;
-    a.ready = !o->ended && !o->closed && lmail_smtp_client_mails_left(o->client) > 0;
+    a.ready = !o->ended && !o->closed && !o->limited && lmail_smtp_client_mails_left(o->client) > 0;
     if (!o->closed) {
         lmail_smtp_client_capabilities(o->client, &can);
         a.dsn = (can.can & LMAIL_SMTP_CAN_DSN) != 0;
@@ -179,6 +180,10 @@ static void on_recipient(lmail_smtp_client *c, void *user, const lmail_smtp_reci
     (void)c;
     if (!o->sending || !o->ticket || ev->recipient >= o->count)
         return;
+    if (ev->cause == LMAIL_SMTP_CAUSE_LIMIT) { /* of domains: those of a session, RFC 9422 */
+        o->limited = o->over[ev->recipient] = 1;
+        return;
+    }
     lmi_out_word(o, ev->cause, ev->phase, &ev->reply);
     if (ev->phase == LMAIL_SMTP_PHASE_RCPT &&
         (o->word.fault == LMAIL_DELIVERY_REPLY || o->word.fault == LMAIL_DELIVERY_UNSUPPORTED)) {
@@ -200,10 +205,17 @@ static void on_recipient(lmail_smtp_client *c, void *user, const lmail_smtp_reci
 
 static void on_mail_end(lmail_smtp_client *c, void *user, const lmail_smtp_mail_end_event *ev)
 {
+    const lmail_delivery_word later = {LMAIL_DELIVERY_REPLY, LMAIL_DELIVERY_AT_RCPT, 452,
+                                       LMAIL_STR("4.5.3"),
+                                       LMAIL_STR("over a limit that the server announces")};
     lmi_out *o = user;
     (void)c;
     (void)ev;
     o->mail_ended = 1;
+    /* Behind those that went, so that they are known to go by themselves. */
+    for (size_t i = 0; i < o->count && o->sending && o->ticket; i++)
+        if (o->over[i])
+            tell(o, (uint32_t)i, &later);
     /* The server's yes to the data, or there was nobody to send it to. */
     if (o->word.fault == LMAIL_DELIVERY_REPLY && o->word.phase == LMAIL_DELIVERY_AT_END &&
         (o->word.code / 100 == 2 || (o->sending && o->sending->lmtp)))

@@ -290,8 +290,7 @@ static void start_machine(lmi_sending *s)
     job.recipients = to;
     job.recipient_count = s->count;
     job.status = r->status;
-    if (!t->ways->rules->settings->client.starttls)
-        job.tls = LMAIL_DELIVERY_TLS_NEVER;
+    job.tls = lmi_ways_tls(t->ways);
     s->lmtp = job.mailer == LMAIL_DELIVERY_LMTP;
     if (!st)
         st = lmail_delivery_new(&s->machine, t->ways->delivery, &job, s, now);
@@ -407,6 +406,7 @@ static void claim(void *arg)
 static void claimed(void *arg)
 {
     lmi_turn *t = arg;
+    t->runner->messages -= t->max; /* as many as were asked for; and those that came: */
     t->runner->messages += t->batch ? t->batch->count : 0;
     go_on(t);
 }
@@ -431,6 +431,7 @@ void lmi_turn_begin(lmi_runner *r, const lmail_dispatch_turn *turn)
     if (t->next)
         t->next->at = &t->next;
     r->turns = t;
+    r->messages += t->max;
     lmi_runner_job(r, claim, claimed, t);
 }
 

@@ -84,6 +84,22 @@ static lmail_status make_tls(lmi_ways *w, char *error, size_t cap)
     return st;
 }
 
+/* client.starttls = no, M=S of CLIENT_OPTIONS, is not meant to weaken what is asked for by name. */
+lmail_delivery_tls lmi_ways_tls(const lmi_ways *w)
+{
+    const lmail_settings *v = w->rules->settings;
+    switch (v->client.tls) {
+    case LMAIL_CLIENT_TLS_VERIFIED:
+        return LMAIL_DELIVERY_TLS_VERIFY;
+    case LMAIL_CLIENT_TLS_REQUIRED:
+        return LMAIL_DELIVERY_TLS_MUST;
+    case LMAIL_CLIENT_TLS_OPPORTUNISTIC:
+        return v->client.starttls ? LMAIL_DELIVERY_TLS_MAY : LMAIL_DELIVERY_TLS_NEVER;
+    default:
+        return LMAIL_DELIVERY_TLS_NEVER;
+    }
+}
+
 /* ---- The machines ---------------------------------------------------------------------------- */
 
 /* The names that this host has: a server that bears one is ourselves. */
@@ -115,7 +131,7 @@ static lmail_status make_client(lmi_ways *w, char *error, size_t cap)
     if (!c.helo_name.len)
         c.helo_name = LMAIL_STR("localhost");
     c.flags = v->client.auth_parameter ? LMAIL_SMTP_CLIENT_AUTH_AFTER_LOGIN : 0u;
-    c.ignore = v->client.starttls ? 0u : LMAIL_SMTP_CAN_STARTTLS;
+    c.ignore = lmi_ways_tls(w) == LMAIL_DELIVERY_TLS_NEVER ? LMAIL_SMTP_CAN_STARTTLS : 0u;
     c.greeting_timeout = v->client.greeting_timeout;
     c.helo_timeout = v->client.helo_timeout;
     c.lhlo_timeout = v->client.lhlo_timeout;
