@@ -226,8 +226,9 @@ static void sending_ended(void *arg)
         if (s->results[i].id)
             lmi_count_sent(t->runner->service, s->results[i].state);
     t->writing++;
-    lmi_runner_job(t->runner, write_results, results_written, s);
     go_on(t);
+    /* Last: when the pool takes no more it is done here and now, and the turn may be gone. */
+    lmi_runner_job(t->runner, write_results, results_written, s);
 }
 
 static void deliver_here(void *arg)
