@@ -199,6 +199,12 @@ typedef enum lmail_log_target { LMAIL_LOG_STDERR = 0, LMAIL_LOG_SYSLOG } lmail_l
  * Every setting. The names in a file are those of the members, a nested struct being a section.
  * Sizes are octets, durations milliseconds; an `unsigned` that names no enum is 0 or 1. Defaults:
  * lmail_config_key_at, or libmail.conf(5). All of it lives as long as its lmail_config. */
+/* What a sender hears of a mailbox that is full. */
+typedef enum lmail_quota_refusal {
+    LMAIL_QUOTA_DEFER = 0, /* 452 4.2.2: come again */
+    LMAIL_QUOTA_REJECT     /* 552 5.2.2 */
+} lmail_quota_refusal;
+
 typedef struct lmail_settings {
     lmail_str hostname;       /* empty: the machine's own name */
     lmail_str_list domains;   /* mail for them is local; empty: the host name */
@@ -259,6 +265,8 @@ typedef struct lmail_settings {
         lmail_str location; /* an account's Maildir: a path with %u %n %d %h in it, ~ being %h;
                              * empty: below mail_directory */
         lmail_str home;     /* %h: a path with %u %n %d in it; empty: what the account says */
+        uint64_t quota, quota_messages; /* of an account that says nothing else; 0: any */
+        unsigned quota_refusal;         /* lmail_quota_refusal */
     } store;
 
     struct {

@@ -127,6 +127,13 @@ const lmi_setting lmi_settings[] = {
     {"store.home", LMI_KIND_TEXT, AT(store.home), "", NULL, 0, 0,
      "home of an account: a path with %u, %n, %d; empty: what its account says"},
 
+    {"store.quota", LMI_KIND_SIZE, AT(store.quota), "0", NULL, 0, ANY,
+     "octets that an account may hold, unless it says otherwise; 0: any number"},
+    {"store.quota_messages", LMI_KIND_NUMBER, AT(store.quota_messages), "0", NULL, 0, ANY,
+     "messages that an account may hold, unless it says otherwise; 0: any number"},
+    {"store.quota_refusal", LMI_KIND_CHOICE, AT(store.quota_refusal), "defer", "defer|reject", 0, 0,
+     "mail for an account that is full: 452 4.2.2, to come again, or 552 5.2.2"},
+
     {"smtp.greeting", LMI_KIND_TEXT, AT(smtp.greeting), "ESMTP libmail", NULL, 0, 0,
      "text of the 220 greeting behind the host name"},
     {"smtp.max_message_size", LMI_KIND_SIZE, AT(smtp.max_message_size), "50M", NULL, 1, ANY,

@@ -2,6 +2,7 @@
 import os
 import smtplib
 import socket
+import sqlite3
 
 from lib_daemons import Daemons, free_ports, letter, scenarios, wait_for
 from lib_relay import Peer
@@ -207,6 +208,81 @@ def forward(d):
         d.hang_up("smtpd")
 
 
+def quota(d):
+    """A full account is told of at RCPT, with SIZE= before the octets come; among others it is the queue's affair."""
+    big = "x" * 70 + "\r\n"
+
+    def rcpt(to, size=None, listener="smtp"):
+        with d.wire(listener) as w:
+            w.reply()
+            w.ask("LHLO x" if listener == "lmtp" else "EHLO x")
+            w.ask("MAIL FROM:<s@elsewhere.example>" + (f" SIZE={size}" if size else ""))
+            return w.ask(f"RCPT TO:<{to}@example.test>")[0]
+
+    def data(*to, size=0):
+        with d.wire("smtp") as w:
+            w.hello()
+            w.ask("MAIL FROM:<s@elsewhere.example>")
+            for t in to:
+                assert w.ask(f"RCPT TO:<{t}@example.test>")[0].startswith("250"), t
+            w.ask("DATA")
+            return w.ask(letter("quota", body=big * (size // 72)) + ".")[0]
+
+    assert rcpt("ivy").startswith("250") and rcpt("ivy", 3000).startswith("250")
+    assert rcpt("ivy", 9000).startswith("452 4.2.2 "), rcpt("ivy", 9000)
+    assert rcpt("ivy", 9000, "lmtp").startswith("452 4.2.2 ")
+    assert data("ivy", size=9000).startswith("452 4.2.2 ")
+    before = len(mails(d, "bob"))
+    assert data("ivy", "bob", size=9000).startswith("250")
+    wait_for(lambda: len(mails(d, "bob")) == before + 1 and "dsn=4.2.2" in d.log("smtpd"), what="bob's, and ivy's deferral")
+    assert data("ivy", size=3000).startswith("250")
+    assert data("ivy", size=100).startswith("250")
+    assert [rcpt(u, 900)[:10] for u in ("ivy", "joe")] == ["452 4.2.2 ", "250 2.1.5 "]
+    assert data("joe").startswith("250") and data("joe").startswith("250")
+    assert rcpt("joe").startswith("452 4.2.2 "), "messages"
+    d.set("store.quota_refusal", "reject")
+    d.hang_up("smtpd")
+    assert rcpt("joe").startswith("552 5.2.2 ")
+    d.set("store.quota_refusal", None)
+    d.set("store.quota_messages", "1")
+    d.hang_up("smtpd")
+    assert rcpt("bob").startswith("452 4.2.2 ") and rcpt("joe").startswith("452 4.2.2 ")
+    d.set("store.quota_messages", None)
+    d.hang_up("smtpd")
+    d.mailctl("queue", "delete", "all", check=False) # the one that waited was refused for good meanwhile
+
+
+def usage_is_kept(d):
+    """What the index says is what it holds, also in an index of before, and in one that is made anew."""
+    index = d.data / "mail/ivy/libmail.index"
+
+    def held(db):
+        return db.execute("SELECT octets,messages FROM usage").fetchone(), \
+            db.execute("SELECT sum(size),count(*) FROM message").fetchone()
+
+    with sqlite3.connect(index) as db:
+        got, counted = held(db)
+        assert got == counted and got[1] == 2, (got, counted)
+    d.stop("smtpd")
+    with sqlite3.connect(index) as db:
+        for name, kind in db.execute("SELECT name,type FROM sqlite_master WHERE name LIKE 'usage%'").fetchall():
+            if kind == "trigger":
+                db.execute(f"DROP TRIGGER {name}")
+        db.execute("DROP TABLE usage")
+        db.execute("PRAGMA user_version=1")
+    d.start("smtpd")
+    before = len(mails(d, "bob"))
+    send(d, "bob@example.test", text="after")
+    assert len(mails(d, "bob")) == before + 1
+    with d.wire("smtp") as w:
+        w.hello()
+        w.ask("MAIL FROM:<s@elsewhere.example> SIZE=900")
+        assert w.ask("RCPT TO:<ivy@example.test>")[0].startswith("452 4.2.2 ")
+    with sqlite3.connect(index) as db:
+        got, counted = held(db)
+        assert got == counted and got[1] == 2, (got, counted)
+
+
 def lmtp_in(d):
     """One answer for each RCPT that was accepted, whatever an alias made of it: dave's mailbox cannot be written."""
     for family, where in (socket.AF_INET, ("127.0.0.1", d.port["lmtp"])), (socket.AF_UNIX, str(d.home / "lmtp.sock")):
@@ -277,5 +353,7 @@ if __name__ == "__main__":
     for line in settings(d.home).splitlines():
         d.set(*line.split(" = ", 1))
     prepare(d)
+    with (d.home / "accounts").open("a") as accounts:
+        accounts.write("ivy:{PLAIN}x::::::quota_storage=4K\njoe:{PLAIN}x::::::userdb_quota_rule=*:storage=1M:messages=2\n")
     with d:
-        scenarios(one_write, aliases, virtual, detail, forward, lmtp_in, lmtp_out, detail_waits, arguments=[d])
+        scenarios(one_write, aliases, virtual, detail, forward, quota, usage_is_kept, lmtp_in, lmtp_out, detail_waits, arguments=[d])

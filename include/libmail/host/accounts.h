@@ -18,6 +18,8 @@
  *              scram_sha_1=ITERATIONS,SALT,STOREDKEY,SERVERKEY     base64, RFC 5802 §3
  *              scram_sha_256=ITERATIONS,SALT,STOREDKEY,SERVERKEY   RFC 7677
  *              secret=BASE64      the password itself, for CRAM-MD5, DIGEST-MD5 and APOP
+ *              quota_storage=SIZE, quota_messages=NUMBER
+ *                                 what it may hold; userdb_quota_rule= as Dovecot writes it
  *              disabled=1         the account exists, mail is taken, nobody logs in
  *              nologin            the same, as Dovecot writes it
  *              allow_nets=NETWORKS

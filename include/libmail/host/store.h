@@ -347,11 +347,19 @@ typedef struct lmail_delivery_target {
     const lmail_str *keywords;
     size_t keyword_count;
     unsigned create; /* make the mailbox if it is not there */
+    uint64_t max_octets,
+        max_messages; /* of its account, with this message: else ERR_QUOTA; 0: any */
 
     lmail_status status;  /* out: OK, or why not */
     uint32_t uidvalidity; /* out */
     lmail_uid uid;        /* out; 0: stored, but its UID is not known yet */
 } lmail_delivery_target;
+
+/* What an account holds, in all its mailboxes. Octets of a message that only a scan has seen count once it
+ * has been looked at. */
+typedef struct lmail_store_usage {
+    uint64_t octets, messages;
+} lmail_store_usage;
 
 /* ---- Changes by other programs --------------------------------------------------------------- */
 
@@ -539,6 +547,9 @@ typedef struct lmail_store {
      * handle is closed or the process ends, however it ends. Other handles are not hindered in
      * anything else. ERR_BUSY: another has it. NULL: no other process has this store. */
     lmail_status (*account_lock)(lmail_store_account *a);
+
+    /* What the account holds; costs nothing that grows with it (RFC 9208 STORAGE and MESSAGE). */
+    lmail_status (*usage)(lmail_store_account *a, lmail_store_usage *out);
 } lmail_store;
 
 /* ---- Change notice --------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "host/service/service_mail.h"
 #include "host/service/service_letter.h"
 #include "host/service/service_location.h"
+#include "host/service/service_quota.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -303,6 +304,9 @@ static lmail_status deliver(lmi_mail *m, lmi_targets *t)
         if (same < i)
             continue;
         t->items[t->count].account = d[i].account;
+        lmi_quota q = lmi_quota_of(m->rules, lmail_accounts_find, lmail_str_from(d[i].name));
+        t->items[t->count].max_octets = q.octets;
+        t->items[t->count].max_messages = q.messages;
         t->items[t->count].mailbox = d[i].folder ? lmail_str_from(d[i].folder) : LMAIL_STR("INBOX");
         t->items[t->count++].status = LMAIL_ERR_IO;
     }
@@ -365,7 +369,13 @@ lmail_status lmi_mail_commit(lmi_mail *m)
         st = lmi_mail_commit_queued(m);
     } else {
         st = lmi_mail_deliver(m, &targets);
+        size_t accounts = targets.accounts_count;
         lmi_targets_free(m, &targets);
+        /* One that is full keeps the message from nobody else. */
+        if (st == LMAIL_ERR_QUOTA && m->atomic && accounts > 1 && m->queue) {
+            m->waits = 1;
+            st = lmi_mail_commit_queued(m);
+        }
     }
     if (m->delivery)
         m->store->delivery_free(m->delivery);

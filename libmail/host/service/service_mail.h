@@ -69,8 +69,10 @@ typedef struct lmi_mail {
     unsigned flags, body, ret; /* as lmail_queue_message */
     unsigned has_envid, has_auth;
     lmail_str envid, auth, submitter, client, local_address, reason;
-    unsigned held;    /* quarantined, for `reason` */
-    unsigned discard; /* answered as if it were taken, and thrown away */
+    uint64_t declared; /* SIZE= */
+    unsigned waits;    /* all recipients become rows: an account is full */
+    unsigned held;     /* quarantined, for `reason` */
+    unsigned discard;  /* answered as if it were taken, and thrown away */
 
     struct lmi_letter *letter; /* service_letter.h: others look at the whole of it; NULL */
 

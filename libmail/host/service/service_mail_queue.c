@@ -78,6 +78,7 @@ lmail_status lmi_mail_set_envelope(lmi_mail *m, const lmail_smtp_mail_event *ev)
 {
     lmail_status st = LMAIL_OK;
     m->body = ev->body;
+    m->declared = ev->declared_size;
     m->ret = ev->ret;
     m->flags |= ev->smtputf8 ? LMAIL_QUEUE_SMTPUTF8 : 0u;
     m->has_envid = ev->has_envid;
@@ -214,7 +215,7 @@ static void free_rows(rows *r)
 
 static int goes_at_once(const lmi_mail *m, const lmi_recipient *r)
 {
-    return m->held || !r->account[0];
+    return m->held || m->waits || !r->account[0];
 }
 
 static int failed_here(const lmi_mail *m, const lmi_recipient *r)
@@ -309,7 +310,7 @@ static lmail_status deliver_rest(lmi_mail *m, int synced)
 
 lmail_status lmi_mail_commit_queued(lmi_mail *m)
 {
-    int here = !m->held && m->remotes < m->count, synced = 0;
+    int here = !m->held && !m->waits && m->remotes < m->count, synced = 0;
     lmail_status st = m->queue ? lmi_mail_end(m) : LMAIL_ERR_UNSUPPORTED;
     if (!st)
         st = place(m, !here, &synced);

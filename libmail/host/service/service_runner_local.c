@@ -2,6 +2,7 @@
  * what a mailbox could not take before. The data file goes into the store as it is. */
 #include "host/service/service_location.h"
 #include "host/service/service_mail.h"
+#include "host/service/service_quota.h"
 #include "host/service/service_runner.h"
 
 #include <stdlib.h>
@@ -44,6 +45,9 @@ static lmail_status deliver_one(const lmi_sending *s, const lmail_store *store, 
     if (st)
         return st;
     target.account = account;
+    lmi_quota q = lmi_quota_of(s->turn->ways->rules, lmail_accounts_find, args.name);
+    target.max_octets = q.octets;
+    target.max_messages = q.messages;
     if (detail.len)
         (void)lmi_folder_find(store, account, detail, &folder);
     target.mailbox = folder ? lmail_str_from(folder) : LMAIL_STR("INBOX");

@@ -249,6 +249,12 @@ static void delivered_here(void *arg)
             one.state = st == LMAIL_ERR_NOTFOUND ? LMAIL_DELIVERY_FAILED : LMAIL_DELIVERY_DEFERRED;
             one.enhanced = st == LMAIL_ERR_NOTFOUND ? LMAIL_STR("5.1.1") : LMAIL_STR("4.2.0");
             one.text = lmail_str_from(lmail_status_text(st));
+            if (st == LMAIL_ERR_QUOTA) {
+                int reject = s->turn->ways->rules->settings->store.quota_refusal != 0;
+                one.state = reject ? LMAIL_DELIVERY_FAILED : LMAIL_DELIVERY_DEFERRED;
+                one.enhanced = reject ? LMAIL_STR("5.2.2") : LMAIL_STR("4.2.2");
+                one.text = LMAIL_STR("the mailbox is full");
+            }
         } else {
             lmail_str route = s->rows[i]->route;
             lmi_watch_tell(r->service->watch,

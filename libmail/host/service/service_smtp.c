@@ -42,14 +42,17 @@ void lmi_reply_fill(lmail_smtp_reply *reply, unsigned code, const char *enhanced
 }
 
 /* What a failure of the store means to the sender. */
-static void say_store(lmail_smtp_reply *reply, lmail_status st)
+static void say_store(const smtp_peer *p, lmail_smtp_reply *reply, lmail_status st)
 {
     switch (st) {
     case LMAIL_ERR_FULL:
         lmi_reply_fill(reply, 452, "4.3.1", "Insufficient system storage; try again later");
         break;
     case LMAIL_ERR_QUOTA:
-        lmi_reply_fill(reply, 452, "4.2.2", "Mailbox is full; try again later");
+        if (settings_of(p)->store.quota_refusal == LMAIL_QUOTA_REJECT)
+            lmi_reply_fill(reply, 552, "5.2.2", "Mailbox is full");
+        else
+            lmi_reply_fill(reply, 452, "4.2.2", "Mailbox is full; try again later");
         break;
     default:
         lmi_reply_fill(reply, 451, "4.3.0", "Mailbox cannot be written now; try again later");
@@ -227,7 +230,7 @@ static void piece_written(lmi_job *base)
     smtp_job *job = (smtp_job *)base;
     lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
     if (job->base.status)
-        say_store(&reply, job->base.status);
+        say_store((smtp_peer *)base->peer, &reply, job->base.status);
     lmi_reply_give((smtp_peer *)base->peer, base->ticket, &reply);
 }
 
@@ -328,7 +331,7 @@ static void fill_end(const smtp_peer *p, const lmi_mail *m, lmail_status st, uin
     if (kind_of(p) == LMAIL_LISTENER_LMTP)
         st = lmi_mail_said_status(m, recipient);
     if (st) {
-        say_store(reply, st);
+        say_store(p, reply, st);
         return;
     }
     snprintf(text, 64, "OK queued as %s", m->id);

@@ -5,6 +5,7 @@
  * this host, and addresses elsewhere, which the queue gets. A mailbox in memory is found on the
  * loop; any other name is looked for on a worker. */
 #include "host/service/service_forward.h"
+#include "host/service/service_quota.h"
 #include "host/service/service_smtp.h"
 #include "host/service/service_smtp_limits.h"
 
@@ -93,6 +94,7 @@ typedef struct rcpt_job {
     const lmail_policy_routes *routes; /* NULL: the recipient is its one destination */
     int local;                         /* the recipient is of this host */
     char local_part[LMAIL_POLICY_MAX_ADDRESS], domain[LMAIL_POLICY_MAX_ADDRESS];
+    uint64_t declared; /* SIZE= of MAIL */
     size_t count;
     user users[1]; /* one for each destination */
 } rcpt_job;
@@ -247,7 +249,7 @@ static lmail_status take_one(smtp_peer *p, const rcpt_job *job, size_t i, int *t
     if (!st)
         st = lmi_mail_set_notify(p->mail, job->ev);
     *taken += st == LMAIL_OK;
-    return st == LMAIL_ERR_NOTFOUND ? LMAIL_OK : st;
+    return st == LMAIL_ERR_NOTFOUND || st == LMAIL_ERR_QUOTA ? LMAIL_OK : st;
 }
 
 /* RFC 5321 §4.5.1: postmaster's mail is taken even where nobody is set to read it. The queue keeps it,
@@ -274,7 +276,12 @@ static lmail_status take_postmaster(smtp_peer *p, const rcpt_job *job, int *take
 static void refuse(smtp_peer *p, const rcpt_job *job, lmail_smtp_reply *reply)
 {
     const lmail_policy_destination *d = job->routes ? job->routes->items : NULL;
-    if (d && d->kind == LMAIL_POLICY_TO_NOBODY)
+    int reject = p->base.door->rules->settings->store.quota_refusal == LMAIL_QUOTA_REJECT;
+    if (is_user(job, 0) && job->users[0].status == LMAIL_ERR_QUOTA)
+        lmi_reply_about(p, reply, reject ? 552 : 452,
+                        reject ? LMAIL_STR("5.2.2") : LMAIL_STR("4.2.2"), job->ev->to.text,
+                        LMAIL_STR("Mailbox is full"));
+    else if (d && d->kind == LMAIL_POLICY_TO_NOBODY)
         lmi_reply_about(p, reply, d->code, d->enhanced, job->ev->to.text, d->text);
     else
         lmi_reply_about(p, reply, 550, LMAIL_STR("5.1.1"), job->ev->to.text,
@@ -308,6 +315,20 @@ static void take(smtp_peer *p, const rcpt_job *job, lmail_smtp_reply *reply)
     lmi_reply_about(p, reply, 250, LMAIL_STR("2.1.5"), job->ev->to.text, LMAIL_STR("Recipient ok"));
 }
 
+/* A recipient that is one mailbox hears at once that it is full; among several it is the queue's. */
+static void check_quota(const lmi_rules *rules, rcpt_job *job)
+{
+    user *u = &job->users[0];
+    lmail_str name = lmail_str_from(u->name);
+    if (job->count != 1 || !is_user(job, 0) || u->status)
+        return;
+    if (u->forward && (u->forward->count != 1 || !u->forward->items[0].account))
+        return;
+    if (u->forward)
+        name = lmail_str_from(u->forward->items[0].account);
+    u->status = lmi_quota_check(rules, job->base.peer->door->service->store, name, job->declared);
+}
+
 static void work_find(lmi_job *base)
 {
     rcpt_job *job = (rcpt_job *)base;
@@ -317,6 +338,7 @@ static void work_find(lmi_job *base)
         if (is_user(job, i) && !job->users[i].status)
             job->users[i].status = lmi_forward_look(rules, job->users[i].name, domain_of(job, i),
                                                     &job->users[i].forward);
+    check_quota(rules, job);
     base->status = LMAIL_OK;
 }
 
@@ -363,6 +385,15 @@ static void fill_job(rcpt_job *job, const lmail_smtp_rcpt_event *ev, const lmail
     snprintf(job->domain, sizeof job->domain, "%.*s", TEXT(v->domain));
 }
 
+/* Of an account in memory. */
+static int has_quota(const lmi_rules *rules, const rcpt_job *job)
+{
+    lmi_quota q = {0, 0};
+    if (is_user(job, 0))
+        q = lmi_quota_of(rules, lmail_accounts_find_now, lmail_str_from(job->users[0].name));
+    return q.octets || q.messages;
+}
+
 static lmail_status find_destinations(smtp_peer *p, lmail_ticket t, const lmail_smtp_rcpt_event *ev,
                                       const lmail_policy_verdict *v, lmail_smtp_reply *reply)
 {
@@ -376,7 +407,7 @@ static lmail_status find_destinations(smtp_peer *p, lmail_ticket t, const lmail_
     now.users[0].forward = NULL;
     /* Mailboxes in memory cost no worker. One that is not there may be new: it is looked for. */
     if (now.count == 1 && !rules->settings->routing.forward.count &&
-        find_users(rules, &now, lmail_accounts_find_now)) {
+        find_users(rules, &now, lmail_accounts_find_now) && !has_quota(rules, &now)) {
         take(p, &now, reply);
         lmail_policy_routes_free(routes);
         return LMAIL_OK;
@@ -388,6 +419,7 @@ static lmail_status find_destinations(smtp_peer *p, lmail_ticket t, const lmail_
         return LMAIL_ERR_NOMEM;
     }
     fill_job(job, ev, v, routes);
+    job->declared = p->mail ? p->mail->declared : 0;
     return lmi_peer_submit(&p->base, &job->base);
 }
 

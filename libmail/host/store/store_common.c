@@ -89,3 +89,10 @@ int lmi_set_walk(lmail_uid_set set, size_t *cursor, lmail_uid uid)
         (*cursor)++;
     return *cursor < set.count && set.ranges[*cursor].first <= uid;
 }
+
+int lmi_store_over(const lmail_store_usage *u, uint64_t size, uint64_t octets, uint64_t messages)
+{
+    if (messages && u->messages >= messages)
+        return 1;
+    return octets && (u->octets > octets || size > octets - u->octets);
+}

@@ -75,4 +75,7 @@ lmail_status lmi_copy_sources(const lmail_copy_result *copied, lmail_uid_list *o
 /* Walks a set along rising UIDs: 1 when uid is in it. *cursor starts at 0. */
 int lmi_set_walk(lmail_uid_set set, size_t *cursor, lmail_uid uid);
 
+/* Would a message of this size be more than an account may hold? 0: it may hold anything. */
+int lmi_store_over(const lmail_store_usage *u, uint64_t size, uint64_t octets, uint64_t messages);
+
 #endif

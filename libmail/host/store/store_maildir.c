@@ -330,6 +330,27 @@ static lmail_status account_open(void *ctx, const lmail_store_account_args *args
     return st;
 }
 
+lmail_status lmi_md_usage(md_account *a, lmail_store_usage *out)
+{
+    int64_t octets = 0, messages = 0;
+    *out = (lmail_store_usage){0, 0};
+    lmail_status st = lmi_md_enter(a);
+    if (st)
+        return st;
+    st = lmi_md_int(a, MD_USAGE_OCTETS, &octets, "");
+    if (!st)
+        st = lmi_md_int(a, MD_USAGE_MESSAGES, &messages, "");
+    lmi_md_leave(a);
+    out->octets = octets > 0 ? (uint64_t)octets : 0;
+    out->messages = messages > 0 ? (uint64_t)messages : 0;
+    return st;
+}
+
+static lmail_status usage(lmail_store_account *h, lmail_store_usage *out)
+{
+    return lmi_md_usage(h->account, out);
+}
+
 static void account_close(lmail_store_account *h)
 {
     md_account *a = h->account;
@@ -464,6 +485,7 @@ lmail_status lmail_store_maildir_new(const lmail_store_maildir_config *config, l
     s->table.name = "maildir";
     s->table.capabilities = LMAIL_STORE_KEEPS_FIELDS;
     s->table.account_open = account_open;
+    s->table.usage = usage;
     s->table.account_close = account_close;
     s->table.tidy = tidy;
     s->table.account_lock = account_lock;

@@ -67,6 +67,8 @@
                " WHERE key BETWEEN ? AND ?")                                                       \
     XX(COUNT_ABOVE, "SELECT count(*) FROM flag WHERE key BETWEEN ? AND ?")                         \
     XX(OCTETS, "SELECT sum(size) FROM message WHERE key BETWEEN ? AND ?")                          \
+    XX(USAGE_OCTETS, "SELECT octets FROM usage")                                                   \
+    XX(USAGE_MESSAGES, "SELECT messages FROM usage")                                               \
     XX(BARE, "SELECT key FROM message WHERE key BETWEEN ? AND ? AND summary=0 ORDER BY key"        \
              " LIMIT ?")                                                                           \
     XX(MESSAGE_ADD, "INSERT INTO message VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)")                       \
@@ -231,6 +233,8 @@ typedef struct md_summary {
 
 /* ---- store_maildir.c */
 
+/* What the index says the account holds. */
+lmail_status lmi_md_usage(md_account *a, lmail_store_usage *out);
 /* Lock and have an index. On an error nothing is locked. */
 lmail_status lmi_md_enter(md_account *a);
 /* The same by who has locked it already. */

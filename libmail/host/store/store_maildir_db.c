@@ -15,7 +15,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY,value) WITHOUT ROWID;"
@@ -37,6 +37,17 @@ static const char schema[] =
     "CREATE TABLE late(id INTEGER PRIMARY KEY,mailbox INTEGER,first INTEGER,last INTEGER);"
     "CREATE TABLE vanished(mailbox INTEGER,modseq INTEGER,first INTEGER,last INTEGER,"
     "PRIMARY KEY(mailbox,modseq,first)) WITHOUT ROWID;";
+
+/* Version 2: what the account holds, kept by the transactions that change it. */
+static const char usage_schema[] =
+    "CREATE TABLE usage(id INTEGER PRIMARY KEY,octets INTEGER,messages INTEGER);"
+    "INSERT INTO usage SELECT 1,coalesce(sum(size),0),count(*) FROM message;"
+    "CREATE TRIGGER usage_in AFTER INSERT ON message BEGIN UPDATE usage SET"
+    " octets=octets+coalesce(NEW.size,0),messages=messages+1; END;"
+    "CREATE TRIGGER usage_out AFTER DELETE ON message BEGIN UPDATE usage SET"
+    " octets=octets-coalesce(OLD.size,0),messages=messages-1; END;"
+    "CREATE TRIGGER usage_size AFTER UPDATE OF size ON message BEGIN UPDATE usage SET"
+    " octets=octets-coalesce(OLD.size,0)+coalesce(NEW.size,0); END;";
 
 static const char *const texts[MD_SQL_COUNT] = {
 #define XX(name, text) text,
@@ -103,7 +114,7 @@ static lmail_status make_schema(md_account *a)
     lmail_status st = lmi_db_version(c, &v);
     if (st || v == SCHEMA_VERSION)
         return st;
-    if (v != 0)
+    if (v != 0 && v != 1)
         return LMAIL_ERR_CORRUPT; /* another program's, or a newer one's: made anew */
     st = lmi_db_exec(c, "BEGIN IMMEDIATE");
     if (!st)
@@ -112,7 +123,9 @@ static lmail_status make_schema(md_account *a)
     snprintf(done, sizeof done, "PRAGMA user_version=%d", SCHEMA_VERSION);
     if (!st && v == 0)
         st = lmi_db_exec(c, schema);
-    if (!st && v == 0)
+    if (!st && v < SCHEMA_VERSION)
+        st = lmi_db_exec(c, usage_schema);
+    if (!st && v < SCHEMA_VERSION)
         st = lmi_db_exec(c, done);
     if (!st)
         st = lmi_db_exec(c, "COMMIT");

@@ -92,6 +92,15 @@ static lmail_status link_target(lmail_delivery *d, md_job *j, const char *dir)
     return st;
 }
 
+/* An index that cannot be read fails no delivery. */
+static int is_over(md_account *a, const lmail_delivery_target *t, uint64_t size)
+{
+    lmail_store_usage u;
+    if ((!t->max_octets && !t->max_messages) || lmi_md_usage(a, &u))
+        return 0;
+    return lmi_store_over(&u, size, t->max_octets, t->max_messages);
+}
+
 static lmail_status prepare(lmail_delivery *d, md_job *j)
 {
     lmail_delivery_target *t = j->target;
@@ -110,6 +119,8 @@ static lmail_status prepare(lmail_delivery *d, md_job *j)
     lmail_status st = lmi_name_check(d->store->env, t->mailbox, name, &len);
     if (!st)
         st = lmi_md_dir_of(lmi_str(name, len), dir);
+    if (!st && is_over(j->account, t, m->size))
+        st = LMAIL_ERR_QUOTA;
     if (st)
         return st;
     /* The link itself shows that the mailbox is there; its box is for who writes the rows. */

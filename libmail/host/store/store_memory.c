@@ -361,6 +361,25 @@ static lmail_status subscribe(lmail_store_account *handle, lmail_str name, int o
     return leave(a, st);
 }
 
+void lmi_mem_usage(const mem_account *a, lmail_store_usage *out)
+{
+    *out = (lmail_store_usage){0, 0};
+    for (const mem_mailbox *m = a->mailboxes; m; m = m->next) {
+        out->messages += m->count;
+        for (size_t i = 0; i < m->count; i++)
+            out->octets += m->rows[i].content->size;
+    }
+}
+
+static lmail_status usage(lmail_store_account *handle, lmail_store_usage *out)
+{
+    mem_account *a = account_of(handle);
+    pthread_mutex_lock(&a->lock);
+    lmi_mem_usage(a, out);
+    pthread_mutex_unlock(&a->lock);
+    return LMAIL_OK;
+}
+
 static lmail_status status(lmail_store_account *handle, lmail_str name, int want_octets,
                            lmail_mailbox_status *out)
 {
@@ -427,6 +446,7 @@ lmail_status lmail_store_memory_new(const lmail_store_memory_config *config, lma
     s->table.rename = rename_mailbox;
     s->table.subscribe = subscribe;
     s->table.status = status;
+    s->table.usage = usage;
     s->table.close = close_store;
     lmi_mem_fill_mailbox(&s->table);
     lmi_mem_fill_change(&s->table);

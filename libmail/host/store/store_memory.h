@@ -90,6 +90,8 @@ struct lmail_store_mailbox {
 /* ---- store_memory.c; the account is locked */
 
 mem_mailbox *lmi_mem_find(mem_account *a, lmail_str name);
+/* Locked by the caller. */
+void lmi_mem_usage(const mem_account *a, lmail_store_usage *out);
 lmail_status lmi_mem_find_checked(mem_account *a, lmail_str name, mem_mailbox **out);
 lmail_status lmi_mem_create(mem_account *a, lmail_str name, lmail_special_use use,
                             mem_mailbox **out);

@@ -201,6 +201,13 @@ static lmail_status deliver(lmail_delivery *d, lmail_delivery_target *t)
     if (!m)
         st = t->create ? lmi_mem_create(a, lmi_str(name, len), LMAIL_USE_NONE, &m)
                        : LMAIL_ERR_NOTFOUND;
+    if (!st && (t->max_octets || t->max_messages)) {
+        lmail_store_usage u;
+        lmi_mem_usage(a, &u);
+        if (lmi_store_over(&u, d->messages[t->message].content->size, t->max_octets,
+                           t->max_messages))
+            st = LMAIL_ERR_QUOTA;
+    }
     if (!st)
         st = put(d, t, m);
     pthread_mutex_unlock(&a->lock);

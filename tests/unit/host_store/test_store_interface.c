@@ -32,6 +32,65 @@ START_TEST(delivered_octets_come_back)
 }
 END_TEST
 
+/* What an account holds follows every change; a delivery that would be too much is refused. */
+START_TEST(an_account_holds_so_much)
+{
+    WITH_STORE;
+    lmail_store_usage u;
+    lmail_uid_list gone;
+    lmail_copy_result copied;
+    lmail_uid_range all = {1, 10};
+    ck_assert_int_eq(k.store->usage(k.account, &u), LMAIL_OK);
+    ck_assert(u.octets == 0 && u.messages == 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(kit_deliver(&k, "INBOX", "S: a\r\n\r\n12", 0, NULL), LMAIL_OK);
+    ck_assert_int_eq(k.store->create(k.account, LMAIL_STR("b"), LMAIL_USE_NONE), LMAIL_OK);
+    lmail_store_mailbox *m = kit_open(&k, "INBOX", 0);
+    ck_assert_int_eq(k.store->copy(m, (lmail_uid_set){&all, 1}, k.account, LMAIL_STR("b"), &copied),
+                     LMAIL_OK);
+    lmail_copy_result_free(&copied);
+    ck_assert_int_eq(k.store->usage(k.account, &u), LMAIL_OK);
+    ck_assert_uint_eq(u.octets, 6 * 10);
+    ck_assert_uint_eq(u.messages, 6);
+    all.last = 2;
+    lmail_uid_set two = {&all, 1};
+    ck_assert_int_eq(k.store->expunge(m, &two, LMAIL_EXPUNGE_ALL, &gone, NULL), LMAIL_OK);
+    lmail_uid_list_free(&gone);
+    k.store->mailbox_close(m);
+    ck_assert_int_eq(k.store->remove(k.account, LMAIL_STR("b")), LMAIL_OK);
+    ck_assert_int_eq(k.store->usage(k.account, &u), LMAIL_OK);
+    ck_assert_uint_eq(u.octets, 10);
+    ck_assert_uint_eq(u.messages, 1);
+
+    static const struct {
+        uint64_t octets, messages;
+        lmail_status status;
+    } limits[] = {{19, 0, LMAIL_ERR_QUOTA},
+                  {0, 1, LMAIL_ERR_QUOTA},
+                  {5, 0, LMAIL_ERR_QUOTA},
+                  {20, 2, LMAIL_OK},
+                  {0, 0, LMAIL_OK}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        lmail_delivery *d;
+        lmail_delivery_args args = LMAIL_DELIVERY_ARGS_INIT;
+        lmail_delivery_message message = LMAIL_DELIVERY_MESSAGE_INIT;
+        lmail_delivery_target t = {.account = k.account, .mailbox = LMAIL_STR("INBOX")};
+        args.account = k.account;
+        t.max_octets = limits[i].octets;
+        t.max_messages = limits[i].messages;
+        ck_assert_int_eq(k.store->delivery_begin(k.store->ctx, &args, &d), LMAIL_OK);
+        ck_assert_int_eq(k.store->delivery_message(d, &message), LMAIL_OK);
+        ck_assert_int_eq(k.store->delivery_write(d, LMAIL_STR("S: a\r\n\r\n12")), LMAIL_OK);
+        ck_assert_int_eq(k.store->delivery_end(d, NULL), LMAIL_OK);
+        ck_assert_int_eq(k.store->delivery_commit(d, &t, 1), limits[i].status);
+        k.store->delivery_free(d);
+    }
+    ck_assert_int_eq(k.store->usage(k.account, &u), LMAIL_OK);
+    ck_assert_uint_eq(u.messages, 3);
+    kit_stop(&k);
+}
+END_TEST
+
 START_TEST(exact_messages_keep_bare_line_feeds)
 {
     WITH_STORE;
@@ -751,6 +810,7 @@ Suite *store_interface_suite(void)
     TCase *c = tcase_create("both");
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, delivered_octets_come_back, 0, KIT_BACKENDS);
+    tcase_add_loop_test(c, an_account_holds_so_much, 0, KIT_BACKENDS);
     tcase_add_loop_test(c, exact_messages_keep_bare_line_feeds, 0, KIT_BACKENDS);
     tcase_add_loop_test(c, rows_come_in_slices, 0, KIT_BACKENDS);
     tcase_add_loop_test(c, flags_are_set_and_seen, 0, KIT_BACKENDS);
