@@ -131,6 +131,46 @@ static int show_routes(const lmail_policy_tables *tables, const lmail_policy_ver
     return MAILCTL_DONE;
 }
 
+static void show_rewritten(const lmail_policy_tables *t, const char *what, lmail_policy_role role,
+                           lmail_policy_delivery delivery, lmail_str address)
+{
+    char out[2 * LMAIL_POLICY_MAX_ADDRESS];
+    size_t made;
+    if (lmail_policy_tables_rewrite(t, role, delivery, address, out, sizeof out, &made))
+        return;
+    if (lmail_str_equal(address, (lmail_str){out, made}))
+        printf("  %s: %.*s\n", what, TEXT(address));
+    else
+        printf("  %s: %.*s becomes %.*s\n", what, TEXT(address), (int)made, out);
+}
+
+/* How the sender is seen by whom the mail goes to. */
+static int show_rewriting(const lmail_policy *policy, const lmail_policy_tables *t, const asked *a,
+                          int local)
+{
+    lmail_policy_verdict v;
+    const lmail_policy_delivery delivery =
+        local ? LMAIL_POLICY_DELIVERY_LOCAL : LMAIL_POLICY_DELIVERY_SMTP;
+    lmail_policy_question q = a->question;
+    q.on_step = NULL;
+    if (!t || !q.sender.len)
+        return MAILCTL_DONE;
+    lmail_status st = lmail_policy_client(policy, &q, &v);
+    if (st) {
+        mailctl_say("rewrite: %s", lmail_status_text(st));
+        return MAILCTL_REFUSED;
+    }
+    puts("rewrite");
+    if (v.kind != LMAIL_POLICY_ACCEPT) {
+        puts("  nothing: other people's mail is not changed");
+        return MAILCTL_DONE;
+    }
+    if (!local)
+        show_rewritten(t, "MAIL FROM", LMAIL_POLICY_ENVELOPE_SENDER, delivery, q.sender);
+    show_rewritten(t, "From", LMAIL_POLICY_HEADER_SENDER, delivery, q.sender);
+    return MAILCTL_DONE;
+}
+
 /* The whole conversation. A refusal by the policy is an answer like others: 0. */
 static int explain(const lmail_config *config, asked *a)
 {
@@ -151,7 +191,8 @@ static int explain(const lmail_config *config, asked *a)
                     "whom an address means");
         return MAILCTL_REFUSED;
     }
-    return show_routes(lmail_config_tables(config), &v);
+    int code = show_routes(a->question.tables, &v);
+    return code ? code : show_rewriting(policy, a->question.tables, a, v.local != 0);
 }
 
 /* ---- Options --------------------------------------------------------------------------------- */

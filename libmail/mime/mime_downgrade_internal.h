@@ -40,9 +40,10 @@ struct lmail_mime_downgrade {
     lmi_mime_filter filter;
     unsigned in_body; /* behind the header's end, as the filter sees it */
     unsigned has_version, has_type, added;
-    size_t column;     /* of the line that is read, in headers and gaps */
-    size_t out_column; /* of the one that is written */
-    unsigned last;     /* the octet that went out last */
+    size_t column;       /* of the line that is read, in headers and gaps */
+    size_t out_column;   /* of the one that is written */
+    unsigned after_body; /* an encoded body without a line end, and nothing since */
+    unsigned last;       /* the octet that went out last */
     lmi_decoder decoder;
     lmail_mime_encoder encoder;
 };

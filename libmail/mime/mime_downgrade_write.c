@@ -23,6 +23,7 @@ static void put(lmail_mime_downgrade *d, lmail_str octets)
     if (!octets.len || d->st)
         return;
     d->last = (unsigned char)octets.ptr[octets.len - 1];
+    d->after_body = 0;
     d->st = d->config.sink(d->config.ctx, octets);
 }
 
@@ -169,10 +170,11 @@ static void write_body(lmail_mime_downgrade *d, lmail_str in)
 
 static void end_body(lmail_mime_downgrade *d)
 {
-    if (d->plans[d->part] & LMI_DOWN_ENCODE)
+    if (d->plans[d->part] & LMI_DOWN_ENCODE) {
         encode_body(d, (lmail_str){NULL, 0}, 1);
-    if (d->plans[d->part] & LMI_DOWN_ENCODE)
         lmi_decoder_done(&d->decoder);
+        d->after_body = d->last != '\n';
+    }
     d->where = LMI_DOWN_GAP;
     d->column = 0;
 }
@@ -269,9 +271,8 @@ void lmi_down_write_end(lmail_mime_downgrade *d)
 {
     if (d->next < d->parts.count || d->where != LMI_DOWN_GAP)
         d->st = LMAIL_ERR_CORRUPT;
-    unsigned plan = d->parts.count ? d->plans[d->part] : 0;
-    if (d->last == '\n' || !(plan & LMI_DOWN_ENCODE))
-        return;
-    /* base64 has no line end behind its last line; quoted-printable one that means nothing */
-    put(d, plan & LMI_DOWN_BASE64 ? LMAIL_STR("\r\n") : LMAIL_STR("=\r\n"));
+    /* The message ended with a body that had no line end. base64 has none behind its last line;
+     * quoted-printable has one that means nothing. */
+    if (d->after_body)
+        put(d, d->plans[d->part] & LMI_DOWN_BASE64 ? LMAIL_STR("\r\n") : LMAIL_STR("=\r\n"));
 }

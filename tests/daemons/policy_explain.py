@@ -19,7 +19,14 @@ CASES = [ # what is asked, what stands in the answer, what does not
     ("--client 203.0.113.1 --from a@b.example --domain temp --to juan@midominio.com.mx", ["mail: deny, 451 4.1.8"], []),
     ("--client 203.0.113.1 --auth CRAM-MD5 --from a@b.example --to x@elsewhere.example",
      ["rcpt: relay, 250 2.1.5 Recipient ok (trusted login)", "to: x@elsewhere.example by esmtp catchall.example (no MX)", f"{VECTORS}/mailertable:8"], []),
-    ("--client 207.249.24.30 --from a@b.example --to x@elsewhere.example", ["rcpt: relay", f"{ACCESS}:7"], []),
+    ("--client 207.249.24.30 --from a@b.example --to x@elsewhere.example",
+     ["rcpt: relay", f"{ACCESS}:7", "rewrite\n  MAIL FROM: a@b.example\n  From: a@b.example\n"], []),
+    (f"--client 127.0.0.1 --from juan@{HOST} --to x@elsewhere.example",
+     [f"rewrite\n  MAIL FROM: juan@{HOST} becomes juan@midominio.com.mx\n  From: juan@{HOST} becomes juan@midominio.com.mx\n"], []),
+    ("--client 127.0.0.1 --from juan --to juan@midominio.com.mx", ["rewrite\n  From: juan becomes juan@midominio.com.mx\n"],
+     ["MAIL FROM:"]),
+    (f"--client 127.0.0.1 --from root@{HOST} --to x@elsewhere.example", [f"  MAIL FROM: root@{HOST}\n  From: root@{HOST}\n"], []),
+    (f"--client 203.0.113.1 --from juan@{HOST} --to juan@midominio.com.mx", ["rewrite\n  nothing: other people's"], []),
     ("--client 203.0.113.1 --from a@b.example --to Juan+x@midominio.com.mx",
      ["rcpt: local", "(class w)", "to: user juan (detail x)"], []),
 ]
@@ -32,6 +39,8 @@ def explain(conf, *arguments):
 
 with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
     conf.write(f"hostname = {HOST}\npolicy.access = {ACCESS}\npolicy.local_host_names = {GUIDE}/local-host-names\n"
+               "policy.accept_unqualified_senders = yes\n"
+               "masquerade.as = midominio.com.mx\nmasquerade.envelope = yes\nmasquerade.exposed_users = root\n"
                f"policy.trusted_mechanisms = CRAM-MD5\nrouting.mailertable = {VECTORS}/mailertable\n")
     conf.flush()
     for question, there, absent in CASES:

@@ -62,8 +62,8 @@ enum {
     LMAIL_QUEUE_SAME_ADDRESS = 2,   /* leaves from local_address */
     LMAIL_QUEUE_INTERFACE_NAME = 4, /* EHLO says the name of that address */
     LMAIL_QUEUE_RUN_ONLY = 8,       /* not before the next queue run */
-    LMAIL_QUEUE_OWN = 16,           /* of who may send through this host: its sender is masqueraded */
-    LMAIL_QUEUE_REWRITE = 32        /* and so are its header's addresses still to be */
+    LMAIL_QUEUE_OWN = 16,    /* of who may send through this host: its sender is masqueraded */
+    LMAIL_QUEUE_REWRITE = 32 /* and so are its header's addresses still to be */
 };
 
 typedef enum lmail_queue_state {
@@ -204,6 +204,23 @@ LMAIL_API lmail_status lmail_queue_sync(lmail_queue *q, uint64_t id);
  * Returns: OK, ERR_NOTFOUND. */
 LMAIL_API lmail_status lmail_queue_read(lmail_queue *q, uint64_t id, uint64_t offset, char *buf,
                                         size_t cap, size_t *got);
+
+/* ---- Drafts ---------------------------------------------------------------------------------- */
+
+/* A message as it goes out to somebody, where that differs from the data file: a file without a name
+ * in the same place, gone with the process. One thread at a time; once it has its end, any number may
+ * read. */
+typedef struct lmail_queue_draft lmail_queue_draft;
+
+LMAIL_API lmail_status lmail_queue_draft_new(lmail_queue *q, lmail_queue_draft **out);
+LMAIL_API lmail_status lmail_queue_draft_write(lmail_queue_draft *d, lmail_str octets);
+/* All is written. octets: its size. */
+LMAIL_API lmail_status lmail_queue_draft_end(lmail_queue_draft *d, uint64_t *octets);
+/* As lmail_queue_read, behind its end. */
+LMAIL_API lmail_status lmail_queue_draft_read(const lmail_queue_draft *d, uint64_t offset,
+                                              char *buf, size_t cap, size_t *got);
+/* NULL is allowed. */
+LMAIL_API void lmail_queue_draft_free(lmail_queue_draft *d);
 
 /* ---- Changes --------------------------------------------------------------------------------- */
 

@@ -35,6 +35,7 @@ typedef struct lmi_runner lmi_runner;
 typedef struct lmi_turn lmi_turn;
 typedef struct lmi_sending lmi_sending;
 typedef struct lmi_out lmi_out;
+typedef struct lmi_copy lmi_copy;
 
 /* Something to do when the loop comes round; once, however often it is asked for. */
 typedef struct lmi_later {
@@ -206,6 +207,15 @@ struct lmi_out {
     const lmail_policy_credentials *credentials;
     struct lmi_auth_job *auth_job;
     struct lmi_piece *pieces; /* octets that the session has */
+
+    /* Of the transaction (service_runner_copy.c). */
+    uint64_t transactions;
+    struct lmi_copying *copying; /* a worker writes; it has a reading of its own */
+    lmi_ways *copying_ways;
+    lmi_copy *copy;    /* what is sent; NULL: the data file */
+    unsigned prepared; /* it is known what is sent: */
+    unsigned seven;    /* 7 bits */
+    unsigned no_copy;  /* nothing: there is no room for it */
     lmi_later later;
 };
 
@@ -224,6 +234,16 @@ lmi_out *lmi_out_find(const lmi_runner *r, uint64_t id);
 lmail_status lmi_out_submit(lmi_out *o, lmi_sending *s, lmail_ticket t,
                             const lmail_delivery_transaction_event *ev,
                             lmail_delivery_transaction *answer);
+/* What the transaction sends, where that is not what lies in the queue. prepare: 1 when it is known,
+ * 0: a later step will see. Counted, on loop 0; read on a worker. */
+int lmi_out_prepare(lmi_out *o);
+void lmi_out_unprepare(lmi_out *o); /* of another transaction */
+lmi_copy *lmi_copy_hold(lmi_copy *c);
+void lmi_copy_release(lmi_copy *c);
+lmail_status lmi_copy_read(const lmi_copy *c, uint64_t offset, char *buf, size_t cap, size_t *got);
+uint64_t lmi_copy_octets(const lmi_copy *c);
+/* The reverse-path as it is seen outside, in room where it is another. */
+lmail_str lmi_out_sender(const lmi_out *o, char *room, size_t cap);
 /* Nobody waits for it any more. keep: it may serve again. */
 void lmi_out_release(lmi_out *o, unsigned keep);
 /* Let go what has been idle for too long; all: everything. */

@@ -9,6 +9,7 @@
 typedef struct lmi_piece {
     struct lmi_piece *next;
     lmi_out *out;
+    lmi_copy *copy; /* NULL: the data file */
     lmail_ticket ticket;
     uint64_t id, offset;
     size_t want, got;
@@ -24,6 +25,7 @@ static void drop_piece(lmi_out *o, piece *p)
         at = &(*at)->next;
     if (*at)
         *at = p->next;
+    lmi_copy_release(p->copy);
     free(p);
     if (o->closed)
         lmi_out_soon(o);
@@ -32,8 +34,9 @@ static void drop_piece(lmi_out *o, piece *p)
 static void read_piece(void *arg)
 {
     piece *p = arg;
-    p->status =
-        lmail_queue_read(p->out->runner->queue, p->id, p->offset, p->octets, p->want, &p->got);
+    p->status = p->copy ? lmi_copy_read(p->copy, p->offset, p->octets, p->want, &p->got)
+                        : lmail_queue_read(p->out->runner->queue, p->id, p->offset, p->octets,
+                                           p->want, &p->got);
 }
 
 static void piece_read(void *arg)
@@ -71,9 +74,10 @@ lmail_status lmi_out_octets(lmail_smtp_client *c, void *user, lmail_ticket t,
     const lmail_queue_message *m = o->sending->message;
     *p = (piece){.next = o->pieces,
                  .out = o,
+                 .copy = lmi_copy_hold(o->copy),
                  .ticket = t,
                  .id = m->id,
-                 .offset = m->header + ev->offset,
+                 .offset = (o->copy ? 0 : m->header) + ev->offset,
                  .want = want};
     o->pieces = p;
     if (lmail_pool_submit(o->runner->pool, o->runner->loop, read_piece, piece_read, p, 0)) {

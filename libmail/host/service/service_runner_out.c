@@ -175,6 +175,7 @@ void lmi_out_free(lmi_out *o)
     if (o->next)
         o->next->at = o->at;
     lmail_auth_client_free(o->auth);
+    lmi_copy_release(o->copy);
     lmi_ways_release(o->ways);
     free(o->recipients);
     free(o->over);
@@ -239,6 +240,7 @@ lmail_status lmi_out_submit(lmi_out *o, lmi_sending *s, lmail_ticket t,
     o->sending = s;
     o->ticket = t;
     o->submit = 1;
+    lmi_out_unprepare(o);
     o->mail_ended = 0;
     o->idle_until = 0;
     lmi_out_soon(o);

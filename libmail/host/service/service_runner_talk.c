@@ -98,8 +98,11 @@ static void submit(lmi_out *o)
     lmail_smtp_client_mail mail = LMAIL_SMTP_CLIENT_MAIL_INIT;
     lmail_smtp_client_rcpt *to = calloc(o->count, sizeof *to);
     lmail_status st = to ? LMAIL_OK : LMAIL_ERR_NOMEM;
+    char sender[LMAIL_POLICY_MAX_ADDRESS + 256];
     o->submit = 0;
     o->accepted_any = 0;
+    if (o->no_copy && !st)
+        st = LMAIL_ERR_FULL;
     memset(&o->word, 0, sizeof o->word);
     for (size_t i = 0; i < o->count && to; i++) {
         const lmail_queue_recipient *r = s->rows[o->recipients[i]];
@@ -107,11 +110,13 @@ static void submit(lmi_out *o)
         to[i].notify = r->notify;
         split_orcpt(&to[i], r);
     }
-    mail.from = m->sender;
+    mail.from = lmi_out_sender(o, sender, sizeof sender);
     mail.recipients = to;
     mail.recipient_count = (uint32_t)o->count;
-    mail.octets = m->octets > m->header ? m->octets - m->header : 0;
-    mail.body = (lmail_smtp_body_type)m->body;
+    mail.octets = o->copy                 ? lmi_copy_octets(o->copy)
+                  : m->octets > m->header ? m->octets - m->header
+                                          : 0;
+    mail.body = o->seven ? LMAIL_SMTP_BODY_NONE : (lmail_smtp_body_type)m->body;
     mail.smtputf8 = (m->flags & LMAIL_QUEUE_SMTPUTF8) != 0;
     mail.ret = (lmail_smtp_ret)m->ret;
     mail.has_envid = m->has_envid;
@@ -139,7 +144,7 @@ void lmi_out_step(void *arg)
         lmi_out_redial(o);
     if (o->sending && o->ticket && !o->submit && !o->count && (o->ready || o->ended || o->closed))
         answer_connect(o);
-    if (o->sending && o->submit)
+    if (o->sending && o->submit && lmi_out_prepare(o))
         submit(o);
     if (o->sending && o->ticket && o->count && o->mail_ended)
         answer_transaction(o);
@@ -148,7 +153,7 @@ void lmi_out_step(void *arg)
         (void)lmail_smtp_client_stop(o->client, lmi_out_now(o));
         lmail_conn_wake(o->conn);
     }
-    if (o->closed && !o->sending && !o->pieces && !o->auth_job)
+    if (o->closed && !o->sending && !o->pieces && !o->auth_job && !o->copying)
         lmi_out_free(o);
 }
 
