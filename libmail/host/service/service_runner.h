@@ -9,6 +9,7 @@
  *     service_runner_login.c   our login there
  *     service_runner_octets.c  octets of the message
  *     service_runner_name.c    the name of the address that we come from
+ *     service_runner_copy.c    the message as one server gets it, where it is another
  *     service_runner_word.c    what was said there, in the delivery machine's words
  *     service_runner_local.c   mailboxes here
  *     service_runner_age.c     delays and returns, ends that are to be told
