@@ -14,11 +14,12 @@ from lib_relay import Peer
 
 PORT = free_ports(1)[0]
 LISTENERS = {"smtp": ("smtp", "starttls", "smtpd"), "lmtp": ("lmtp", "none", "smtpd")}
-POSTFIX, STRICT, THIRD = "127.0.0.71", "127.0.0.72", "127.0.0.73"
+POSTFIX, STRICT, THIRD, BARE = "127.0.0.71", "127.0.0.72", "127.0.0.73", "127.0.0.74"
 RECORDS = {"postfix.test": {"MX": "10 mx.postfix.test"}, "mx.postfix.test": {"A": POSTFIX},
            "strict.test": {"MX": "10 mx.strict.test"}, "mx.strict.test": {"A": STRICT},
-           "third.test": {"MX": "10 mx.third.test"}, "mx.third.test": {"A": THIRD}}
-LONG = "".join(f"line {n} of a letter that is not short\r\n" for n in range(500_000))
+           "third.test": {"MX": "10 mx.third.test"}, "mx.third.test": {"A": THIRD},
+           "bare.test": {"MX": "10 mx.bare.test"}, "mx.bare.test": {"A": BARE}}
+LONG = "".join(f"line {n} of a letter that is not short\r\n" for n in range(480_000))
 
 
 def letter(subject, body="Hello.\r\n", sender="alice@example.test", to="bob@postfix.test", more=""):
@@ -61,9 +62,13 @@ class World:
         """A report's fields as another program reads them: (of the message, [of each recipient])."""
         message = email.message_from_bytes(octets, policy=email.policy.default)
         assert message.get_content_type() == "multipart/report", octets[:2000]
-        status = [part for part in message.walk() if part.get_content_type() == "message/delivery-status"]
+        status = [part for part in message.walk() if part.get_content_subtype().endswith("delivery-status")]
         assert len(status) == 1, octets[:2000]
-        first, *rest = status[0].get_payload()
+        if status[0].get_content_type() == "message/delivery-status":
+            first, *rest = status[0].get_payload()
+        else: # RFC 6533: in UTF-8, which the library takes for a whole message
+            text = octets.replace(b"\r\n", b"\n").split(b"message/global-delivery-status", 1)[1].split(b"\n--", 1)[0].decode()
+            first, *rest = (email.message_from_string(group) for group in text.split("\n\n")[1:] if group)
         assert message["Auto-Submitted"], octets[:2000]
         return first, rest
 
@@ -195,10 +200,48 @@ def our_report_there(w):
     assert "no such person" in one["Diagnostic-Code"] and first["Reporting-MTA"], one
 
 
+def nothing_offered(w):
+    """Neither PIPELINING nor CHUNKING, DSN or STARTTLS: it goes, and that nobody will report is reported (RFC 3461 §5.2.2)."""
+    send(w.ours, ["plain@bare.test"], letter("nothing-offered"), options=["ENVID=e1"], rcpt_options=["NOTIFY=SUCCESS"])
+    octets = w.theirs_has("plain", "Subject: nothing-offered")
+    assert b"with ESMTP " in octets, octets
+    first, (one,) = w.report(w.ours_has("alice", "Action: relayed"))
+    assert one["Action"] == "relayed" and "plain@bare.test" in one["Final-Recipient"] and first["Original-Envelope-Id"] == "e1", one
+
+
+def no_utf8_there(w):
+    """An address that the other side cannot take (RFC 6531 §3.5)."""
+    with smtplib.SMTP(*w.ours) as s:
+        s.ehlo()
+        assert s.docmd("MAIL FROM:<alice@example.test> SMTPUTF8 BODY=8BITMIME")[0] == 250
+        s.command_encoding = "utf-8"
+        assert s.docmd("RCPT TO:<почта@bare.test>")[0] == 250
+        assert s.data("From: alice@example.test\r\nMessage-ID: <no-utf8-there@t>\r\n\r\nпривет\r\n".encode())[0] == 250
+    _, (one,) = w.report(w.ours_has("alice", "no-utf8-there@t"))
+    assert one["Action"] == "failed" and one["Status"] == "5.6.7", one
+
+
+def our_limit(w):
+    """We say in EHLO how much we take; Postfix does not try, and tells the sender."""
+    send(w.theirs, ["alice@example.test"], letter("our-limit", LONG + LONG))
+    _, (one,) = w.report(w.ours_has("alice", "our-limit@t"))
+    assert one["Status"] == "5.3.4" and one["Action"] == "failed", one
+
+
+def our_receipt(w):
+    """Postfix hands NOTIFY=SUCCESS on to us: our report of success goes back there and is read."""
+    send(w.theirs, ["bob@example.test"], letter("our-receipt", sender="carol@postfix.test"), sender="carol@postfix.test",
+         options=["ENVID=e+2B2", "RET=HDRS"], rcpt_options=["NOTIFY=SUCCESS", "ORCPT=rfc822;older+2Bbob@example.test"])
+    w.ours_has("bob", "Subject: our-receipt")
+    first, (one,) = w.report(w.theirs_has("carol", "our-receipt@t"))
+    assert first["Original-Envelope-Id"] == "e+2" and one["Action"] == "delivered" and one["Status"][0] == "2", one
+    assert "older+bob@example.test" in one["Original-Recipient"], one
+
+
 def main():
     with Dns(RECORDS) as dns, Authority() as ca:
         d = Daemons(f"policy.promiscuous_relay = yes\ndns.servers = {dns.server}\nclient.port = {PORT}\n"
-                    "client.host_status_timeout = 1 s\nqueue.retry_first = 1 s\nqueue.retry_most = 1 s\n",
+                    "smtp.max_message_size = 30 MB\nclient.host_status_timeout = 1 s\nqueue.retry_first = 1 s\nqueue.retry_most = 1 s\n",
                     listeners=LISTENERS, sends=True)
         d.set("client.ca", ca.file)
         d.set("domains", "example.test lmtp.test")
@@ -214,8 +257,8 @@ def main():
             postfix.settings.update({
                 "relayhost": ours, "smtp_tls_CAfile": authorities, "smtp_tls_loglevel": "1", "smtpd_tls_loglevel": "1",
                 "smtp_tls_policy_maps": postfix.map("tls", {ours: "verify match=localhost"}),
-                "virtual_mailbox_domains": "postfix.test strict.test",
-                "virtual_mailbox_maps": postfix.map("boxes", {"@postfix.test": "all/", "@strict.test": "all/"}),
+                "virtual_mailbox_domains": "postfix.test strict.test bare.test",
+                "virtual_mailbox_maps": postfix.map("boxes", {f"@{domain}.test": "all/" for domain in ("postfix", "strict", "bare")}),
                 "transport_maps": postfix.map("transport", {"lmtp.test": f"lmtp:inet:127.0.0.1:{d.port['lmtp']}"}),
                 "default_process_limit": "20", "smtpd_recipient_limit": "2000"})
             sender = postfix.map("sender", {"bob@example.test": "550 5.7.1 not this one"})
@@ -223,10 +266,13 @@ def main():
                                         "later@strict.test": "451 4.7.1 come later"})
             postfix.services += (f"{STRICT}:{PORT} inet n - n - - smtpd\n  -o message_size_limit=20000\n"
                                  f"  -o smtpd_sender_restrictions=check_sender_access,{sender}\n"
-                                 f"  -o smtpd_recipient_restrictions=check_recipient_access,{rcpt},permit_mynetworks,reject\n")
+                                 f"  -o smtpd_recipient_restrictions=check_recipient_access,{rcpt},permit_mynetworks,reject\n"
+                                 f"{BARE}:{PORT} inet n - n - - smtpd\n  -o smtpd_tls_security_level=none\n"
+                                 "  -o smtpd_discard_ehlo_keywords=pipelining,chunking,dsn,smtputf8,etrn\n")
             with postfix:
                 scenarios(takes_and_relays, by_lmtp, pipelined, eight_bits, utf8_addresses, five_hundred, receipt, too_large,
-                          unwanted_sender, later, our_report_there, twenty_megabytes, arguments=(World(d, postfix),))
+                          unwanted_sender, later, our_report_there, nothing_offered, no_utf8_there, our_limit,
+                          our_receipt, twenty_megabytes, arguments=(World(d, postfix),))
 
 
 main()

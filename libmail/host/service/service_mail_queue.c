@@ -174,9 +174,13 @@ static void fill_row(const lmi_mail *m, const lmi_recipient *r, lmail_queue_reci
         row->destination = LMAIL_STR("local");
         return;
     }
+    row->route = lmail_str_from(r->route);
+    if (strncmp(r->route, "local:", 6) == 0) {
+        row->destination = LMAIL_STR("local");
+        return;
+    }
     /* The host of the route, else the domain. */
     const char *at = r->route[0] ? strchr(r->route, ':') : strrchr(r->address, '@');
-    row->route = lmail_str_from(r->route);
     row->destination = lower(lmail_str_from(at          ? at + 1
                                             : *r->route ? r->route
                                                         : ""),

@@ -226,11 +226,34 @@ static lmail_status take_forward(smtp_peer *p, const rcpt_job *job, size_t i)
     return st;
 }
 
+/* NOTIFY=SUCCESS, of somebody who can be told. Who delivers writes the report (RFC 3461 §5.2.3), and
+ * the queue's runner does that with what goes through its hands. */
+static int wants_receipt(const smtp_peer *p, const rcpt_job *job)
+{
+    const lmail_settings *v = p->base.door->rules->settings;
+    return job->ev->notify & LMAIL_SMTP_NOTIFY_SUCCESS && p->mail->from[0] && p->mail->queue &&
+           v->queue.max_deliveries && !(v->smtp.privacy & LMAIL_PRIVACY_NO_RECEIPTS);
+}
+
+/* As a row of the queue, due at once. */
+static lmail_status take_for_receipt(smtp_peer *p, const rcpt_job *job, size_t i)
+{
+    char route[LMAIL_MAX_ACCOUNT_NAME + LMI_DETAIL_MAX + 16];
+    lmail_str detail = detail_of(job, i);
+    if (!p->base.door->rules->settings->routing.detail_folders || detail.len > LMI_DETAIL_MAX)
+        detail.len = 0;
+    snprintf(route, sizeof route, "local:%s%s%.*s", job->users[i].name, detail.len ? " " : "",
+             (int)detail.len, detail.len ? detail.ptr : "");
+    return lmi_mail_add_remote(p->mail, job->ev->to.text, lmail_str_from(route));
+}
+
 static lmail_status take_user(smtp_peer *p, const rcpt_job *job, size_t i)
 {
     lmail_status st = job->users[i].status;
     if (!st && job->users[i].forward)
         return take_forward(p, job, i);
+    if (!st && wants_receipt(p, job))
+        return take_for_receipt(p, job, i);
     if (!st)
         st = lmi_mail_add_recipient(p->mail, lmail_str_from(job->users[i].name), job->ev->to.text);
     if (!st && p->base.door->rules->settings->routing.detail_folders)
