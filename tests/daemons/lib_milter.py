@@ -130,12 +130,18 @@ class Filter:
                 conn, _ = self.listener.accept()
             except OSError:
                 return
+            if not self.path:
+                conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             session = Session(self, conn)
             self.sessions.append(session)
             threading.Thread(target=session.run, daemon=True).start()
 
+    def with_mail(self):
+        """Sessions with mail: a probe whether smtpd listens makes one without."""
+        return [s for s in self.sessions if "M" in s.letters()]
+
     def last(self):
-        return self.sessions[-1]
+        return (self.with_mail() or self.sessions)[-1]
 
     def close(self):
         self.listener.close()

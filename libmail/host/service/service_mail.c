@@ -106,7 +106,7 @@ lmail_status lmi_mail_add_recipient(lmi_mail *m, lmail_str account, lmail_str ad
 
 lmail_status lmi_mail_said_status(const lmi_mail *m, size_t said)
 {
-    lmail_status st = LMAIL_ERR_IO;
+    lmail_status st = m->letter ? LMAIL_OK : LMAIL_ERR_IO; /* a filter may have taken it out */
     int found = 0;
     for (size_t i = 0; i < m->count; i++)
         if (m->recipients[i].said == said && (!found || m->recipients[i].status)) {

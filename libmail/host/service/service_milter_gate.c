@@ -247,8 +247,11 @@ static lmail_status remember_rcpt(lmi_filters *f)
 static void refuse_rcpt(lmi_filters *f)
 {
     lmi_mail *m = f->peer->mail;
-    while (m && m->count > f->gate.recipients)
+    if (!m || f->kept.code >= 400)
+        return;
+    while (m->count > f->gate.recipients)
         lmi_mail_forget_recipient(m, --m->count);
+    m->said--;
 }
 
 /* The filters' word about a command, as the reply to it. */
@@ -361,7 +364,11 @@ lmail_status lmi_gate_unknown(lmail_smtp_server *s, void *user, lmail_ticket t,
 {
     smtp_peer *p = user;
     lmi_filters *f = filters_of(p);
-    (void)s;
+    if (p->base.door->rules->settings->smtp.privacy & LMAIL_PRIVACY_NO_VERB) {
+        lmail_status st = lmi_unknown_asked(s, user, t, ev, reply);
+        if (st || reply->code)
+            return st;
+    }
     if (!f)
         return LMAIL_OK;
     lmail_milter_ask_init(&f->ask);

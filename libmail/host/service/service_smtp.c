@@ -297,7 +297,7 @@ static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_
     size_t have = 0;
     for (size_t i = 0; i < m->count; i++)
         have += m->recipients[i].status == LMAIL_OK;
-    if (have > 0 && (reply->code == 250 || kind_of(p) == LMAIL_LISTENER_LMTP)) {
+    if ((have > 0 || m->discard) && (reply->code == 250 || kind_of(p) == LMAIL_LISTENER_LMTP)) {
         lmi_count_message(&p->base,
                           m->discard ? LMI_VERDICT_DISCARDED
                                      : verdict_of(LMAIL_OK, m->remotes > 0, m->held > 0),
@@ -481,7 +481,6 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     if (lmi_filters_of(door)) {
         h.on_connect = lmi_gate_connect;
         h.on_helo = lmi_gate_helo;
-        h.on_unknown = lmi_gate_unknown;
     } else if (door->settings->protocol != LMAIL_LISTENER_LMTP) {
         h.on_connect = lmi_connect_asked;
     }
@@ -490,7 +489,9 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
     h.on_etrn = door->service->queue ? lmi_etrn_asked : NULL;
     h.on_vrfy = v->smtp.privacy & LMAIL_PRIVACY_NO_VRFY ? NULL : lmi_vrfy_asked;
     h.on_expn = lmi_expn_asked; /* Srv_Features: may offer what the privacy flags do not */
-    h.on_unknown = v->smtp.privacy & LMAIL_PRIVACY_NO_VERB ? lmi_unknown_asked : NULL;
+    h.on_unknown = lmi_filters_of(door)                      ? lmi_gate_unknown
+                   : v->smtp.privacy & LMAIL_PRIVACY_NO_VERB ? lmi_unknown_asked
+                                                             : NULL;
     h.on_body_start = lmi_gate_body_start;
     h.on_body = on_body;
     h.on_body_end = on_body_end;
