@@ -76,6 +76,10 @@ LMAIL_API void lmail_dispatch_config_init(lmail_dispatch_config *config);
 /* Returns: OK, ERR_SIZE, ERR_NOMEM. */
 LMAIL_API lmail_status lmail_dispatch_new(lmail_dispatch **out,
                                           const lmail_dispatch_config *config);
+/* From now on these figures; alloc, env and max_destinations stay. Turns under way go on.
+ * Returns: OK, ERR_SIZE, ERR_NOMEM. */
+LMAIL_API lmail_status lmail_dispatch_change(lmail_dispatch *p,
+                                             const lmail_dispatch_config *config);
 /* NULL is allowed. */
 LMAIL_API void lmail_dispatch_free(lmail_dispatch *p);
 
@@ -184,6 +188,10 @@ LMAIL_API int lmail_delivery_status_ask(lmail_delivery_status *t,
 LMAIL_API void lmail_delivery_status_tell(lmail_delivery_status *t,
                                           const lmail_delivery_address *address, unsigned port,
                                           unsigned up, lmail_msec now);
+
+/* From now on these figures of the config. */
+LMAIL_API void lmail_delivery_status_change(lmail_delivery_status *t,
+                                            const lmail_delivery_status_config *config);
 
 /* A queue run: forget all. */
 LMAIL_API void lmail_delivery_status_forget(lmail_delivery_status *t);

@@ -21,6 +21,7 @@ enum { KIND_ALIVE, KIND_UNMET, KIND_DOWN, KINDS };
 #define LOOK_BACK 64u /* old entries that are looked at to make room */
 #define LATELY 60000u /* an answer so fresh outweighs one failure */
 #define NOISE 8u      /* so many successes outweigh a failure of the same turn */
+#define SLOT_BITS 20  /* of a turn's id: its place */
 #define ROW 3u        /* turns without success that are no accident any more */
 
 typedef struct entry {
@@ -57,7 +58,7 @@ struct lmail_dispatch {
     entry **heap; /* by until; room for all entries */
     size_t heap_count, heap_cap;
     turn *turns;
-    size_t *free_turns, free_count;
+    size_t *free_turns, free_count, slots; /* slots: as many as max_turns ever was */
     size_t kind_turns[KINDS];
     size_t listed;
     uint64_t last_stamp, last_turn;
@@ -72,22 +73,54 @@ void lmail_dispatch_config_init(lmail_dispatch_config *config)
     *config = (lmail_dispatch_config)LMAIL_DISPATCH_CONFIG_INIT;
 }
 
+static lmail_status grow_slots(lmail_dispatch *p, size_t count)
+{
+    const lmail_alloc *a = &p->table.alloc;
+    size_t had = p->slots;
+    if (count <= had)
+        return LMAIL_OK;
+    size_t *list = lmi_malloc(a, count * sizeof *list);
+    if (!list)
+        return LMAIL_ERR_NOMEM;
+    turn *turns = lmi_realloc(a, p->turns, had * sizeof *turns, count * sizeof *turns);
+    if (!turns) {
+        lmi_free(a, list, count * sizeof *list);
+        return LMAIL_ERR_NOMEM;
+    }
+    p->turns = turns;
+    for (size_t i = count; i > had; i--) {
+        memset(&p->turns[i - 1], 0, sizeof *p->turns);
+        list[count - i] = i - 1;
+    }
+    if (p->free_count)
+        memcpy(list + (count - had), p->free_turns, p->free_count * sizeof *list);
+    if (p->free_turns)
+        lmi_free(a, p->free_turns, had * sizeof *list);
+    p->free_turns = list;
+    p->free_count += count - had;
+    p->slots = count;
+    return LMAIL_OK;
+}
+
 static lmail_status make_room(lmail_dispatch *p, const lmail_alloc *a)
 {
     lmail_status st = lmi_table_init(&p->table, a, p->c.env, p->c.max_destinations);
-    size_t size;
-    if (st)
-        return st;
-    if (lmail_size_mul(p->c.max_turns, sizeof(turn), &size))
-        return LMAIL_ERR_NOMEM;
-    p->turns = lmi_zalloc(a, size);
-    p->free_turns = lmi_malloc(a, p->c.max_turns * sizeof(size_t));
-    if (!p->turns || !p->free_turns)
-        return LMAIL_ERR_NOMEM;
-    for (size_t i = 0; i < p->c.max_turns; i++)
-        p->free_turns[i] = p->c.max_turns - 1 - i;
-    p->free_count = p->c.max_turns;
-    return LMAIL_OK;
+    return st ? st : grow_slots(p, p->c.max_turns);
+}
+
+static void fill_in(lmail_dispatch_config *c)
+{
+    LMI_DEFAULT(c->max_turns, 200);
+    LMI_DEFAULT(c->max_per, 10);
+    LMI_DEFAULT(c->max_destinations, 20000);
+    LMI_DEFAULT(c->batch, 50);
+    LMI_DEFAULT(c->back_off_first, 60000);
+    LMI_DEFAULT(c->back_off_most, 1800000);
+    LMI_DEFAULT(c->busy_pause, 10000);
+    if (c->max_turns > (size_t)1 << SLOT_BITS)
+        c->max_turns = (size_t)1 << SLOT_BITS;
+    if (c->back_off_first > c->back_off_most)
+        c->back_off_first = c->back_off_most;
 }
 
 lmail_status lmail_dispatch_new(lmail_dispatch **out, const lmail_dispatch_config *config)
@@ -100,15 +133,7 @@ lmail_status lmail_dispatch_new(lmail_dispatch **out, const lmail_dispatch_confi
     lmail_dispatch *p = lmi_zalloc(&alloc, sizeof *p);
     if (!p)
         return LMAIL_ERR_NOMEM;
-    LMI_DEFAULT(c.max_turns, 200);
-    LMI_DEFAULT(c.max_per, 10);
-    LMI_DEFAULT(c.max_destinations, 20000);
-    LMI_DEFAULT(c.batch, 50);
-    LMI_DEFAULT(c.back_off_first, 60000);
-    LMI_DEFAULT(c.back_off_most, 1800000);
-    LMI_DEFAULT(c.busy_pause, 10000);
-    if (c.back_off_first > c.back_off_most)
-        c.back_off_first = c.back_off_most;
+    fill_in(&c);
     p->c = c;
     p->table.alloc = alloc;
     memcpy(p->credit, shares, sizeof shares);
@@ -118,6 +143,23 @@ lmail_status lmail_dispatch_new(lmail_dispatch **out, const lmail_dispatch_confi
         return st;
     }
     *out = p;
+    return LMAIL_OK;
+}
+
+lmail_status lmail_dispatch_change(lmail_dispatch *p, const lmail_dispatch_config *config)
+{
+    lmail_dispatch_config c;
+    lmail_status st = lmi_struct_take(&c, sizeof c, config);
+    if (st)
+        return st;
+    fill_in(&c);
+    st = grow_slots(p, c.max_turns);
+    if (st)
+        return st;
+    c.alloc = p->c.alloc;
+    c.env = p->c.env;
+    c.max_destinations = p->c.max_destinations;
+    p->c = c;
     return LMAIL_OK;
 }
 
@@ -136,9 +178,9 @@ void lmail_dispatch_free(lmail_dispatch *p)
         drop(p, (entry *)p->table.oldest);
     lmi_table_done(&p->table);
     if (p->turns)
-        lmi_free(&a, p->turns, p->c.max_turns * sizeof(turn));
+        lmi_free(&a, p->turns, p->slots * sizeof(turn));
     if (p->free_turns)
-        lmi_free(&a, p->free_turns, p->c.max_turns * sizeof(size_t));
+        lmi_free(&a, p->free_turns, p->slots * sizeof(size_t));
     if (p->heap)
         lmi_free(&a, p->heap, p->heap_cap * sizeof *p->heap);
     lmi_free(&a, p, sizeof *p);
@@ -237,7 +279,7 @@ static void displace(lmail_dispatch *p, entry *e)
 
 static void place(lmail_dispatch *p, entry *e, lmail_msec now)
 {
-    if (!e->has_work || e->turns >= e->allowed)
+    if (!e->has_work || e->turns >= e->allowed || e->turns >= p->c.max_per)
         return;
     e->kind = kind_of(e);
     if (e->until <= now) {
@@ -319,11 +361,16 @@ lmail_status lmail_dispatch_offer(lmail_dispatch *p, lmail_str destination, int 
 
 /* ---- Turns ----------------------------------------------------------------------------------- */
 
+static int is_free(const lmail_dispatch *p)
+{
+    return p->slots - p->free_count < p->c.max_turns;
+}
+
 static int has_share(const lmail_dispatch *p, unsigned kind)
 {
     size_t quarter = p->c.max_turns / 4;
     size_t down = p->kind_turns[KIND_DOWN], strange = down + p->kind_turns[KIND_UNMET];
-    if (!p->free_count)
+    if (!is_free(p))
         return 0;
     if (kind != KIND_ALIVE && strange >= p->c.max_turns - quarter)
         return 0;
@@ -374,14 +421,14 @@ lmail_status lmail_dispatch_next(lmail_dispatch *p, lmail_msec now, lmail_dispat
         displace(p, e);
         place(p, e, now);
     }
-    entry *e = p->free_count ? choose(p) : NULL;
+    entry *e = is_free(p) ? choose(p) : NULL;
     if (!e)
         return LMAIL_END;
     size_t slot = p->free_turns[--p->free_count];
     displace(p, e);
     e->turns++;
     p->kind_turns[e->kind]++;
-    p->turns[slot] = (turn){++p->last_turn * p->c.max_turns + slot, e, e->offers, e->kind};
+    p->turns[slot] = (turn){++p->last_turn << SLOT_BITS | slot, e, e->offers, e->kind};
     *out = (lmail_dispatch_turn){p->turns[slot].id,
                                  {e->name, e->node.key_len},
                                  e->kind == KIND_DOWN ? 1 : p->c.batch,
@@ -468,7 +515,8 @@ static void learn(lmail_dispatch *p, entry *e, const lmail_dispatch_done *done, 
 lmail_status lmail_dispatch_end_turn(lmail_dispatch *p, uint64_t id,
                                      const lmail_dispatch_done *done, lmail_msec now)
 {
-    turn *t = &p->turns[id % p->c.max_turns];
+    size_t slot = (size_t)(id & (((uint64_t)1 << SLOT_BITS) - 1));
+    turn *t = &p->turns[slot < p->slots ? slot : 0];
     if (!id || t->id != id)
         return LMAIL_ERR_STALE;
     entry *e = t->e;
@@ -530,6 +578,6 @@ lmail_status lmail_dispatch_get(const lmail_dispatch *p, lmail_str destination,
 
 void lmail_dispatch_count(const lmail_dispatch *p, lmail_dispatch_counts *out)
 {
-    *out = (lmail_dispatch_counts){p->table.count, p->listed, p->heap_count,
-                                   p->c.max_turns - p->free_count};
+    *out =
+        (lmail_dispatch_counts){p->table.count, p->listed, p->heap_count, p->slots - p->free_count};
 }

@@ -51,6 +51,17 @@ lmail_status lmail_delivery_status_new(lmail_delivery_status **out,
     return LMAIL_OK;
 }
 
+void lmail_delivery_status_change(lmail_delivery_status *t,
+                                  const lmail_delivery_status_config *config)
+{
+    lmail_delivery_status_config c;
+    if (lmi_struct_take(&c, sizeof c, config))
+        return;
+    LMI_DEFAULT(c.first, 60000);
+    t->first = c.first;
+    t->most = c.most;
+}
+
 static void drop(lmail_delivery_status *t, host *h)
 {
     lmi_table_remove(&t->table, &h->node);

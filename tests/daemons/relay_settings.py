@@ -205,7 +205,48 @@ def copies(d):
         assert not letters("bob", b"double@no.test")
 
 
-PARTS = (drops_some, old_tls, interface_name, same_address, tls_policy, limits, connect_timeouts, copies)
+def reload(d):
+    """Pools change at a reload: no delivery at all, then one at a time, then as many as usual."""
+    busy = {"now": 0, "most": 0}
+    def slow(sender, octets):
+        with peer.lock:
+            busy["now"] += 1
+            busy["most"] = max(busy.values())
+        time.sleep(0.1)
+        with peer.lock:
+            busy["now"] -= 1
+    with Peer(ADDRESSES["names"], PORT, end=slow) as peer:
+        changed(d, queue__max_deliveries="0")
+        for n in range(8):
+            send(d, ["r@names.test"], f"reload{n}")
+        time.sleep(1.2)
+        assert not peer.sessions
+        changed(d, queue__max_deliveries="200", queue__runners="1")
+        arrives(peer, 8)
+        assert busy["most"] == 1, busy
+
+
+def deferred(d):
+    """queue.delivery: deferred asks nothing about the sender's domain, and the mail waits for a queue run."""
+    def mail(sender):
+        with smtplib.SMTP("127.0.0.1", d.port["smtp"]) as s:
+            s.ehlo()
+            return s.mail(sender)[0]
+    changed(d, policy__accept_unresolvable_domains="no")
+    assert mail("s@unknown.test") == 553 or mail("s@unknown.test") == 501, mail("s@unknown.test")
+    with Peer(ADDRESSES["names"], PORT) as peer:
+        changed(d, queue__delivery="deferred", queue__retry_first="1 h", queue__retry_most="1 h")
+        assert mail("s@unknown.test") == 250
+        send(d, ["later@names.test"], sender="s@unknown.test")
+        time.sleep(0.5)
+        assert not peer.mails and not peer.sessions
+        changed(d, queue__delivery="background")
+        d.mailctl("queue", "retry", "all")
+        arrives(peer)
+    changed(d, queue__retry_first="1 s", queue__retry_most="2 s", policy__accept_unresolvable_domains="yes")
+
+
+PARTS = (drops_some, old_tls, interface_name, same_address, tls_policy, limits, connect_timeouts, copies, reload, deferred)
 RECORDS = {f"{name}.test": {"MX": f"10 mx.{name}.test"} for name in ADDRESSES}
 RECORDS.update({f"mx.{name}.test": {"A": address} for name, address in ADDRESSES.items()})
 

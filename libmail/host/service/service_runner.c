@@ -86,7 +86,7 @@ void lmi_runner_pump(lmi_runner *r)
 {
     lmail_dispatch_turn turn;
     uint64_t most = r->ways->rules->settings->queue.max_run_size;
-    while (!r->stopping && (!most || r->messages < most) &&
+    while (!r->stopping && !r->paused && (!most || r->messages < most) &&
            lmail_dispatch_next(r->dispatch, lmail_loop_now(r->loop), &turn) == LMAIL_OK) {
         if (most && turn.batch > most - r->messages)
             turn.batch = (size_t)most - r->messages;
@@ -331,20 +331,28 @@ lmail_status lmi_etrn_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
+static void figures(const lmi_runner *r, const lmail_settings *v, lmail_dispatch_config *d,
+                    lmail_delivery_status_config *h)
+{
+    lmail_dispatch_config_init(d);
+    lmail_delivery_status_config_init(h);
+    d->env = h->env = &r->service->env;
+    d->max_turns = (size_t)v->queue.max_deliveries;
+    d->max_per = (size_t)v->queue.runners;
+    h->most = v->client.host_status_timeout;
+    if (h->most && h->most < 60000)
+        h->first = h->most;
+    /* A destination that does not answer is left alone no longer than its rows are. */
+    d->back_off_first = v->queue.retry_first < 60000 ? v->queue.retry_first : 60000;
+    d->back_off_most = v->queue.retry_most < 1800000 ? v->queue.retry_most : 1800000;
+}
+
 static lmail_status make_parts(lmi_runner *r, const lmail_settings *v)
 {
-    lmail_dispatch_config d = LMAIL_DISPATCH_CONFIG_INIT;
-    lmail_delivery_status_config h = LMAIL_DELIVERY_STATUS_CONFIG_INIT;
+    lmail_dispatch_config d;
+    lmail_delivery_status_config h;
     lmail_pool_config p = LMAIL_POOL_CONFIG_INIT;
-    d.env = h.env = &r->service->env;
-    d.max_turns = (size_t)v->queue.max_deliveries;
-    d.max_per = (size_t)v->queue.runners;
-    h.most = v->client.host_status_timeout;
-    if (h.most && h.most < 60000)
-        h.first = h.most;
-    /* A destination that does not answer is left alone no longer than its rows are. */
-    d.back_off_first = v->queue.retry_first < 60000 ? v->queue.retry_first : 60000;
-    d.back_off_most = v->queue.retry_most < 1800000 ? v->queue.retry_most : 1800000;
+    figures(r, v, &d, &h);
     p.name = "queue";
     p.threads = 4;
     lmail_status st = lmail_dispatch_new(&r->dispatch, &d);
@@ -387,11 +395,34 @@ lmail_status lmi_runner_new(lmail_service *s, char *error, size_t cap)
     return LMAIL_OK;
 }
 
+/* Without memory for more turns it goes on with those that there are. 0 deliveries: none begins. */
+static void change_figures(lmi_runner *r, const lmail_settings *v)
+{
+    lmail_dispatch_config d;
+    lmail_delivery_status_config h;
+    figures(r, v, &d, &h);
+    (void)lmail_dispatch_change(r->dispatch, &d);
+    lmail_delivery_status_change(r->status, &h);
+    r->paused = !v->queue.max_deliveries;
+}
+
+static void say_restart(const lmail_service *s)
+{
+    lmail_log_line l;
+    lmail_log_begin(&l, s->log, LMAIL_LOG_WARN, "reload");
+    lmail_log_text(&l, "reason",
+                   LMAIL_STR("queue.max_deliveries was 0 at the start: "
+                             "mail is sent after a restart"));
+    lmail_log_end(&l);
+}
+
 void lmi_runner_reload(lmail_service *s)
 {
     lmi_runner *r = s->runner;
     lmi_ways *w;
     char error[512] = "";
+    if (!r && s->queue && s->rules->settings->queue.max_deliveries)
+        say_restart(s);
     if (!r || r->stopping)
         return;
     lmail_status st = lmi_ways_new(&w, s->rules, error, sizeof error);
@@ -404,6 +435,7 @@ void lmi_runner_reload(lmail_service *s)
     }
     lmi_ways_release(r->ways);
     r->ways = w;
+    change_figures(r, w->rules->settings);
     lmi_out_tidy(r, 1);
     lmail_delivery_status_forget(r->status);
     (void)lmail_dispatch_run(r->dispatch, (lmail_str){NULL, 0}, lmail_loop_now(r->loop));

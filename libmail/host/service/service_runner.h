@@ -94,6 +94,7 @@ struct lmi_runner {
     uint64_t last_out;
     size_t messages; /* claimed now */
     unsigned looking, look_again, look_all, stopping;
+    unsigned paused;       /* a reload has set queue.max_deliveries to 0 */
     struct lmi_look *look; /* the one there is */
 
     pthread_mutex_t lock; /* of what other threads hand in */

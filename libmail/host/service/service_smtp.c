@@ -124,14 +124,19 @@ void lmi_drop_mail(smtp_peer *p)
     }
 }
 
+unsigned lmi_delivery_mode(const smtp_peer *p)
+{
+    const lmail_listener_settings *l = p->base.door->settings;
+    return l->delivery ? l->delivery - 1 : settings_of(p)->queue.delivery;
+}
+
 lmail_status lmi_begin_mail(smtp_peer *p, const lmail_smtp_mail_event *ev)
 {
     const lmail_conn_facts *facts = lmail_conn_get_facts(p->base.conn);
     const lmail_listener_settings *l = p->base.door->settings;
     unsigned flags = (l->same_address ? LMAIL_QUEUE_SAME_ADDRESS : 0u) |
                      (l->interface_name ? LMAIL_QUEUE_INTERFACE_NAME : 0u);
-    unsigned mode = l->delivery ? l->delivery - 1 : settings_of(p)->queue.delivery;
-    if (mode >= LMAIL_MODE_QUEUE || lmi_limits_queues(p->base.door))
+    if (lmi_delivery_mode(p) >= LMAIL_MODE_QUEUE || lmi_limits_queues(p->base.door))
         flags |= LMAIL_QUEUE_RUN_ONLY;
     lmi_drop_mail(p);
     p->mail = lmi_mail_new(p->base.door->service, ev->from.text);

@@ -78,6 +78,8 @@ lmail_status lmi_find_user(const lmi_rules *rules, lmi_find_fn *find, lmail_str 
 void lmi_route_write(const lmail_policy_destination *d, char *out, size_t cap);
 /* Keep a reason, unless there is one. OK or ERR_NOMEM. */
 lmail_status lmi_hold(char **hold, lmail_str reason);
+/* lmail_delivery_mode of the listener. */
+unsigned lmi_delivery_mode(const smtp_peer *p);
 /* MAIL was accepted: the transaction begins. OK or ERR_NOMEM. */
 lmail_status lmi_begin_mail(smtp_peer *p, const lmail_smtp_mail_event *ev);
 

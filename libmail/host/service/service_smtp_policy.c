@@ -339,7 +339,9 @@ lmail_status lmi_mail_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
 {
     smtp_peer *p = user;
     (void)s;
-    p->sender_domain = LMAIL_POLICY_UNKNOWN;
+    /* Deferred: a host that is seldom online takes mail without a question to the DNS. */
+    p->sender_domain =
+        lmi_delivery_mode(p) == LMAIL_MODE_DEFERRED ? LMAIL_POLICY_YES : LMAIL_POLICY_UNKNOWN;
     if (lmi_limits_mail(p, ev, reply) || lmi_submit_mail(p, ev, reply))
         return LMAIL_OK;
     if (p->base.door->settings->protocol != LMAIL_LISTENER_LMTP)

@@ -279,6 +279,43 @@ START_TEST(dead_ones_do_not_take_all_turns)
 }
 END_TEST
 
+START_TEST(figures_change_while_turns_are_under_way)
+{
+    for (size_t at = 0; at < 3; at++) {
+        lmail_dispatch_config c = LMAIL_DISPATCH_CONFIG_INIT;
+        count_alloc memory = {0};
+        static lmail_dispatch_turn t[128];
+        char letters[129], name[32];
+        c.alloc = count_alloc_table(&memory);
+        c.max_turns = 4;
+        lmail_dispatch *p = make(&c);
+        for (int i = 0; i < 100; i++) {
+            snprintf(name, sizeof name, "%d.example", i);
+            offer(p, name, 0);
+            if (lmail_dispatch_next(p, 0, &t[0]) == LMAIL_OK)
+                end(p, &t[0], LMAIL_DELIVERY_ALIVE, 1, 0);
+        }
+        ck_assert_uint_eq(take(p, 0, t, letters), 4);
+        c.max_turns = 40;
+        c.max_per = 1;
+        memory.fail_at = at ? memory.requests + at : 0;
+        lmail_status st = lmail_dispatch_change(p, &c);
+        ck_assert_int_eq(st, at ? LMAIL_ERR_NOMEM : LMAIL_OK);
+        ck_assert_uint_eq(take(p, 0, t + 4, letters), at ? 0 : 36);
+        if (!at) {
+            c.max_turns = 2;
+            ck_assert_int_eq(lmail_dispatch_change(p, &c), LMAIL_OK);
+            for (int i = 0; i < 39; i++)
+                end(p, &t[i], LMAIL_DELIVERY_ALIVE, 1, 0);
+            ck_assert_uint_eq(take(p, 0, t, letters), 1);
+        }
+        lmail_dispatch_free(p);
+        ck_assert_uint_eq(memory.live, 0);
+        ck_assert_uint_eq(memory.lies, 0);
+    }
+}
+END_TEST
+
 START_TEST(memory_has_a_bound)
 {
     lmail_dispatch_config c = LMAIL_DISPATCH_CONFIG_INIT;
@@ -606,6 +643,7 @@ Suite *delivery_dispatch_suite(void)
     tcase_add_test(tc, destinations_take_turns);
     tcase_add_test(tc, urgent_ones_have_more_turns_and_not_all);
     tcase_add_test(tc, dead_ones_do_not_take_all_turns);
+    tcase_add_test(tc, figures_change_while_turns_are_under_way);
     tcase_add_test(tc, memory_has_a_bound);
     tcase_add_test(tc, each_allocation_may_fail);
     tcase_add_test(tc, a_dead_host_delays_nobody);
