@@ -1,4 +1,5 @@
 """Mail into mailboxes here, and out of the house by LMTP: what aliases make of a recipient, what an LMTP client hears."""
+import imaplib
 import os
 import smtplib
 import socket
@@ -8,7 +9,7 @@ from lib_daemons import Daemons, free_ports, letter, scenarios, wait_for
 from lib_relay import Peer
 
 TCP = free_ports(1)[0]
-LISTENERS = {"smtp": ("smtp", "none", "smtpd"), "lmtp": ("lmtp", "none", "smtpd")}
+LISTENERS = {"smtp": ("smtp", "none", "smtpd"), "lmtp": ("lmtp", "none", "smtpd"), "imap": ("imap", "none", "imapd")}
 ALIASES = """team: alice, bob
 pair: bob, x@box.test
 one: two
@@ -240,6 +241,13 @@ def quota(d):
     assert [rcpt(u, 900)[:10] for u in ("ivy", "joe")] == ["452 4.2.2 ", "250 2.1.5 "]
     assert data("joe").startswith("250") and data("joe").startswith("250")
     assert rcpt("joe").startswith("452 4.2.2 "), "messages"
+    with imaplib.IMAP4("127.0.0.1", d.port["imap"]) as imap:
+        imap.login("joe", "x")
+        assert imap.append("INBOX", None, None, letter("own").encode()) == ("NO", [b"[OVERQUOTA] The account is over its quota"])
+        imap.select("INBOX")
+        imap.store("1", "+FLAGS", r"\Deleted")
+        imap.expunge()
+        assert imap.append("INBOX", None, None, letter("own").encode())[0] == "OK"
     d.set("store.quota_refusal", "reject")
     d.hang_up("smtpd")
     assert rcpt("joe").startswith("552 5.2.2 ")

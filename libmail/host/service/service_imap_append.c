@@ -5,6 +5,7 @@
 #include "host/service/service_imap.h"
 #include "host/service/service_keep.h"
 #include "host/service/service_metrics.h"
+#include "host/service/service_quota.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -249,8 +250,12 @@ static lmail_status commit(append_job *job, lmail_delivery_target *targets)
 {
     const lmail_store *store = lmi_peer_store(job->base.peer);
     lmi_append *a = job->append;
+    const lmi_quota q = lmi_quota_of(job->base.peer->door->rules, lmail_accounts_find,
+                                     lmail_str_from(job->base.peer->identity));
     for (size_t i = 0; i < a->count; i++) {
         targets[i].message = i;
+        targets[i].max_octets = q.octets;
+        targets[i].max_messages = q.messages;
         targets[i].account = job->base.peer->account;
         targets[i].mailbox = lmail_str_from(a->mailbox);
         targets[i].flags = a->messages[i].flags;
