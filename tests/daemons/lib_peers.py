@@ -9,7 +9,8 @@
     with Sink("127.0.0.53", port) as sink: source(port, 1000, "x@sink.test"); sink.count()   Postfix's load generators
 
 Both run in a mount namespace of their own, in which passwd and group name the users that they insist on, and their
-programs lie where those users come to; nothing of the system is changed. That needs root; without it a test fails, unless NO_MOUNT=1 allows it to be left out.
+programs lie where those users come to; nothing of the system is changed. That needs root; without it a test fails,
+unless NO_MOUNT=1 allows it to be left out.
 """
 import os
 import pathlib
@@ -224,8 +225,9 @@ class Postfix(Server):
             "local_recipient_maps": "", "mynetworks": "127.0.0.0/8", "smtpd_peername_lookup": "no",
             "smtp_dns_support_level": "disabled", "smtp_host_lookup": "native", "smtp_bind_address": address,
             "virtual_mailbox_domains": domain, "virtual_mailbox_base": self.folder("mail", "vmail"),
-            "virtual_mailbox_maps": self.map("boxes", {f"@{domain}": "all/"}), "virtual_uid_maps": f"static:{USERS['vmail']}", "virtual_gid_maps":
-            f"static:{USERS['vmail']}", "message_size_limit": "60000000",
+            "virtual_mailbox_maps": self.map("boxes", {f"@{domain}": "all/"}), 
+            "virtual_uid_maps": f"static:{USERS['vmail']}", "virtual_gid_maps": f"static:{USERS['vmail']}",
+            "message_size_limit": "60000000",
             "virtual_mailbox_limit": "0", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "queue_run_delay": "1s",
             "smtp_tls_security_level": "may", "smtp_tls_CAfile": "", **settings}
         if tls:

@@ -34,7 +34,8 @@ def through(d, name, count, *sink_options, source_options=()):
         sent = time.monotonic() - began
         wait_for(lambda: not waits(d), what="an empty queue")
         assert sink.count() == count, f"{sink.count()} for {count}"
-    print(f"{name} {' '.join(str(o) for o in source_options)}: {count} messages, taken {count / took:.0f}/s, sent {count / sent:.0f}/s")
+    how = " ".join(str(option) for option in source_options)
+    print(f"{name} {how}: {count} messages, taken {count / took:.0f}/s, sent {count / sent:.0f}/s")
 
 
 def into_a_mailbox(d):

@@ -14,11 +14,12 @@ from lib_relay import Peer
 
 PORT = free_ports(1)[0]
 LISTENERS = {"smtp": ("smtp", "starttls", "smtpd"), "lmtp": ("lmtp", "none", "smtpd")}
-POSTFIX, STRICT, THIRD, BARE = "127.0.0.71", "127.0.0.72", "127.0.0.73", "127.0.0.74"
+POSTFIX, STRICT, THIRD, BARE, SEVEN = (f"127.0.0.{n}" for n in (71, 72, 73, 74, 78))
 RECORDS = {"postfix.test": {"MX": "10 mx.postfix.test"}, "mx.postfix.test": {"A": POSTFIX},
            "strict.test": {"MX": "10 mx.strict.test"}, "mx.strict.test": {"A": STRICT},
            "third.test": {"MX": "10 mx.third.test"}, "mx.third.test": {"A": THIRD},
-           "bare.test": {"MX": "10 mx.bare.test"}, "mx.bare.test": {"A": BARE}}
+           "bare.test": {"MX": "10 mx.bare.test"}, "mx.bare.test": {"A": BARE},
+           "seven.test": {"MX": "10 mx.seven.test"}, "mx.seven.test": {"A": SEVEN}}
 LONG = "".join(f"line {n} of a letter that is not short\r\n" for n in range(480_000))
 
 
@@ -121,6 +122,17 @@ def eight_bits(w):
     assert body_of(w.theirs_has("bits", "Subject: eight-bits")).decode() == text.replace("\r\n", "\n")
 
 
+def seven_bits(w):
+    """A server without 8BITMIME: encoded on the way, and the same when it is read (RFC 6152 §3)."""
+    text = "Ünïcode, 8 bits: é\r\n.\r\n" + "=" * 300 + "\r\n"
+    send(w.ours, ["bits@seven.test"], letter("seven-bits", text, more="MIME-Version: 1.0\r\nContent-Type: text/plain; "
+         "charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"), options=["BODY=8BITMIME"])
+    octets = w.theirs_has("bits", "Subject: seven-bits")
+    message = email.message_from_bytes(octets, policy=email.policy.default)
+    assert octets.isascii() and message["Content-Transfer-Encoding"] in ("quoted-printable", "base64"), octets
+    assert message.get_content() == text.replace("\r\n", "\n"), message.get_content()
+
+
 def utf8_addresses(w):
     with smtplib.SMTP(*w.ours) as s:
         s.ehlo()
@@ -206,7 +218,8 @@ def nothing_offered(w):
     octets = w.theirs_has("plain", "Subject: nothing-offered")
     assert b"with ESMTP " in octets, octets
     first, (one,) = w.report(w.ours_has("alice", "Action: relayed"))
-    assert one["Action"] == "relayed" and "plain@bare.test" in one["Final-Recipient"] and first["Original-Envelope-Id"] == "e1", one
+    assert one["Action"] == "relayed" and "plain@bare.test" in one["Final-Recipient"], one
+    assert first["Original-Envelope-Id"] == "e1", first
 
 
 def no_utf8_there(w):
@@ -241,7 +254,8 @@ def our_receipt(w):
 def main():
     with Dns(RECORDS) as dns, Authority() as ca:
         d = Daemons(f"policy.promiscuous_relay = yes\ndns.servers = {dns.server}\nclient.port = {PORT}\n"
-                    "smtp.max_message_size = 30 MB\nclient.host_status_timeout = 1 s\nqueue.retry_first = 1 s\nqueue.retry_most = 1 s\n",
+                    "smtp.max_message_size = 30 MB\nclient.host_status_timeout = 1 s\n"
+                    "queue.retry_first = 1 s\nqueue.retry_most = 1 s\n",
                     listeners=LISTENERS, sends=True)
         d.set("client.ca", ca.file)
         d.set("domains", "example.test lmtp.test")
@@ -257,8 +271,9 @@ def main():
             postfix.settings.update({
                 "relayhost": ours, "smtp_tls_CAfile": authorities, "smtp_tls_loglevel": "1", "smtpd_tls_loglevel": "1",
                 "smtp_tls_policy_maps": postfix.map("tls", {ours: "verify match=localhost"}),
-                "virtual_mailbox_domains": "postfix.test strict.test bare.test",
-                "virtual_mailbox_maps": postfix.map("boxes", {f"@{domain}.test": "all/" for domain in ("postfix", "strict", "bare")}),
+                "virtual_mailbox_domains": "postfix.test strict.test bare.test seven.test",
+                "virtual_mailbox_maps": postfix.map(
+                    "boxes", {f"@{domain}.test": "all/" for domain in ("postfix", "strict", "bare", "seven")}),
                 "transport_maps": postfix.map("transport", {"lmtp.test": f"lmtp:inet:127.0.0.1:{d.port['lmtp']}"}),
                 "default_process_limit": "20", "smtpd_recipient_limit": "2000"})
             sender = postfix.map("sender", {"bob@example.test": "550 5.7.1 not this one"})
@@ -268,9 +283,11 @@ def main():
                                  f"  -o smtpd_sender_restrictions=check_sender_access,{sender}\n"
                                  f"  -o smtpd_recipient_restrictions=check_recipient_access,{rcpt},permit_mynetworks,reject\n"
                                  f"{BARE}:{PORT} inet n - n - - smtpd\n  -o smtpd_tls_security_level=none\n"
-                                 "  -o smtpd_discard_ehlo_keywords=pipelining,chunking,dsn,smtputf8,etrn\n")
+                                 "  -o smtpd_discard_ehlo_keywords=pipelining,chunking,dsn,smtputf8,etrn\n"
+                                 f"{SEVEN}:{PORT} inet n - n - - smtpd\n"
+                                 "  -o smtpd_discard_ehlo_keywords=8bitmime,smtputf8,chunking\n")
             with postfix:
-                scenarios(takes_and_relays, by_lmtp, pipelined, eight_bits, utf8_addresses, five_hundred, receipt, too_large,
+                scenarios(takes_and_relays, by_lmtp, pipelined, eight_bits, seven_bits, utf8_addresses, five_hundred, receipt, too_large,
                           unwanted_sender, later, our_report_there, nothing_offered, no_utf8_there, our_limit,
                           our_receipt, twenty_megabytes, arguments=(World(d, postfix),))
 
