@@ -417,6 +417,12 @@ void lmi_count_refused(const lmi_peer *peer, const char *stage)
         lmi_count_message(peer, LMI_VERDICT_REFUSED, 0);
 }
 
+void lmi_count_filter(const lmi_peer *peer, unsigned says)
+{
+    if (says && says <= COUNT(filter_verdicts))
+        add(peer, M_FILTERS, says - 1, 1);
+}
+
 void lmi_count_retrieved(const lmi_peer *peer, uint64_t messages)
 {
     add(peer, M_RETRIEVED, 0, (int64_t)messages);

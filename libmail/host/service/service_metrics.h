@@ -72,6 +72,9 @@ void lmi_count_lookup(void *set, uint64_t microseconds);
 /* An attempt for one recipient in the queue came to this lmail_queue_state. On loop 0. */
 void lmi_count_sent(lmail_service *s, unsigned state);
 
+/* A mail filter said this (lmail_milter_says). */
+void lmi_count_filter(const lmi_peer *peer, unsigned says);
+
 /* On loop 0. */
 void lmi_count_reload(lmail_service *s, int good);
 

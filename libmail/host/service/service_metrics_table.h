@@ -44,6 +44,9 @@ static const char *const pools[] = {"store", "password"};
 static const char *const queue_states[] = {"waiting", "held", "quarantined"};
 /* In the order of lmail_queue_state. */
 static const char *const sendings[] = {"deferred", "delivered", "relayed", "expanded", "failed"};
+/* In the order of lmail_milter_says, from 1. */
+static const char *const filter_verdicts[] = {"continue", "accept",  "reject",   "tempfail",
+                                              "reply",    "discard", "shutdown", "failed"};
 static const char *const versions[] = {LMAIL_VERSION};
 
 #define NONE                                                                                       \
@@ -100,6 +103,7 @@ static const char *const versions[] = {LMAIL_VERSION};
     X(QUEUE_RECIPIENTS, "libmail_queue_recipients", GAUGE, 0, (NONE), "Recipients that wait in the queue.") \
     X(SENDINGS, "libmail_queue_deliveries", COUNTER, 0, (BY("result", sendings)), "Attempts for recipients in the queue, by what they came to.") \
     X(QUEUE_SIZE, "libmail_queue_size_bytes", GAUGE, 0, (NONE), "Octets of the messages in the queue.") \
+    X(FILTERS, "libmail_filter_verdicts", COUNTER, 0, (BY("verdict", filter_verdicts)), "Answers of mail filters that decided something, and to the end of a message; failed: its default action was taken.") \
     X(RELOADS, "libmail_reloads", COUNTER, 0, (BY("result", goodness)), "Readings of the configuration since the start.")
 /* clang-format on */
 

@@ -182,6 +182,7 @@ static lmail_status by_default(lmi_filters *f, lmi_filter *x)
     x->asked_at = 0;
     if (f->rejected)
         return LMAIL_OK;
+    lmi_count_filter(&f->peer->base, LMAIL_MILTER_SAYS_FAILED);
     if (x->stopped)
         st = refuse(f, 421, "4.3.2", "Service stops; try again later");
     else if (x->milter->settings->on_failure == LMAIL_MILTER_REJECT)
@@ -238,6 +239,8 @@ lmail_status lmi_filter_judge(lmi_filters *f, lmi_filter *x)
     if (f->rejected)
         return LMAIL_OK; /* it was told, no more */
     lmail_status st = obey(f, x);
+    if (x->says != LMAIL_MILTER_SAYS_CONTINUE || f->stage == LMAIL_MILTER_ASK_END)
+        lmi_count_filter(&f->peer->base, x->says);
     if (x->says != LMAIL_MILTER_SAYS_CONTINUE)
         log_verdict(f, x,
                     st == LMAIL_OK                      ? "filter_accepted"
