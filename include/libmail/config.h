@@ -352,6 +352,9 @@ typedef struct lmail_settings {
         unsigned delivery;          /* lmail_delivery_mode */
         lmail_str copies_to;        /* of reports of failures; empty: nobody */
         lmail_str double_bounce_to; /* of failures no sender can be told of; empty: nobody */
+        lmail_str drop_directory;   /* where programs of this machine leave mail; empty: beside
+                                   * mail_directory; "-": nowhere */
+        lmail_str drop_group;       /* of that directory: what sendmail is set-group-ID to */
     } queue;
 
     struct {

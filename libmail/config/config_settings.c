@@ -448,6 +448,11 @@ const lmi_setting lmi_settings[] = {
      "background", "background|interactive|queue|deferred", 0, 0,
      "when a message goes out: at once, at once while the client waits, or with the next "
      "queue run"},
+    {"queue.drop_directory", LMI_KIND_TEXT, AT(queue.drop_directory), "", NULL, 0, 0,
+     "where sendmail leaves mail for smtpd to pick up; empty: mail_directory with -drop behind it; "
+     "-: nowhere"},
+    {"queue.drop_group", LMI_KIND_TEXT, AT(queue.drop_group), "maildrop", NULL, 0, 0,
+     "group of that directory, which sendmail is set-group-ID to"},
 
     {"queue.copies_to", LMI_KIND_TEXT, AT(queue.copies_to), "", NULL, 0, 0,
      "gets a copy of each report of a failure; empty: nobody"},

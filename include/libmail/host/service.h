@@ -130,11 +130,14 @@ LMAIL_API lmail_status lmail_owner_find(lmail_owner *out, const lmail_settings *
 /* A group by its name, or else by its number. Returns: OK, ERR_NOTFOUND. Any thread. */
 LMAIL_API lmail_status lmail_group_find(uint32_t *gid, lmail_str group);
 
-/* Where things are whose settings may be empty: queue.directory, and the first of authd.sockets.
+/* Where things are whose settings may be empty: queue.directory, queue.drop_directory, and the first
+ * of authd.sockets.
  *   out   filled with the terminated path
- * Returns: OK, ERR_LIMIT (it does not fit). */
+ * Returns: OK, ERR_LIMIT (it does not fit), LMAIL_END (drops: there is no such place). */
 LMAIL_API lmail_status lmail_service_queue_directory(const lmail_settings *settings, char *out,
                                                      size_t cap);
+LMAIL_API lmail_status lmail_service_drop_directory(const lmail_settings *settings, char *out,
+                                                    size_t cap);
 LMAIL_API lmail_status lmail_service_authd_socket(const lmail_settings *settings, char *out,
                                                   size_t cap);
 

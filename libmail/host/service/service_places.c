@@ -17,6 +17,18 @@ lmail_status lmail_service_queue_directory(const lmail_settings *settings, char 
     return place(settings->queue.directory, settings->mail_directory, "queue", out, cap);
 }
 
+lmail_status lmail_service_drop_directory(const lmail_settings *settings, char *out, size_t cap)
+{
+    lmail_str named = settings->queue.drop_directory, beside = settings->mail_directory;
+    if (lmail_str_equal(named, LMAIL_STR("-")))
+        return LMAIL_END;
+    while (beside.len > 1 && beside.ptr[beside.len - 1] == '/')
+        beside.len--;
+    int n = named.len ? snprintf(out, cap, "%.*s", (int)named.len, named.ptr)
+                      : snprintf(out, cap, "%.*s-drop", (int)beside.len, beside.ptr);
+    return n > 0 && (size_t)n < cap ? LMAIL_OK : LMAIL_ERR_LIMIT;
+}
+
 lmail_status lmail_service_authd_socket(const lmail_settings *settings, char *out, size_t cap)
 {
     const lmail_str_list *sockets = &settings->authd.sockets;
