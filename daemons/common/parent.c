@@ -7,6 +7,7 @@
 #include "server_paths.h"
 
 #include <errno.h>
+#include <libmail/host/drop.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -72,6 +73,19 @@ static int make_directory(const lmail_owner *id, lmail_str name, mode_t mode, ch
     return 0;
 }
 
+/* What sendmail leaves is picked up from there; without it the rest of the mail is served all the same,
+ * and the server tells why. */
+static void make_drop_directory(const lmail_owner *id, const lmail_settings *s)
+{
+    char path[LMAIL_DROP_PATH];
+    uint32_t gid = LMAIL_NO_ID;
+    if (lmail_service_drop_directory(s, path, sizeof path))
+        return;
+    if (s->queue.drop_group.len)
+        (void)lmail_group_find(&gid, s->queue.drop_group);
+    (void)lmail_drop_prepare(path, id->uid, gid, NULL, 0);
+}
+
 /* The server cannot make these where only root may, and its sandbox knows only what is there. */
 static int make_directories(const lmail_owner *id, const daemon_facts *f, const lmail_settings *s,
                             char *error, size_t cap)
@@ -85,6 +99,8 @@ static int make_directories(const lmail_owner *id, const daemon_facts *f, const 
         code = make_directory(id, server_paths_fixed(s->store.home), 0700, error, cap);
     if (!code && (f->protocols & LMAIL_SERVICE_SMTP))
         code = make_directory(id, s->queue.directory, 0700, error, cap);
+    if (!code && (f->protocols & LMAIL_SERVICE_SMTP))
+        make_drop_directory(id, s);
     return code;
 }
 

@@ -6,6 +6,7 @@
 #include "server_paths.h"
 
 #include <libmail/host/accounts.h>
+#include <libmail/host/service.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,10 +135,13 @@ void server_paths_of(server_paths *p, const lmail_settings *s)
                                            "/proc/self",    "/proc/loadavg",
                                            "/proc/meminfo", "/proc/sys/kernel",
                                            "/proc/sys/net", "/sys/devices/system/cpu"};
+    char drop[512];
     *p = (server_paths){NULL, 0, 0, 0, 0};
     add_mail(p, s);
     add(p, s->run_directory, 1);
     add(p, s->queue.directory, 1);
+    if (lmail_service_drop_directory(s, drop, sizeof drop) == LMAIL_OK)
+        add(p, lmail_str_from(drop), 1);
     add(p, s->smtp.load_file, 0);
     add(p, LMAIL_STR("/dev/null"), 1);
     for (size_t i = 0; i < sizeof readable / sizeof readable[0]; i++)

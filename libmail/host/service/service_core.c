@@ -8,6 +8,7 @@
 #include "host/service/service_lock.h"
 #include "host/service/service_metrics.h"
 #include "host/service/service_owner.h"
+#include "host/service/service_pickup.h"
 #include "host/service/service_runner.h"
 
 #include <errno.h>
@@ -152,6 +153,8 @@ static lmail_status build(lmail_service *s, const char *name, char *error, size_
     }
     if (!st)
         st = lmi_runner_new(s, error, cap);
+    if (!st)
+        st = lmi_pickup_new(s, error, cap);
     if (!st) {
         lmi_owner_enter(v);
         st = lmi_metrics_open(s, name, error, cap);
@@ -240,6 +243,7 @@ void lmail_service_free(lmail_service *s)
         return;
     int kept = lmi_reload_end(s);
     lmi_runner_end(s->runner);
+    lmi_pickup_end(s->pickup);
     lmi_dns_end(s);
     lmi_loops_free(s);
     lmi_watch_end(s->watch);
@@ -248,6 +252,7 @@ void lmail_service_free(lmail_service *s)
     lmi_limits_end(s->limits);
     lmail_net_free(s->net);
     lmi_runner_free(s->runner);
+    lmi_pickup_free(s->pickup);
     lmi_limits_free(s->limits);
     lmi_watch_free(s->watch);
     lmi_metrics_free(s->metrics);
@@ -276,6 +281,7 @@ static void stop_here(void *arg)
     lmail_service *s = arg;
     lmi_watch_stop(s->watch);
     lmi_runner_stop(s->runner);
+    lmi_pickup_stop(s->pickup);
     lmi_dns_stop(s);
     lmi_metrics_stop(s->metrics);
     lmail_net_stop(s->net, s->stopping++ ? 0 : s->first_rules->settings->stop_timeout);

@@ -19,6 +19,7 @@
  *     service_limits.c    load, space on the disk   service_rates.c    connections of each client
  *     service_runner*.c   sends what is in the queue
  *     service_milter*.c   asks mail filters      service_letter*.c   messages that they change
+ *     service_pickup*.c   takes what programs of this machine left
  *     service_smtp*.c service_imap*.c service_pop3*.c     the handlers of one protocol each
  *
  * A protocol is a row of functions, lmi_protocol. Its state of a connection begins with a lmi_peer.
@@ -317,6 +318,7 @@ struct lmail_service {
     lmail_store *own_store;
     lmail_queue *queue;        /* of a service that speaks SMTP; else NULL */
     struct lmi_runner *runner; /* service_runner.h; NULL: this one sends nothing */
+    struct lmi_pickup *pickup; /* service_pickup.h; NULL: nothing is picked up */
     lmail_env env;
     lmi_watch *watch;
     struct lmi_locks *locks;     /* service_lock.h */

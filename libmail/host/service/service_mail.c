@@ -169,11 +169,19 @@ lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *t)
         snprintf(warning, sizeof warning,
                  "X-Authentication-Warning: %.*s: %.*s didn't use HELO protocol\r\n", TEXT(t->host),
                  TEXT(t->client));
+    else if (t->set_by.len)
+        snprintf(warning, sizeof warning,
+                 "X-Authentication-Warning: %.*s: %.*s set sender to %.300s using -f\r\n",
+                 TEXT(t->host), TEXT(t->set_by), m->from);
+    int here = t->local.len > 0;
+    lmail_str from = here ? t->local : t->helo.len ? t->helo : LMAIL_STR("unknown");
+    lmail_str client = here ? LMAIL_STR("") : t->client;
     int n = snprintf(text, sizeof text,
-                     "Return-Path: <%s>\r\nReceived: from %.*s (%.*s)%s\r\n"
+                     "Return-Path: <%s>\r\nReceived: from %.*s%s%.*s%s%s\r\n"
                      "\tby %.*s with %.*s id %s%s;\r\n\t%s\r\n%s",
-                     m->from, TEXT(t->helo.len ? t->helo : LMAIL_STR("unknown")), TEXT(t->client),
-                     tls, TEXT(t->host), TEXT(t->protocol), m->id, to, date, warning);
+                     m->from, TEXT(from), here ? "" : " (", TEXT(client), here ? "" : ")", tls,
+                     TEXT(t->host), TEXT(here ? LMAIL_STR("local") : t->protocol), m->id, to, date,
+                     warning);
     if (n < 0 || (size_t)n >= sizeof text)
         return LMAIL_ERR_LIMIT;
     memset(&m->head, 0, sizeof m->head);

@@ -69,10 +69,11 @@ typedef struct lmi_mail {
     unsigned flags, body, ret; /* as lmail_queue_message */
     unsigned has_envid, has_auth;
     lmail_str envid, auth, submitter, client, local_address, reason;
-    uint64_t declared; /* SIZE= */
-    unsigned waits;    /* all recipients become rows: an account is full */
-    unsigned held;     /* quarantined, for `reason` */
-    unsigned discard;  /* answered as if it were taken, and thrown away */
+    uint64_t declared;       /* SIZE= */
+    unsigned waits;          /* all recipients become rows: an account is full */
+    unsigned held;           /* quarantined, for `reason` */
+    unsigned discard;        /* answered as if it were taken, and thrown away */
+    struct lmi_local *local; /* it was left by a program here; its holder's. NULL: it was not */
 
     struct lmi_letter *letter; /* service_letter.h: others look at the whole of it; NULL */
 
@@ -116,6 +117,9 @@ lmail_status lmi_folder_find(const lmail_store *store, lmail_store_account *acco
  *   route   "mailer:host" of a mailertable or a smart host; empty: where the address leads
  * OK or ERR_NOMEM. */
 lmail_status lmi_mail_add_remote(lmi_mail *m, lmail_str address, lmail_str route);
+/* A route that is a verdict: "error:550 5.1.1 User unknown". The runner tells the sender. */
+#define LMI_ROUTE_ERROR "error:"
+#define LMI_ROUTE_ERROR_MAX 512u
 /* NOTIFY and ORCPT of the recipient that was added last. OK or ERR_NOMEM. */
 lmail_status lmi_mail_set_notify(lmi_mail *m, const lmail_smtp_rcpt_event *ev);
 /* The parameters of MAIL; OK or ERR_NOMEM. */
@@ -145,8 +149,10 @@ typedef struct lmi_mail_trace {
     const lmail_tls_facts *tls;
     int64_t seconds;
     int zone;
-    unsigned own;  /* as lmi_header_own */
-    unsigned warn; /* X-Authentication-Warning: the client said no hello */
+    unsigned own;     /* as lmi_header_own */
+    unsigned warn;    /* X-Authentication-Warning: the client said no hello */
+    lmail_str local;  /* "user (uid 1000)": who left it here, in place of helo and client */
+    lmail_str set_by; /* X-Authentication-Warning: this user set the sender */
 } lmi_mail_trace;
 lmail_status lmi_mail_begin(lmi_mail *m, const lmi_mail_trace *trace);
 /* Octets go by as the client sent them: hops are counted. */

@@ -175,7 +175,9 @@ static void fill_row(const lmi_mail *m, const lmi_recipient *r, lmail_queue_reci
         return;
     }
     row->route = lmail_str_from(r->route);
-    if (strncmp(r->route, "local:", 6) == 0) {
+    /* A mailbox here, or a verdict: nobody has to be reached. */
+    if (strncmp(r->route, "local:", 6) == 0 ||
+        strncmp(r->route, LMI_ROUTE_ERROR, sizeof LMI_ROUTE_ERROR - 1) == 0) {
         row->destination = LMAIL_STR("local");
         return;
     }

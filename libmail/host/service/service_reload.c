@@ -10,6 +10,7 @@
 #include "host/service/service_limits.h"
 #include "host/service/service_location.h"
 #include "host/service/service_metrics.h"
+#include "host/service/service_pickup.h"
 #include "host/service/service_runner.h"
 
 #include <signal.h>
@@ -120,6 +121,7 @@ static void say_what_stays(lmail_service *s, const lmail_settings *now)
     } rows[] = {{"mail_directory", first->mail_directory, now->mail_directory},
                 {"run_directory", first->run_directory, now->run_directory},
                 {"queue.directory", first->queue.directory, now->queue.directory},
+                {"queue.drop_directory", first->queue.drop_directory, now->queue.drop_directory},
                 {"user", first->user, now->user},
                 {"group", first->group, now->group}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -155,6 +157,7 @@ static void put_in(reading *r)
     s->rules = lmi_rules_hold(r->rules);
     lmi_limits_apply(s);
     lmi_runner_reload(s);
+    lmi_pickup_reload(s);
     say_what_stays(s, s->rules->settings);
 }
 

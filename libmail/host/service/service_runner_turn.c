@@ -1,6 +1,7 @@
 /* service_runner_turn.c - one turn of a destination: rows are claimed, their messages sent one after
  * another over one connection where that can be, and what became of them is written down at once,
  * while the next message goes: after a crash only what had no result on the disk goes again. */
+#include "host/service/service_mail.h"
 #include "host/service/service_metrics.h"
 #include "host/service/service_runner.h"
 
@@ -179,6 +180,12 @@ static int is_local(const lmail_queue_recipient *r)
     return r->route.len > 6 && memcmp(r->route.ptr, "local:", 6) == 0;
 }
 
+static int is_refused(const lmail_queue_recipient *r)
+{
+    size_t n = sizeof LMI_ROUTE_ERROR - 1;
+    return r->route.len > n && memcmp(r->route.ptr, LMI_ROUTE_ERROR, n) == 0;
+}
+
 static lmi_sending *new_sending(lmi_turn *t, const lmail_queue_message *m)
 {
     size_t n = m->recipient_count;
@@ -266,6 +273,27 @@ static void delivered_here(void *arg)
     lmi_runner_later(r, &s->later);
 }
 
+/* "error:550 5.1.1 User unknown": what the server said when the mail was left here. */
+static void refuse(lmi_sending *s)
+{
+    lmail_str text = s->rows[0]->route;
+    lmail_delivery_result one = {.state = LMAIL_DELIVERY_FAILED};
+    text.ptr += sizeof LMI_ROUTE_ERROR - 1;
+    text.len -= sizeof LMI_ROUTE_ERROR - 1;
+    for (; text.len && *text.ptr >= '0' && *text.ptr <= '9'; text.ptr++, text.len--)
+        one.code = one.code * 10 + (unsigned)(*text.ptr - '0');
+    const char *blank = text.len > 1 ? memchr(text.ptr + 1, ' ', text.len - 1) : NULL;
+    if (blank) {
+        one.enhanced = (lmail_str){text.ptr + 1, (size_t)(blank - text.ptr) - 1};
+        one.text = (lmail_str){blank + 1, (size_t)(text.ptr + text.len - blank) - 1};
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        one.recipient = i;
+        lmi_sending_result(s, i, &one);
+    }
+    lmi_runner_later(s->turn->runner, &s->later);
+}
+
 /* A route that says nothing is the administrator's to mend: mail waits. */
 static void cannot_go(lmi_sending *s, lmail_status st)
 {
@@ -324,7 +352,9 @@ static void start_sending(lmi_turn *t, const lmail_queue_message *m)
         t->taken[i] = 1;
         s->rows[s->count++] = r;
     }
-    if (is_local(s->rows[0]))
+    if (is_refused(s->rows[0]))
+        refuse(s);
+    else if (is_local(s->rows[0]))
         lmi_runner_job(t->runner, deliver_here, delivered_here, s);
     else
         start_machine(s);

@@ -7,6 +7,7 @@
 #include "host/service/service_metrics.h"
 #include "host/service/service_milter.h"
 #include "host/service/service_milter_gate.h"
+#include "host/service/service_pickup.h"
 #include "host/service/service_runner.h"
 #include "host/service/service_smtp_limits.h"
 
@@ -143,6 +144,7 @@ lmail_status lmi_begin_mail(smtp_peer *p, const lmail_smtp_mail_event *ev)
     if (!p->mail)
         return LMAIL_ERR_NOMEM;
     p->mail->rules = p->base.door->rules;
+    p->mail->local = p->local;
     p->mail->utf8 = ev->smtputf8;
     p->mail->atomic = kind_of(p) != LMAIL_LISTENER_LMTP;
     if (lmi_mail_set_envelope(p->mail, ev) ||
@@ -218,9 +220,17 @@ lmail_status lmi_body_start(smtp_peer *p, const lmail_smtp_body_start_event *ev)
                             0,
                             is_own(p),
                             settings_of(p)->smtp.privacy & LMAIL_PRIVACY_AUTH_WARNINGS &&
-                                lmail_smtp_server_hello(p->server) < LMAIL_SMTP_SAID_HELO};
+                                lmail_smtp_server_hello(p->server) < LMAIL_SMTP_SAID_HELO,
+                            {NULL, 0},
+                            {NULL, 0}};
     p->mail->exact = !ev->chunked; /* DATA has CRLF alone; BDAT may bring a bare LF */
     trace.seconds = env->wall_clock(env->ctx, &trace.zone);
+    if (p->local) {
+        trace.local = (lmail_str){client, lmi_local_write(p->local, client, sizeof client)};
+        if (settings_of(p)->smtp.privacy & LMAIL_PRIVACY_AUTH_WARNINGS &&
+            lmi_local_is_doubtful(p->local, p->base.door->rules))
+            trace.set_by = lmail_str_from(p->local->user);
+    }
     return lmi_mail_begin(p->mail, &trace);
 }
 
@@ -245,7 +255,7 @@ static lmail_status on_body(lmail_smtp_server *s, void *user, lmail_ticket t,
     smtp_peer *p = user;
     (void)s;
     lmi_mail_look(p->mail, ev->octets);
-    if (p->mail->head.hops > settings_of(p)->smtp.max_hops) {
+    if (p->mail->head.hops > settings_of(p)->smtp.max_hops && !(p->local && p->local->returning)) {
         lmi_reply_fill(reply, 554, "5.4.6", "Too many hops");
         lmi_reply_log(p, "data", (lmail_str){NULL, 0}, reply);
         return LMAIL_OK;
@@ -327,6 +337,8 @@ static void commit(lmi_job *base)
 {
     smtp_job *job = (smtp_job *)base;
     job->base.status = lmi_mail_commit(job->mail);
+    if (!job->base.status && job->mail->local)
+        lmi_local_taken(job->mail->local);
 }
 
 /* The answer for one recipient (LMTP) or for all. */
@@ -522,6 +534,8 @@ static void setup_free(void *setup)
 static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
 {
     smtp_peer *p = (smtp_peer *)peer;
+    if (lmi_door_is_local(peer->door) && !lmi_pickup_admits(lmail_conn_get_facts(peer->conn)))
+        return NULL;
     if (lmail_smtp_server_new(&p->server, peer->door->setup, p, now))
         return NULL;
     lmi_limits_began(p, now);
@@ -540,6 +554,7 @@ static void destroy(lmi_peer *peer)
     smtp_peer *p = (smtp_peer *)peer;
     lmi_facts_free(p);
     free(p->hold);
+    lmi_local_release(p->local);
 }
 
 static int holds(const lmi_peer *peer)

@@ -36,6 +36,8 @@ struct smtp_peer {
     unsigned features_on, features_off; /* LMAIL_POLICY_FEATURE_* */
     char *hold;                         /* whatever comes is held for this reason */
     struct lmi_filters *filters;        /* service_milter.h; NULL: it has none */
+    struct lmi_local
+        *local; /* a message of this machine (service_pickup.h), held; NULL: from elsewhere */
 };
 
 /* Texts are borrowed until the reply is given. */

@@ -5,6 +5,7 @@
 #include "host/service/service_smtp_limits.h"
 
 #include "host/service/service_limits.h"
+#include "host/service/service_pickup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,13 +67,18 @@ void lmi_limits_setup(const lmi_door *door, lmail_smtp_server_config *c)
     c->bad_recipients_throttle = (uint32_t)v->smtp.bad_recipients_throttle;
     c->command_timeout = v->smtp.command_timeout;
     c->data_timeout = v->smtp.data_timeout;
+    if (!lmi_door_is_local(door))
+        return;
+    c->max_recipients = LMAIL_DROP_RECIPIENTS; /* ourselves: a drop is sent as a whole */
+    c->max_bad_commands = c->max_noop_commands = c->bad_recipients_throttle = 0;
+    c->flags_off &= ~(uint64_t)LMAIL_SMTP_DSN;
 }
 
 /* ---- The client's ---------------------------------------------------------------------------- */
 
 void lmi_limits_began(smtp_peer *p, lmail_msec now)
 {
-    p->key = lmail_conn_key(p->base.conn);
+    p->key = lmi_door_is_local(p->base.door) ? 0 : lmail_conn_key(p->base.conn);
     lmi_rates_began(p->base.door->service, p->key, settings_of(p)->policy.rate_window, now,
                     &p->recent, &p->open);
 }

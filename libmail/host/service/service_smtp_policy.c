@@ -4,6 +4,7 @@
  * A verdict that needs no DNS is there at once and allocates nothing. One that does is asked again
  * when the fact has come (service_smtp_facts.c). Recipients are service_smtp_rcpt.c's. */
 #include "host/service/service_milter_gate.h"
+#include "host/service/service_pickup.h"
 #include "host/service/service_smtp.h"
 #include "host/service/service_smtp_limits.h"
 
@@ -273,9 +274,10 @@ static void connect_known(smtp_peer *p, lmail_ticket t, const void *event)
 lmail_status lmi_connect_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
                                const lmail_smtp_connect_event *ev, lmail_smtp_connect_answer *a)
 {
+    smtp_peer *p = user;
     (void)s;
     (void)ev;
-    return decide_connect(user, t, a);
+    return lmi_door_is_local(p->base.door) ? LMAIL_OK : decide_connect(p, t, a);
 }
 
 /* ---- The sender ------------------------------------------------------------------------------ */
@@ -342,6 +344,15 @@ lmail_status lmi_mail_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
     /* Deferred: a host that is seldom online takes mail without a question to the DNS. */
     p->sender_domain =
         lmi_delivery_mode(p) == LMAIL_MODE_DEFERRED ? LMAIL_POLICY_YES : LMAIL_POLICY_UNKNOWN;
+    if (lmi_door_is_local(p->base.door)) {
+        if (!p->local)
+            p->local =
+                lmi_local_find(p->base.door->service->pickup, lmail_smtp_server_helo_name(s));
+        if (!p->local)
+            return LMAIL_ERR_NOTFOUND;
+        if (p->local->returning)
+            return lmi_begin_mail(p, ev); /* it goes no further than the queue */
+    }
     if (lmi_limits_mail(p, ev, reply) || lmi_submit_mail(p, ev, reply))
         return LMAIL_OK;
     if (p->base.door->settings->protocol != LMAIL_LISTENER_LMTP)

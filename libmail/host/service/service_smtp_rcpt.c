@@ -5,6 +5,7 @@
  * this host, and addresses elsewhere, which the queue gets. A mailbox in memory is found on the
  * loop; any other name is looked for on a worker. */
 #include "host/service/service_forward.h"
+#include "host/service/service_pickup.h"
 #include "host/service/service_quota.h"
 #include "host/service/service_smtp.h"
 #include "host/service/service_smtp_limits.h"
@@ -531,12 +532,30 @@ static void rcpt_known(smtp_peer *p, lmail_ticket t, const void *event)
         lmi_reply_late(p, t, st, &reply);
 }
 
+/* A recipient that a program of this machine named, and that is not served: a row of the queue that
+ * has failed. The runner tells the sender. */
+static lmail_status take_refused(smtp_peer *p, const lmail_smtp_rcpt_event *ev,
+                                 const lmi_refusal *refused)
+{
+    char route[LMI_ROUTE_ERROR_MAX];
+    if (!p->mail)
+        return LMAIL_OK;
+    snprintf(route, sizeof route, LMI_ROUTE_ERROR "%u %s %s", refused->code, refused->enhanced,
+             refused->text);
+    lmail_status st = lmi_mail_add_remote(p->mail, ev->to.text, lmail_str_from(route));
+    return st ? st : lmi_mail_set_notify(p->mail, ev);
+}
+
 lmail_status lmi_rcpt_asked(lmail_smtp_server *s, void *user_, lmail_ticket t,
                             const lmail_smtp_rcpt_event *ev, lmail_smtp_reply *reply)
 {
     smtp_peer *p = user_;
     (void)s;
     p->recipient_mx = LMAIL_POLICY_UNKNOWN;
+    if (p->local) {
+        const lmi_refusal *refused = lmi_local_refusal(p->local, ev->to.text);
+        return refused ? take_refused(p, ev, refused) : decide_rcpt(p, t, ev, reply);
+    }
     if (lmi_limits_rcpt(p, ev, reply))
         return LMAIL_OK;
     return decide_rcpt(p, t, ev, reply);

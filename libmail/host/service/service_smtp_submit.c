@@ -4,6 +4,7 @@
  * RFC 6409 §6.1. The sender is the account's own when its local part, without +detail, is the
  * account's name at a local domain, or when the whole address is the name; the empty sender is
  * everybody's. Users of policy.trusted_users may send as anybody. */
+#include "host/service/service_pickup.h"
 #include "host/service/service_smtp_limits.h"
 
 #include <stdio.h>
@@ -28,8 +29,8 @@ lmail_status lmi_submit_rules(lmi_rules *r, char *error, size_t cap)
     return LMAIL_OK;
 }
 
-/* One name a line, "#" begins a comment. */
-static int is_trusted(lmail_str list, lmail_str user)
+/* "#" begins a comment. */
+int lmi_submit_is_trusted(lmail_str list, lmail_str user)
 {
     while (list.len) {
         const char *end = memchr(list.ptr, '\n', list.len);
@@ -115,7 +116,7 @@ int lmi_submit_mail(smtp_peer *p, const lmail_smtp_mail_event *ev, lmail_smtp_re
     const lmi_rules *r = p->base.door->rules;
     lmail_str identity = lmail_smtp_server_identity(p->server);
     if (!p->base.door->settings->sender_check || !identity.len || !ev->from.text.len ||
-        is_trusted(r->trusted_users, identity) || is_own(r, &ev->from, identity) ||
+        lmi_submit_is_trusted(r->trusted_users, identity) || is_own(r, &ev->from, identity) ||
         is_alias(r, &ev->from, identity))
         return 0;
     size_t cap = ev->from.text.len + 80;

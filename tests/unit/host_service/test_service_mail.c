@@ -43,7 +43,9 @@ static lmi_mail_trace trace(const char *helo, const char *address, const char *p
                             1700000000,
                             -330,
                             0,
-                            0};
+                            0,
+                            {NULL, 0},
+                            {NULL, 0}};
 }
 
 static void to(const char *account, const char *address)

@@ -127,7 +127,9 @@ static void begin(unsigned atomic)
                         1700000000,
                         0,
                         0,
-                        0};
+                        0,
+                        {NULL, 0},
+                        {NULL, 0}};
     mail = lmi_mail_new(&service, LMAIL_STR("a@b.test"));
     ck_assert_ptr_nonnull(mail);
     mail->atomic = atomic;
