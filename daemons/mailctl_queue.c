@@ -26,7 +26,16 @@ typedef struct queue_call {
 
 /* ---- Arguments ------------------------------------------------------------------------------- */
 
-enum { OPT_FROM = 256, OPT_TO, OPT_DESTINATION, OPT_HELD, OPT_QUARANTINED, OPT_OLDER, OPT_NEWER };
+enum {
+    OPT_FROM = 256,
+    OPT_TO,
+    OPT_DESTINATION,
+    OPT_WAITING,
+    OPT_HELD,
+    OPT_QUARANTINED,
+    OPT_OLDER,
+    OPT_NEWER
+};
 enum { LOOK = LMAIL_PRIVACY_RESTRICT_MAILQ, RUN = LMAIL_PRIVACY_RESTRICT_QRUN };
 enum { OPT_JSON = 300, OPT_MESSAGE, OPT_YES, OPT_REASON };
 
@@ -34,6 +43,7 @@ static const struct option options[] = {
     {"from", 1, NULL, OPT_FROM},
     {"to", 1, NULL, OPT_TO},
     {"destination", 1, NULL, OPT_DESTINATION},
+    {"waiting", 0, NULL, OPT_WAITING},
     {"held", 0, NULL, OPT_HELD},
     {"quarantined", 0, NULL, OPT_QUARANTINED},
     {"older", 1, NULL, OPT_OLDER},
@@ -72,6 +82,9 @@ static int take_option(queue_call *q, int c)
         return 0;
     case OPT_DESTINATION:
         f->destination = lmail_str_from(optarg);
+        return 0;
+    case OPT_WAITING:
+        f->held |= 1u << LMAIL_QUEUE_FREE;
         return 0;
     case OPT_HELD:
         f->held |= 1u << LMAIL_QUEUE_HELD;
@@ -489,7 +502,8 @@ static int queue_retry(const mailctl_call *call)
 }
 
 #define FILTERS                                                                                    \
-    "[--from A] [--to A] [--destination D] [--held] [--quarantined] [--older T] [--newer T]"
+    "[--from A] [--to A] [--destination D] [--waiting] [--held] [--quarantined] [--older T] "      \
+    "[--newer T]"
 
 const mailctl_command mailctl_queue_commands[] = {
     {"queue", "list", "[--json] [ID ... | " FILTERS "]",

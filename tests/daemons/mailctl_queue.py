@@ -57,7 +57,7 @@ def listing(d):
     assert lines[2][3] == "quarantined", lines[2]
     for args, wanted in ((("--from", "<>"), "A2"), (("--from", "*@B.test"), "A1 A3"), (("--to", "x@*"), "A1 A3"),
                          (("--destination", "[hub]"), "A2"), (("--quarantined",), "A3"), (("--held",), ""),
-                         (("--held", "--quarantined"), "A3"), (("--older", "1h"), "A1"), (("--newer", "3600s"), "A2 A3"),
+                         (("--held", "--quarantined"), "A3"), (("--waiting",), "A1 A2"), (("--waiting", "--quarantined"), "A1 A2 A3"), (("--older", "1h"), "A1"), (("--newer", "3600s"), "A2 A3"),
                          (("--from", "a*", "--to", "y*"), ""), (("a2",), "A2"), (("A3", "A1"), "A3 A1")):
         assert ids(d, *args) == wanted, (args, ids(d, *args))
     objects = [json.loads(line) for line in queue(d, "list", "--json").splitlines()]
