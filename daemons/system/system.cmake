@@ -3,6 +3,8 @@
 set(LIBMAIL_INIT_DIR "${CMAKE_INSTALL_SYSCONFDIR}/init.d" CACHE STRING "Where init scripts are installed; empty: nowhere")
 set(LIBMAIL_UNIT_DIR "lib/systemd/system" CACHE STRING "Where systemd units are installed; empty: nowhere")
 
+set(LIBMAIL_DROP_GROUP "maildrop" CACHE STRING "Group that sendmail is set to where it exists (queue.drop_group); empty: none")
+
 # For the tests: those of this build tree.
 set(SYSTEM_OUT ${CMAKE_CURRENT_BINARY_DIR}/system)
 set(SYSTEM_SBIN ${CMAKE_INSTALL_FULL_SBINDIR})
