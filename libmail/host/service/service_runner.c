@@ -354,7 +354,7 @@ static lmail_status make_parts(lmi_runner *r, const lmail_settings *v)
     lmail_pool_config p = LMAIL_POOL_CONFIG_INIT;
     figures(r, v, &d, &h);
     p.name = "queue";
-    p.threads = 4;
+    p.threads = 16; /* most of them wait for the disk, in one commit */
     lmail_status st = lmail_dispatch_new(&r->dispatch, &d);
     if (!st)
         st = lmail_delivery_status_new(&r->status, &h);
