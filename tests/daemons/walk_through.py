@@ -5,11 +5,13 @@
 # where /etc is a copy, /usr/local what cmake --install makes, and the clients' addresses belong to the loopback interface.
 # No PROXY protocol, no setting that the guide's administrator would not write. Without root the namespaces are a user's.
 import contextlib
+import json
 import os
 import pathlib
 import re
 import selectors
 import shutil
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -128,6 +130,8 @@ def check(page):
     page.run("mailctl policy explain --client 203.0.113.1 --from a@sender.example --to juan@midominio.com.mx")
     said = page.run("mailctl policy explain --client 207.249.24.30 --from juan@midominio.com.mx --to x@elsewhere.example")
     assert f"/etc/mail/access:{blank[0]}" in said, said
+    said = page.run(f"mailctl policy explain --client 127.0.0.1 --from juan@{HOST} --to x@elsewhere.example")
+    assert f"MAIL FROM: juan@{HOST} becomes juan@midominio.com.mx" in said, said
 
 
 def accounts(page):
@@ -216,6 +220,53 @@ def rate(page):
     assert sum(t < 1 for t in times) <= 4, times
     shutil.copy(GUIDE / "sendmail.mc", MC)
     service("sendmail", "reload")
+
+
+FAR, NEAR = "198.51.100.25", "198.51.100.1"
+FAR_ZONES = {"lejos.example": {"MX": "10 mx.lejos.example"}, "mx.lejos.example": {"A": FAR}}
+
+
+def far_away():
+    """Inside a network of its own: another machine's mail server; what it takes, a line each."""
+    from lib_relay import Peer
+    print("here", flush=True)
+    sys.stdin.readline()
+    sh("ip", "address", "add", f"{FAR}/24", "dev", "far")
+    sh("ip", "link", "set", "far", "up")
+    with Peer(FAR, SMTP) as peer:
+        print("listens", flush=True)
+        for count in range(1, 3):
+            wait_for(lambda n=count: len(peer.mails) >= n, 60, "mail")
+            sender, to, octets = peer.mails[count - 1]
+            print(json.dumps([sender, to, octets.decode()]), flush=True)
+        sys.stdin.readline()
+
+
+def leaves():
+    """7. What juan sends from the server leaves under the name of the domain; root's keeps the host's."""
+    far = subprocess.Popen(["unshare", "--net", sys.executable, __file__, "far"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                           text=True)
+    try:
+        assert far.stdout.readline() == "here\n"
+        sh("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", far.pid)
+        sh("ip", "address", "add", f"{NEAR}/24", "dev", "near")
+        sh("ip", "link", "set", "near", "up")
+        far.stdin.write("go\n")
+        far.stdin.flush()
+        assert far.stdout.readline() == "listens\n"
+        for user, seen in ("juan", "juan@midominio.com.mx"), ("root", f"root@{HOST}"):
+            with smtplib.SMTP(LAN, SMTP, source_address=(LAN, 0)) as s:
+                s.sendmail(f"{user}@{HOST}", ["x@lejos.example"], f"From: Yo <{user}@{HOST}>\r\nTo: x@lejos.example, ana@{HOST}\r\n"
+                           f"Cc: ana@{HOST}\r\n\r\nFrom: {user}@{HOST}\r\n")
+            sender, to, text = json.loads(far.stdout.readline())
+            header, body = text.split("\r\n\r\n")
+            fields = header.split("\r\n")
+            assert sender == seen and to == ["x@lejos.example"], (sender, to)
+            assert f"From: Yo <{seen}>" in fields and f"Cc: ana@{HOST}" in fields, header
+            assert f"To: x@lejos.example, ana@{HOST}" in fields and body == f"From: {user}@{HOST}\r\n", text
+    finally:
+        far.kill()
+        far.wait()
 
 
 def mailboxes():
@@ -358,8 +409,8 @@ def walk(home):
     from lib_dns import Dns
     page = Page("from-sendmail-and-dovecot.md", "desde-sendmail-y-dovecot.md")
     make_machine(home, {row["client_ip"] for row in ROWS} | {PUBLIC, LAN})
-    with Dns(zones(), port=53):
-        steps = ((check, page), (accounts, page), (start, page), (outcomes,), (children,), (rate, page), (mailboxes,),
+    with Dns({**zones(), **FAR_ZONES}, port=53):
+        steps = ((check, page), (accounts, page), (start, page), (outcomes,), (children,), (rate, page), (leaves,), (mailboxes,),
                  (reload, page), (damaged, page), (stopped, page), (misprint,), (certificates, page))
         failed = 0
         for step, *arguments in steps:
@@ -387,6 +438,11 @@ def main():
                                    sys.executable, __file__, "inside"], env={**os.environ, "WALK_HOME": home}, check=False)
         sys.exit(done.returncode)
     walk(pathlib.Path(os.environ["WALK_HOME"]))
+
+
+if sys.argv[1:] == ["far"]:
+    far_away()
+    sys.exit()
 
 
 main()

@@ -2,7 +2,6 @@
  *
  *     service_mail.c          trace fields, octets, delivery into mailboxes
  *     service_mail_header.c   the header as it goes by: hops; a user's header is rewritten
- *     service_alter.c         a message that is written again, changed
  *     service_mail_folder.c   the mailbox that user+detail means
  *     service_mail_queue.c    recipients elsewhere, what is held, what is thrown away */
 #ifndef LMI_SERVICE_MAIL_H

@@ -1,5 +1,5 @@
 /* A message on its way: trace fields, hops, memory or spool, and what each recipient gets. */
-#include "host/service/service_alter.h"
+#include "host/service/service_mail.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -304,95 +304,6 @@ START_TEST(test_eight_bits_are_seen_wherever_they_stand)
 }
 END_TEST
 
-/* ---- Written again --------------------------------------------------------------------------- */
-
-/* Each "a" becomes "bb"; *ctx: octets after which it fails, 0: never. */
-static lmail_status double_a(void *ctx, lmail_str octets, lmail_mime_sink_fn *put, void *to_)
-{
-    char some[2000];
-    size_t *left = ctx, n = 0;
-    lmail_status st = LMAIL_OK;
-    for (size_t i = 0; i < octets.len && !st; i++) {
-        if (*left && !--*left)
-            return LMAIL_ERR_LIMIT;
-        some[n++] = octets.ptr[i] == 'a' ? 'b' : octets.ptr[i];
-        if (octets.ptr[i] == 'a')
-            some[n++] = 'b';
-        if (n + 2 > sizeof some || i + 1 == octets.len) {
-            st = put(to_, (lmail_str){some, n});
-            n = 0;
-        }
-    }
-    return st;
-}
-
-static lmail_status say_end(void *ctx, lmail_mime_sink_fn *put, void *to_)
-{
-    (void)ctx;
-    return put(to_, LMAIL_STR("end\r\n"));
-}
-
-static void spool(size_t letters)
-{
-    static char body[200000];
-    lmi_mail_trace t = trace("c.test", "[192.0.2.1]", "SMTP");
-    memset(body, 'a', sizeof body);
-    begin_with("aa@c.test", &t);
-    to("u", "u@x.test");
-    for (lmail_str rest = {body, letters}; rest.len;) {
-        size_t n = rest.len < 777 ? rest.len : 777;
-        ck_assert_int_eq(lmi_mail_write(mail, (lmail_str){rest.ptr, n}), LMAIL_OK);
-        rest = (lmail_str){rest.ptr + n, rest.len - n};
-    }
-    ck_assert_int_eq(lmi_mail_end(mail), LMAIL_OK);
-}
-
-START_TEST(test_a_message_is_written_again)
-{
-    static char was[500000], is[500000];
-    static const size_t sizes[] = {0, 5, 65536 - 200, 65536, 131072, 199999};
-    size_t never = 0;
-    const lmi_alteration a = {&never, double_a, say_end};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        size_t before, after, k = 0;
-        spool(sizes[i]);
-        ck_assert_int_eq(store->delivery_read(mail->delivery, 0, 0, was, sizeof was, &before),
-                         LMAIL_OK);
-        ck_assert_int_eq(lmi_mail_alter(mail, &a), LMAIL_OK);
-        ck_assert_int_eq(store->delivery_read(mail->delivery, 0, 0, is, sizeof is, &after),
-                         LMAIL_OK);
-        ck_assert_uint_eq(mail->size, after);
-        ck_assert_int_eq(memcmp(is, "Return-Path: <aa@c.test>\r\n", mail->header), 0);
-        for (size_t at = 0; at < before; at++)
-            if (at >= mail->header && was[at] == 'a') {
-                ck_assert_int_eq(memcmp(is + k, "bb", 2), 0);
-                k += 2;
-            } else {
-                ck_assert_int_eq(is[k++], was[at]);
-            }
-        ck_assert_uint_eq(after, k + 5);
-        ck_assert_int_eq(memcmp(is + k, "end\r\n", 5), 0);
-        lmi_mail_free(mail);
-    }
-    mail = NULL;
-}
-END_TEST
-
-START_TEST(test_what_cannot_be_written_again_stays)
-{
-    static char octets[4096];
-    size_t soon = 100, got;
-    const lmi_alteration a = {&soon, double_a, NULL};
-    spool(1000);
-    uint64_t size = mail->size;
-    ck_assert_int_eq(lmi_mail_alter(mail, &a), LMAIL_ERR_LIMIT);
-    ck_assert_uint_eq(mail->size, size);
-    ck_assert_int_eq(store->delivery_read(mail->delivery, 0, 0, octets, sizeof octets, &got),
-                     LMAIL_OK);
-    ck_assert_uint_eq(got, size);
-}
-END_TEST
-
 /* ---- Hops ------------------------------------------------------------------------------------ */
 
 START_TEST(test_hops_are_counted_at_every_split)
@@ -552,8 +463,6 @@ Suite *service_mail_suite(void)
     tcase_add_test(c, test_dates);
     tcase_add_test(c, test_a_header_that_grows_out_of_memory_goes_to_the_spool);
     tcase_add_test(c, test_eight_bits_are_seen_wherever_they_stand);
-    tcase_add_test(c, test_a_message_is_written_again);
-    tcase_add_test(c, test_what_cannot_be_written_again_stays);
     tcase_add_test(c, test_hops_are_counted_at_every_split);
     tcase_add_test(c, test_sixty_four_kib_wait_in_memory_and_no_octet_more);
     tcase_add_test(c, test_one_account_gets_one_message);
