@@ -109,10 +109,13 @@ void lmi_names_add_list(lmi_making *m, lmi_names *n, const lmail_str_list *list)
 }
 
 /* The first word of each line. The octets stay until the policy and the tables are made. */
-static void add_file(lmi_making *m, lmi_names *n, lmail_str text)
+static void add_file(lmi_making *m, lmi_names *n, const lmail_policy_file *f, int told)
 {
+    lmail_str text = f->octets;
+    lmi_origin at = {f->name, 0, LMI_RANK_NATIVE};
     while (text.len && !m->r->failed) {
         lmail_str line = lmi_str_sub(text, 0, lmi_str_find(text, '\n'));
+        at.line++;
         text = lmi_str_skip(text, line.len < text.len ? line.len + 1 : line.len);
         if (line.len && line.ptr[0] == '#')
             continue;
@@ -123,6 +126,11 @@ static void add_file(lmi_making *m, lmi_names *n, lmail_str text)
             len++;
         if (len)
             lmi_names_add(m, n, lmi_str_sub(line, 0, len));
+        while (line.len && (unsigned char)line.ptr[line.len - 1] <= ' ')
+            line.len--;
+        if (len < line.len && !told)
+            LMI_SAY(m->r, LMAIL_WARNING, at,
+                    LMAIL_STR("one entry a line, what follows the first word is ignored"));
     }
 }
 
@@ -132,10 +140,10 @@ void lmi_names_add_files(lmi_making *m, lmi_names *n, const char *setting,
     lmi_origin at = lmi_config_origin(m->r->config, setting);
     for (size_t i = 0; i < files->count && !m->r->failed; i++) {
         lmail_policy_file f = lmi_files_take(m, files->items[i], LMI_MISSING_SILENT, at);
-        if (!first->name.len)
+        if (first && !first->name.len)
             *first = f;
         else
-            add_file(m, n, f.octets);
+            add_file(m, n, &f, !first);
     }
 }
 

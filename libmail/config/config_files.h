@@ -31,7 +31,8 @@ typedef struct lmi_names {
 
 void lmi_names_add(lmi_making *m, lmi_names *n, lmail_str name);
 void lmi_names_add_list(lmi_making *m, lmi_names *n, const lmail_str_list *list);
-/* A class's files: the first is handed on, for its lines; the words of the others are added. */
+/* A class's files: the first is handed on, for its lines; the words of the others are added. first
+ * NULL: all are added, and what is odd in them is told by another class that has them too. */
 void lmi_names_add_files(lmi_making *m, lmi_names *n, const char *setting,
                          const lmail_str_list *files, lmail_policy_file *first);
 

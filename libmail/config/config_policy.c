@@ -43,6 +43,10 @@ static void fill_classes(lmi_making *m, lmail_policy_config *c)
     lmi_names_add_list(m, &relay, &v->policy.relay_domains);
     lmi_names_add_files(m, &relay, "policy.relay_domain_files", &v->policy.relay_domain_files,
                         &c->relay_domains_file);
+    /* virtual domains belong to class R: mail for them is taken from everybody */
+    lmi_names_add_list(m, &relay, &v->routing.virtuser_domains);
+    lmi_names_add_files(m, &relay, "routing.virtuser_domain_files",
+                        &v->routing.virtuser_domain_files, NULL);
     c->relay_domains = relay.items;
     c->relay_domain_count = relay.count;
 }

@@ -180,12 +180,56 @@ START_TEST(what_is_wrong_with_a_file_is_said_with_its_place)
 }
 END_TEST
 
+START_TEST(virtual_domains_are_relayed_for)
+{
+    world w = {0};
+    lmail_config *c;
+    const file files[] = {{"/etc/a.conf", "hostname = mx.example\nrouting {\n"
+                                          " virtuser_domains = v1.example\n"
+                                          " virtuser_domain_files = v2 v3\n}\n"},
+                          {"/etc/v2", "v2.example\n"},
+                          {"/etc/v3", "# none\nV3.example\n"},
+                          {NULL, NULL}};
+    ck_assert_int_eq(load(&w, files, &c), LMAIL_OK);
+    ck_assert_str_eq(w.said, "");
+    ck_assert_int_eq(ask(c, "203.0.113.1", NULL, "u@v1.example"), LMAIL_POLICY_RELAY);
+    ck_assert_int_eq(ask(c, "203.0.113.1", NULL, "u@sub.v2.example"), LMAIL_POLICY_RELAY);
+    ck_assert_int_eq(ask(c, "203.0.113.1", NULL, "u@v3.example"), LMAIL_POLICY_RELAY);
+    ck_assert_int_eq(ask(c, "203.0.113.1", NULL, "u@v4.example"), LMAIL_POLICY_DENY);
+    lmail_config_free(c);
+}
+END_TEST
+
+START_TEST(a_second_word_on_a_line_is_told_in_every_file)
+{
+    world w = {0};
+    lmail_config *c;
+    const file files[] = {{"/etc/a.conf", "policy.relay_domain_files = r1 r2\n"
+                                          "routing.virtuser_domain_files = v1 v2\n"},
+                          {"/etc/r1", "r1.example one\n"},
+                          {"/etc/r2", "# a comment\n  r2.example \t two\r\nr3.example  \n"},
+                          {"/etc/v1", "v1.example one\n"},
+                          {"/etc/v2", "v2.example two\n"},
+                          {NULL, NULL}};
+    ck_assert_int_eq(load(&w, files, &c), LMAIL_OK);
+    ck_assert_str_eq(w.said, "/etc/r2:2: one entry a line, what follows the first word is ignored\n"
+                             "/etc/r1:1: one entry a line, what follows the first word is ignored\n"
+                             "/etc/v2:1: one entry a line, what follows the first word is ignored\n"
+                             "/etc/v1:1: a second word is ignored: one\n");
+    ck_assert_int_eq(ask(c, "203.0.113.1", NULL, "u@two"), LMAIL_POLICY_DENY);
+    ck_assert_int_eq(ask(c, "203.0.113.1", NULL, "u@r3.example"), LMAIL_POLICY_RELAY);
+    lmail_config_free(c);
+}
+END_TEST
+
 Suite *config_policy_suite(void)
 {
     Suite *s = suite_create("config_policy");
     TCase *c = tcase_create("policy");
     tcase_add_test(c, nothing_configured_relays_for_users_and_itself_alone);
     tcase_add_test(c, files_lie_beside_the_one_that_names_them);
+    tcase_add_test(c, virtual_domains_are_relayed_for);
+    tcase_add_test(c, a_second_word_on_a_line_is_told_in_every_file);
     tcase_add_test(c, what_is_wrong_with_a_file_is_said_with_its_place);
     suite_add_tcase(s, c);
     return s;
