@@ -273,10 +273,12 @@ static void set_time(lmi_mc *m, const conf_row *row, lmail_str value, lmi_origin
 {
     static const uint64_t units[] = {
         [CONF_SECONDS] = 1, [CONF_MINUTES] = 60, [CONF_HOURS] = 3600, [CONF_DAYS] = 86400};
-    uint64_t msec;
-    if (!lmi_mc_time(m, lmail_str_from(row->name), value, units[row->kind], at, &msec))
+    uint64_t msec = 0;
+    int age = row->kind == CONF_DAYS; /* of mail: 0 and "now" are as soon as can be */
+    if (!(age && lmail_str_equal_nocase(value, LMAIL_STR("now"))) &&
+        !lmi_mc_time(m, lmail_str_from(row->name), value, units[row->kind], at, &msec))
         return;
-    if (msec == 0 && lmi_config_setting(row->key)->min > 0)
+    if (msec == 0 && !age && lmi_config_setting(row->key)->min > 0)
         lmi_mc_set_unlimited(m, lmail_str_from(row->name), row->key, at);
     else
         lmi_mc_set_number(m, lmail_str_from(row->name), row->key, msec, " ms", at);

@@ -146,6 +146,14 @@ static lmi_origin setting_origin(const lmi_section *s, const char *name)
 
 #define MAX_SOCKET_PATH 107u /* unix(7): sun_path, less its end */
 
+static void check_path_length(lmi_reader *r, lmail_str path, lmail_str shown, lmail_str what,
+                              lmi_origin at)
+{
+    if (path.len > MAX_SOCKET_PATH)
+        LMI_SAY(r, LMAIL_ERROR, at, what, LMAIL_STR(": \""), lmi_str_sub(shown, 0, 40),
+                LMAIL_STR("...\" is longer than 107 octets, the most that a socket's path has"));
+}
+
 /* "unix:PATH" in one of several addresses, or in the only one. */
 static void check_socket_path(lmi_reader *r, lmail_str address, lmail_str what, lmi_origin at)
 {
@@ -154,9 +162,7 @@ static void check_socket_path(lmi_reader *r, lmail_str address, lmail_str what, 
         return;
     if (!path.len)
         LMI_SAY(r, LMAIL_ERROR, at, what, LMAIL_STR(": unix: needs the path of a socket"));
-    else if (path.len > MAX_SOCKET_PATH)
-        LMI_SAY(r, LMAIL_ERROR, at, what, LMAIL_STR(": \""), lmi_str_sub(address, 0, 40),
-                LMAIL_STR("...\" is longer than 107 octets, the most that a socket's path has"));
+    check_path_length(r, path, address, what, at);
 }
 
 static void check_sections(lmi_reader *r)
@@ -253,6 +259,9 @@ static void check_whole(lmi_reader *r)
     check_sections(r);
     lmi_config_check_mail(r);
     check_mode(r, v->authd.socket_mode, "authd.socket_mode");
+    for (size_t i = 0; i < v->authd.sockets.count; i++)
+        check_path_length(r, v->authd.sockets.items[i], v->authd.sockets.items[i],
+                          LMAIL_STR("authd.sockets"), lmi_config_origin(c, "authd.sockets"));
     if (v->imap.separator.len != 1 || (unsigned char)v->imap.separator.ptr[0] <= ' ' ||
         strchr("%*\"\\&~", v->imap.separator.ptr[0]) || (v->imap.separator.ptr[0] & 0x80))
         LMI_SAY(r, LMAIL_ERROR, lmi_config_origin(c, "imap.separator"),

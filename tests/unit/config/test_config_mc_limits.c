@@ -47,6 +47,12 @@ static const row limits[] = {
      "x.mc:1: W: confTO_COMMAND: so much is not possible here; 31622400 s holds\n"},
     {"define(`confTO_QUEUERETURN', `30s')", "queue.return_after", "1 m",
      "x.mc:1: W: confTO_QUEUERETURN: so little is not possible here; 60 s holds\n"},
+    {"define(`confTO_QUEUERETURN', `0')", "queue.return_after", "1 m",
+     "x.mc:1: W: confTO_QUEUERETURN: so little is not possible here; 60 s holds\n"},
+    {"define(`confTO_QUEUERETURN', `now')", "queue.return_after", "1 m",
+     "x.mc:1: W: confTO_QUEUERETURN: so little is not possible here; 60 s holds\n"},
+    {"define(`confTO_QUEUERETURN_NORMAL', `0')", "queue.return_after", "1 m",
+     "x.mc:1: W: confTO_QUEUERETURN_NORMAL: so little is not possible here; 60 s holds\n"},
     {"FEATURE(`greet_pause', `600000')", "policy.greet_pause", "5 m",
      "x.mc:1: W: FEATURE(greet_pause): so much is not possible here; 300 s holds\n"},
     {"DAEMON_OPTIONS(`Port=25, Listen=100000')", "backlog", "65535",
@@ -347,6 +353,8 @@ START_TEST(a_socket_path_that_no_socket_has_is_refused_at_once)
         "listener a {\n address = 127.0.0.1, unix:%s\n}\n",
         "smtp.milters = m\nmilter m {\n socket = unix:%s\n}\n",
         "smtp.metrics_listen = unix:%s\n",
+        "authd.sockets = %s\n",
+        "authd.sockets = /run/a, %s\n",
         "sendmail_mc = x.mc\n",
     };
     char main[600], mc[600];
@@ -380,7 +388,7 @@ Suite *config_mc_limits_suite(void)
     tcase_add_loop_test(t, a_socket_is_opened_as_it_is_told, 0, sizeof sockets / sizeof *sockets);
     tcase_add_test(t, listeners_are_named_by_number);
     tcase_add_test(t, without_a_line_there_are_two_listeners);
-    tcase_add_loop_test(t, a_socket_path_that_no_socket_has_is_refused_at_once, 0, 5);
+    tcase_add_loop_test(t, a_socket_path_that_no_socket_has_is_refused_at_once, 0, 7);
     suite_add_tcase(s, t);
     return s;
 }
