@@ -115,6 +115,8 @@ static int spared(lmi_case *a)
 {
     unsigned mode = a->p->config.delay_checks;
     lmi_mailbox to = {a->v->local_part, a->v->domain};
+    if (!to.domain.len) /* of this host, by its name */
+        to.domain = a->p->config.host_name;
     char folded[LMAIL_POLICY_MAX_ADDRESS];
     if (lmi_is_trusted(a))
         return 1;

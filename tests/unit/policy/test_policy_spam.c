@@ -18,6 +18,12 @@ static const struct search {
     {"Spam:ann+*@here.example WORD", "ann@here.example", 0},
     {"Spam:ann+x@here.example WORD", "ann+y@here.example", 0},
     {"Spam:ann@relayed.example WORD", "ann@sub.relayed.example", 0},
+    /* who has no domain is of this host */
+    {"Spam:ann@here.example WORD", "ann", 1},
+    {"Spam:ann+*@here.example WORD", "ann+x", 1},
+    {"Spam:here.example WORD", "ann", 1},
+    {"Spam:ann@ WORD", "ann", 1},
+    {"Spam:ann@other.example WORD", "ann", 0},
     /* the local part, at any domain */
     {"Spam:ann@ WORD", "ann@here.example", 1},
     {"Spam:ann@ WORD", "ann+x@here.example", 1},
