@@ -116,6 +116,9 @@ def failing(d):
 
 
 def held_and_gone(d):
+    nobody = ("EHLO c.example", "MAIL FROM:<a@sender.example>", "RCPT TO:<nobody@example.test>")
+    assert attempt(d, "192.0.2.9", nobody)[-1] == "250 2.1.5 <nobody@example.test>... Recipient ok", "discarded: nobody is looked for"
+    assert attempt(d, "192.0.2.1", nobody)[-1].startswith("550 5.1.1 ")
     held, gone = send(d, "192.0.2.8"), send(d, "192.0.2.9")
     wait_for(lambda: f"event=quarantined" in d.log("smtpd") and f"queue={held}" in d.log("smtpd"), what="the held one")
     wait_for(lambda: any("event=discarded" in line and f"queue={gone}" in line for line in d.log("smtpd").splitlines()),

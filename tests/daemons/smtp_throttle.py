@@ -168,6 +168,9 @@ def delayed(d):
         assert w.ask("MAIL FROM:<a@b.example>")[0].startswith("250")
     assert wires[1].ask("RCPT TO:<bob@example.test>")[0].startswith("250")
     assert wires[2].ask("RCPT TO:<bob@example.test>")[0].startswith("452 4.3.2 Too many open"), "at RCPT"
+    for before, sender in ((), "ok@b.example"), (("AUTH PLAIN AGFsaWNlAHNlY3JldA==",), "a@b.example"):
+        for command in ("RSET", *before, f"MAIL FROM:<{sender}>", "RCPT TO:<bob@example.test>"):
+            assert wires[2].ask(command)[0][0] == "2", f"{command} with From: OK, or logged in"
     for w in wires:
         w.close()
     for _ in range(3):
@@ -253,7 +256,7 @@ def queue_load(d):
 def with_map(settings, *functions):
     d = Daemons(f"include own.conf\n{settings}", listeners=("smtp",), plain=True)
     (d.home / "access").write_text("ClientRate:127.0.0.3\t3\nClientRate:127.0.0.7\t1\nClientConn:127.0.0.5\t2\n"
-                                   "GreetPause:127.0.0.6\t0\nTo:b.example\tRELAY\n")
+                                   "GreetPause:127.0.0.6\t0\nTo:b.example\tRELAY\nFrom:ok@b.example\tOK\n")
     (d.home / "own.conf").write_text(f"policy.access = {d.home}/access\n"
                                      f"smtp.load_file = {d.home}/load\n")
     (d.home / "load").write_text("0.00 0.00 0.00 1/100 1\n")
@@ -272,7 +275,7 @@ with Daemons("smtp.connection_rate = 4\n", listeners=("smtp",)) as daemons:
 with_map("policy.rate_window = 3 s\n", client_rate_window)
 with_map("", client_rate, client_connections)
 with_map("policy.connection_control = on terminate\npolicy.rate_control = on terminate\n", terminate)
-with_map("policy.delay_checks = yes\npolicy.rate_control = on nodelay\n", delayed)
+with_map("auth.allow_cleartext = yes\npolicy.delay_checks = yes\npolicy.rate_control = on nodelay\n", delayed)
 with_map("policy.greet_pause = 1 s\n", pause)
 with_map("smtp.refuse_load = 6\nsmtp.delay_load = 2\n", load)
 with_map("smtp.queue_load = 6\n", queue_load)

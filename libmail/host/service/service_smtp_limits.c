@@ -174,17 +174,20 @@ int lmi_limits_mail(smtp_peer *p, const lmail_smtp_mail_event *ev, lmail_smtp_re
 
 int lmi_limits_rcpt(smtp_peer *p, const lmail_smtp_rcpt_event *ev, lmail_smtp_reply *reply)
 {
-    lmail_policy_peer peer;
     const lmail_listener_settings *l = p->base.door->settings;
     /* <postmaster> needs no domain: RFC 5321 §4.5.1 */
-    if (!lmail_str_equal_nocase(ev->to.text, LMAIL_STR("postmaster")) &&
-        lacks_domain(p, &ev->to, l->qualified_recipients, "recipient", reply))
-        return 1;
-    if (l->protocol == LMAIL_LISTENER_LMTP)
+    return !lmail_str_equal_nocase(ev->to.text, LMAIL_STR("postmaster")) &&
+           lacks_domain(p, &ev->to, l->qualified_recipients, "recipient", reply);
+}
+
+int lmi_limits_delayed(smtp_peer *p, lmail_str to, lmail_smtp_reply *reply)
+{
+    lmail_policy_peer peer;
+    if (p->base.door->settings->protocol == LMAIL_LISTENER_LMTP)
         return 0;
     lmi_facts_peer(p, &peer);
     if (!refuses(p, &peer, 0, reply))
         return 0;
-    lmi_reply_log(p, "rcpt", ev->to.text, reply);
+    lmi_reply_log(p, "rcpt", to, reply);
     return 1;
 }

@@ -26,5 +26,8 @@ int lmi_limits_mail(smtp_peer *p, const lmail_smtp_mail_event *ev, lmail_smtp_re
 /* The same, for who is logged in and sends as somebody else (service_smtp_submit.c). */
 int lmi_submit_mail(smtp_peer *p, const lmail_smtp_mail_event *ev, lmail_smtp_reply *reply);
 int lmi_limits_rcpt(smtp_peer *p, const lmail_smtp_rcpt_event *ev, lmail_smtp_reply *reply);
+/* A recipient for whom the check of the connection is made now (delay_checks): do the client's own
+ * limits refuse? */
+int lmi_limits_delayed(smtp_peer *p, lmail_str to, lmail_smtp_reply *reply);
 
 #endif

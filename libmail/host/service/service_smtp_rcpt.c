@@ -497,6 +497,18 @@ static lmail_status ask_policy(smtp_peer *p, lmail_ticket t, const lmail_smtp_rc
     }
 }
 
+/* Nobody gets the message: whether there is such a mailbox is not asked. */
+static lmail_status take_discarded(smtp_peer *p, const lmail_smtp_rcpt_event *ev,
+                                   lmail_smtp_reply *reply)
+{
+    lmail_status st = lmi_mail_add_remote(p->mail, ev->to.text, (lmail_str){NULL, 0});
+    if (st)
+        return st;
+    p->mail->said++;
+    lmi_reply_about(p, reply, 250, LMAIL_STR("2.1.5"), ev->to.text, LMAIL_STR("Recipient ok"));
+    return LMAIL_OK;
+}
+
 static lmail_status decide_rcpt(smtp_peer *p, lmail_ticket t, const lmail_smtp_rcpt_event *ev,
                                 lmail_smtp_reply *reply)
 {
@@ -517,8 +529,12 @@ static lmail_status decide_rcpt(smtp_peer *p, lmail_ticket t, const lmail_smtp_r
         lmi_reply_verdict(p, reply, &v, ev->to.text);
         return LMAIL_OK;
     }
+    if (v.connection && lmi_limits_delayed(p, ev->to.text, reply))
+        return LMAIL_OK;
     if (v.kind == LMAIL_POLICY_DISCARD && p->mail)
         lmi_mail_discard(p->mail);
+    if (p->mail && p->mail->discard)
+        return take_discarded(p, ev, reply);
     if (v.kind == LMAIL_POLICY_QUARANTINE && p->mail)
         st = lmi_mail_hold(p->mail, v.reason);
     return st ? st : find_destinations(p, t, ev, &v, reply);
