@@ -94,8 +94,8 @@ static const row limits[] = {
     {"define(`confMAX_QUEUE_RUN_SIZE', `50')", "queue.max_run_size", "50", NULL},
     {"define(`confTRY_NULL_MX_LIST', `True')", "client.own_mx", "yes", NULL},
     {"define(`confTRY_NULL_MX_LIST', `False')", "client.own_mx", "no", NULL},
-    {"define(`confCOPY_ERRORS_TO', `Postmaster')", "queue.copies_to", "Postmaster", NULL},
-    {"define(`confDOUBLE_BOUNCE_ADDRESS', `root')", "queue.double_bounce_to", "root", NULL},
+    {"define(`confCOPY_ERRORS_TO', `Postmaster')", "queue.copies_to", "\"Postmaster\"", NULL},
+    {"define(`confDOUBLE_BOUNCE_ADDRESS', `root')", "queue.double_bounce_to", "\"root\"", NULL},
     {"", "client.own_mx", "no", NULL},
 };
 
