@@ -14,6 +14,8 @@ import threading
 import time
 
 from lib_daemons import BUILD, PROGRAMS, SOURCE, Daemons, run, scenarios, wait_for
+from lib_mail_filters import config
+from lib_milter import Filter
 from lib_mount import mounted, need_root
 
 LISTENERS = {"smtp": ("smtp", "starttls", "smtpd")}
@@ -385,6 +387,18 @@ def refused():
         assert b"Total requests: 0" in sendmail(d, "-bp", check=0).stdout
 
 
+def refused_by_filter():
+    """The sender gets the letter back with the filter's words; the filters are not asked about that."""
+    no = [b"y550 5.7.7 No such thing\0"]
+    for step in "MRE":
+        with Filter(**{step: lambda f, d: no}) as one, server(config(one), sends=True) as d:
+            sendmail(d, "-f", "bob@example.test", "alice@example.test", text="Subject: bad word\n\ntext\n", check=0)
+            report = arrived(d, "bob", "bad word")
+            assert b"No such thing" in report and b"5.7.7" in report, report
+            wait_for(lambda: not left(d), what="an empty directory")
+            assert not box(d, "alice")
+
+
 # ---- -bs, the queue, exit codes ------------------------------------------------------------------
 
 
@@ -484,5 +498,5 @@ def exit_codes():
 if __name__ == "__main__":
     need_root("another user's mail")
     ALL = (cron_style, header_recipients, php_mail, git_send_email, mutt_sends, unprivileged, stopped_and_started, killed, full_disk,
-              hostile, hostile_directory, refused, dialogue, queue_tools, exit_codes)
+              hostile, hostile_directory, refused, refused_by_filter, dialogue, queue_tools, exit_codes)
     scenarios(*(f for f in ALL if f.__name__ in sys.argv[1:] or not sys.argv[1:]))

@@ -7,6 +7,7 @@
 #include "host/service/service_milter_gate.h"
 #include "host/service/service_metrics.h"
 #include "host/service/service_milter.h"
+#include "host/service/service_pickup.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,11 @@
 
 #define TEXT(s) (int)(s).len, (s).ptr
 
+/* Nobody is asked again about a local user's letter that goes back to its sender. */
 static lmi_filters *filters_of(const smtp_peer *p)
 {
+    if (p->local && p->local->returning)
+        return NULL;
     return p->filters && !p->filters->off ? p->filters : NULL;
 }
 
@@ -342,7 +346,7 @@ static lmail_status decided(smtp_peer *p, lmail_ticket t, lmail_status st, unsig
     if (st == LMAIL_PENDING)
         return st;
     p->filters->gate.ticket = 0;
-    return st ? st : gate(p, t, kind, event, reply);
+    return st || !filters_of(p) ? st : gate(p, t, kind, event, reply);
 }
 
 lmail_status lmi_gate_helo(lmail_smtp_server *s, void *user, lmail_ticket t,
@@ -399,7 +403,7 @@ lmail_status lmi_gate_rcpt(lmail_smtp_server *s, void *user, lmail_ticket t,
 {
     smtp_peer *p = user;
     lmi_filters *f = filters_of(p);
-    if (!f)
+    if (!f || (p->local && lmi_local_refusal(p->local, ev->to.text)))
         return lmi_rcpt_asked(s, user, t, ev, reply);
     expect(f, t, LMAIL_MILTER_ASK_RCPT, ev);
     return decided(p, t, lmi_rcpt_asked(s, user, t, ev, reply), LMAIL_MILTER_ASK_RCPT, ev, reply);
