@@ -13,7 +13,7 @@ from lib_relay import Peer
 PORT = free_ports(1)[0]
 LISTENERS = {"smtp": ("smtp", "starttls", "smtpd")}
 SAME = free_ports(1)[0]
-NAMES = ("flaky", "old", "names", "strict", "verified", "domains", "mails", "hung", "hung2", "no")
+NAMES = ("flaky", "old", "names", "strict", "verified", "domains", "mails", "hung", "hung2", "no", "down", "silent")
 ADDRESSES = {name: f"127.0.0.{n}" for n, name in enumerate(NAMES, 61)}
 
 
@@ -246,7 +246,41 @@ def deferred(d):
     changed(d, queue__retry_first="1 s", queue__retry_most="2 s", policy__accept_unresolvable_domains="yes")
 
 
-PARTS = (drops_some, old_tls, interface_name, same_address, tls_policy, limits, connect_timeouts, copies, reload, deferred)
+def interactive(d):
+    """queue.delivery: interactive answers when the first attempt is over, whatever came of it; background does not wait. Nobody
+    waits where nothing is sent, and who waits keeps nobody else."""
+    def took(to, text, port=None):
+        began = time.monotonic()
+        send(d, to, text, port=port)
+        return time.monotonic() - began
+    with Peer(ADDRESSES["names"], PORT, end=lambda sender, octets: time.sleep(1)) as peer:
+        changed(d, queue__retry_first="1 h", queue__retry_most="1 h")
+        assert took(["i@names.test"], "background") < 0.8
+        arrives(peer)
+        changed(d, queue__delivery="interactive")
+        seconds = took(["i@names.test"], "interactive")
+        assert 0.95 < seconds < 5 and len(peer.mails) == 2, (seconds, len(peer.mails))
+        seconds = took(["i@names.test", "j@silent.test"], "two") # nobody is there
+        assert 0.95 < seconds < 5 and len(peer.mails) == 3, (seconds, len(peer.mails))
+        assert took(["i@names.test"], "other", port=SAME) < 0.8 # a listener's own delivery
+        arrives(peer, 4)
+        with socket.create_connection(("127.0.0.1", d.port["smtp"])) as s: # it goes while it waits
+            s.sendall(b"EHLO c\r\nMAIL FROM:<s@example.test>\r\nRCPT TO:<i@names.test>\r\nDATA\r\nSubject: gone\r\n\r\n.\r\n")
+            wait_for(lambda: peer.lines.count("DATA") == 5, what="an attempt")
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        assert took(["alice@example.test"], "here") < 0.5
+        arrives(peer, 5)
+    seconds = took(["i@down.test"], "down")
+    assert seconds < 3, seconds
+    assert [m["recipients"][0]["attempts"] for m in queue(d, "down.test")] == [1], queue(d, "down.test")
+    changed(d, queue__max_deliveries="0")
+    assert took(["i@down.test"], "off") < 0.8
+    changed(d, queue__max_deliveries="200", queue__delivery="background", queue__retry_first="1 s", queue__retry_most="2 s")
+    forget(d, "down.test")
+    forget(d, "silent.test")
+
+
+PARTS = (drops_some, old_tls, interface_name, same_address, tls_policy, limits, connect_timeouts, copies, reload, deferred, interactive)
 RECORDS = {f"{name}.test": {"MX": f"10 mx.{name}.test"} for name in ADDRESSES}
 RECORDS.update({f"mx.{name}.test": {"A": address} for name, address in ADDRESSES.items()})
 
@@ -269,6 +303,7 @@ smtp.privacy =
  port = {SAME}
  same_address = yes
  interface_name = yes
+ delivery = background
 }}
 """)
     with d:

@@ -203,6 +203,7 @@ static void looked(void *arg)
     r->looking = 0;
     lmi_ways_release(l->ways);
     l->ways = NULL;
+    lmi_waits_allow(r, l->leads && !r->paused && !r->stopping);
     offer_all(r, l->offers);
     l->offers = NULL;
     while (l->runs) {
@@ -404,6 +405,8 @@ static void change_figures(lmi_runner *r, const lmail_settings *v)
     (void)lmail_dispatch_change(r->dispatch, &d);
     lmail_delivery_status_change(r->status, &h);
     r->paused = !v->queue.max_deliveries;
+    if (r->paused)
+        lmi_waits_allow(r, 0); /* a look lets them wait again */
 }
 
 static void say_restart(const lmail_service *s)
@@ -448,6 +451,7 @@ void lmi_runner_stop(lmi_runner *r)
     if (!r || r->stopping)
         return;
     r->stopping = 1;
+    lmi_waits_allow(r, 0);
     lmail_timer_set(r->clock, LMAIL_NEVER);
     for (lmi_turn *t = r->turns, *next; t; t = next) {
         next = t->next;
@@ -478,6 +482,7 @@ void lmi_runner_free(lmi_runner *r)
     while (r->outs)
         lmi_out_free(r->outs);
     offer_all(r, r->heard);
+    lmi_waits_free(r);
     lmail_dispatch_free(r->dispatch);
     lmail_delivery_status_free(r->status);
     lmi_ways_release(r->ways);

@@ -14,6 +14,7 @@
  *     service_runner_local.c   mailboxes here
  *     service_runner_age.c     delays and returns, ends that are to be told
  *     service_runner_report.c  the reports themselves
+ *     service_runner_wait.c    clients that wait for first attempts
  *
  * All of it runs on loop 0; what reads or writes the queue is a job of the runner's own pool. The
  * machines call back while they are at work, and may not be called then: what follows from such a
@@ -31,12 +32,14 @@
 
 #define LMI_IDLE 2000u /* milliseconds that a connection is kept for further mail */
 #define LMI_WORD_TEXT 512u
+#define LMI_WAIT_ROWS 251u
 
 typedef struct lmi_runner lmi_runner;
 typedef struct lmi_turn lmi_turn;
 typedef struct lmi_sending lmi_sending;
 typedef struct lmi_out lmi_out;
 typedef struct lmi_copy lmi_copy;
+typedef struct lmi_wait lmi_wait;
 
 /* Something to do when the loop comes round; once, however often it is asked for. */
 typedef struct lmi_later {
@@ -100,6 +103,8 @@ struct lmi_runner {
     pthread_mutex_t lock; /* of what other threads hand in */
     lmi_offer *heard;
     unsigned posted, heard_all;
+    unsigned waits_on; /* this process sends: waiting makes sense */
+    lmi_wait *waits[LMI_WAIT_ROWS];
 };
 
 /* Milliseconds since 1970. */
@@ -290,6 +295,23 @@ unsigned lmi_report_due(const lmi_rules *rules, lmail_dsn_action action,
  * note that it was done. ERR_NOTFOUND: it can go to nobody. */
 lmail_status lmi_report_write(lmi_runner *r, const lmi_ways *ways, const lmail_queue_message *m,
                               int delay);
+
+/* ---- Clients that wait ----------------------------------------------------------------------- */
+
+/* Before the rows of a message are there. NULL: nobody sends here now, or no memory: no waiting. */
+lmi_wait *lmi_wait_new(lmail_service *s, uint64_t id);
+/* They are there, so many, and this loop's client waits. PENDING: fn is called there when the first
+ * attempt of each is over, and the waiter is gone then; OK: there is no need to wait, it is gone. */
+lmail_status lmi_wait_begin(lmi_wait *w, size_t rows, lmail_loop *loop, lmail_call_fn *fn,
+                            void *arg);
+void lmi_wait_hurry(lmi_wait *w); /* on its loop: fn is called soon */
+/* Nobody waits; fn is not called. On its loop, or where it has not begun. NULL is allowed. */
+void lmi_wait_drop(lmi_wait *w);
+/* On loop 0: the first attempt of so many rows is over, and what came of it is on the disk. */
+void lmi_waits_attempted(lmi_runner *r, uint64_t id, size_t rows);
+/* On loop 0. 0: nobody waits from now on, and those who do are answered. */
+void lmi_waits_allow(lmi_runner *r, unsigned on);
+void lmi_waits_free(lmi_runner *r); /* with the net freed */
 
 /* ---- The service's side ---------------------------------------------------------------------- */
 

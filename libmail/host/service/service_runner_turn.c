@@ -147,6 +147,16 @@ static void write_results(void *arg)
         lmi_age_report(r, s->turn->ways, s->message->id);
 }
 
+/* Who waits for the first attempt has waited for these rows. */
+static void tell_waiting(const lmi_sending *s)
+{
+    size_t first = 0;
+    for (size_t i = 0; i < s->count; i++)
+        first += s->rows[i]->attempts == 0;
+    if (first)
+        lmi_waits_attempted(s->turn->runner, s->message->id, first);
+}
+
 static void results_written(void *arg)
 {
     lmi_sending *s = arg;
@@ -164,6 +174,7 @@ static void results_written(void *arg)
             return;
     }
     t->writing--;
+    tell_waiting(s);
     free_sending(s);
     go_on(t);
 }

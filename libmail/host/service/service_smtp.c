@@ -21,6 +21,7 @@ typedef struct smtp_job {
     lmi_job base;
     lmi_mail *mail;
     lmail_str octets;
+    lmi_wait *wait; /* for the first attempts; NULL: nobody will */
 } smtp_job;
 
 static const lmail_settings *settings_of(const smtp_peer *p)
@@ -160,6 +161,9 @@ static void on_cancel(lmail_smtp_server *s, void *user, lmail_ticket t)
     lmi_auth_cancel(user);
     lmi_facts_cancel(user, t);
     lmi_gate_cancel(user, t);
+    const smtp_peer *p = user;
+    if (p->wait && p->waiting == t)
+        lmi_wait_hurry(p->wait); /* it is handed back, from the loop */
 }
 
 static void on_abandon(lmail_smtp_server *s, void *user, const lmail_smtp_abandon_event *ev)
@@ -336,6 +340,10 @@ static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_
 static void commit(lmi_job *base)
 {
     smtp_job *job = (smtp_job *)base;
+    const lmi_mail *m = job->mail;
+    if (lmi_delivery_mode((const smtp_peer *)base->peer) == LMAIL_MODE_INTERACTIVE && m->remotes &&
+        !m->held && !m->discard && !(m->flags & LMAIL_QUEUE_RUN_ONLY))
+        job->wait = lmi_wait_new(base->peer->door->service, m->number);
     job->base.status = lmi_mail_commit(job->mail);
     if (!job->base.status && job->mail->local)
         lmi_local_taken(job->mail->local);
@@ -355,6 +363,42 @@ static void fill_end(const smtp_peer *p, const lmi_mail *m, lmail_status st, uin
     lmi_reply_fill(reply, 250, "2.0.0", text);
 }
 
+static void wait_over(void *arg)
+{
+    smtp_peer *p = arg;
+    lmail_smtp_reply reply = LMAIL_SMTP_REPLY_INIT;
+    p->wait = NULL;
+    lmi_reply_fill(&reply, 250, "2.0.0", p->text);
+    lmi_reply_give(p, p->waiting, &reply);
+    if (!p->base.session)
+        return;
+    lmi_count_traffic(&p->base);
+    lmail_conn_wake(p->base.conn);
+}
+
+/* queue.delivery = interactive: the 250 comes when somebody has tried. 1: it is to come. */
+static int waits_for_attempt(smtp_job *job, const char *text, unsigned code)
+{
+    smtp_peer *p = (smtp_peer *)job->base.peer;
+    lmi_wait *w = job->wait;
+    size_t rows = 0;
+    job->wait = NULL;
+    for (size_t i = 0; i < job->mail->count; i++)
+        rows += job->mail->recipients[i].queued != 0;
+    if (!w)
+        return 0;
+    if (code != 250 || !rows || !p->base.session) {
+        lmi_wait_drop(w);
+        return 0;
+    }
+    p->waiting = job->base.ticket;
+    snprintf(p->text, sizeof p->text, "%s", text);
+    if (lmi_wait_begin(w, rows, p->base.loop, wait_over, p) != LMAIL_PENDING)
+        return 0;
+    p->wait = w;
+    return 1;
+}
+
 static void committed(lmi_job *base)
 {
     smtp_job *job = (smtp_job *)base;
@@ -370,7 +414,8 @@ static void committed(lmi_job *base)
     lmi_count_delivery(base);
     fill_end(p, m, job->base.status, 0, text, &reply);
     log_outcome(p, m, &reply);
-    lmi_reply_give(p, base->ticket, &reply);
+    if (!waits_for_attempt(job, text, reply.code))
+        lmi_reply_give(p, base->ticket, &reply);
     /* SMTP: the transaction ends with this answer. LMTP: the other recipients' questions follow. */
     if (p->mail == m && (kind_of(p) != LMAIL_LISTENER_LMTP || m->said <= 1)) {
         if (m->delivery) { /* it never ran: the spool file is there still */
@@ -544,6 +589,8 @@ static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
 
 static void closed(lmi_peer *peer)
 {
+    lmi_wait_drop(((smtp_peer *)peer)->wait);
+    ((smtp_peer *)peer)->wait = NULL;
     lmi_gate_closed((smtp_peer *)peer);
     lmi_facts_closed((smtp_peer *)peer);
     lmi_limits_ended((smtp_peer *)peer);

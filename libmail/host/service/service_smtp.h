@@ -36,6 +36,8 @@ struct smtp_peer {
     unsigned features_on, features_off; /* LMAIL_POLICY_FEATURE_* */
     char *hold;                         /* whatever comes is held for this reason */
     struct lmi_filters *filters;        /* service_milter.h; NULL: it has none */
+    struct lmi_wait *wait;              /* for the first attempts; NULL: it does not */
+    lmail_ticket waiting;               /* the question; p->text: its answer */
     struct lmi_local
         *local; /* a message of this machine (service_pickup.h), held; NULL: from elsewhere */
 };
