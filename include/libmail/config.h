@@ -295,6 +295,8 @@ typedef struct lmail_settings {
         lmail_str ciphers;                   /* empty: the library's */
         unsigned request_client_certificate; /* where there is a client_ca */
         lmail_str_list milters;              /* names of milter sections, in order */
+        lmail_str_list xclient_trusted;      /* networks that may say for whom they speak */
+        lmail_str_list xforward_trusted;     /* and those that may for the log */
     } smtp;
 
     struct {

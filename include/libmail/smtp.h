@@ -2,7 +2,7 @@
  *
  * RFC 5321 (SMTP), 2033 (LMTP), 1870 (SIZE), 2920 (PIPELINING), 3030 (CHUNKING, BINARYMIME), 3207
  * (STARTTLS), 4954 (AUTH), 6152 (8BITMIME), 2034 (ENHANCEDSTATUSCODES), 3461 (DSN), 6531
- * (SMTPUTF8), 1985 (ETRN).
+ * (SMTPUTF8), 1985 (ETRN); XCLIENT and XFORWARD as Postfix documents them.
  *
  * How it is used:
  *
@@ -129,7 +129,14 @@ typedef struct lmail_smtp_server_setup lmail_smtp_server_setup;
     XX(TIMEOUT_COMMAND, 421, "4.4.2", "%H timeout waiting for a command; closing connection")      \
     XX(TIMEOUT_DATA, 421, "4.4.2", "%H timeout waiting for data; closing connection")              \
     XX(BAD_COMMANDS, 421, "4.7.0", "%H Too many bad commands; closing connection")                 \
-    XX(STOPPING, 421, "4.3.2", "%H shutting down; closing connection")
+    XX(STOPPING, 421, "4.3.2", "%H shutting down; closing connection")                             \
+    XX(XFORWARD_OK, 250, "2.0.0", "OK")                                                            \
+    XX(X_IN_MAIL, 503, "5.5.1", "%A not permitted during a mail transaction")                      \
+    XX(X_OFF, 550, "5.7.0", "%A: insufficient authorization")                                      \
+    XX(X_UNKNOWN, 501, "5.5.4", "Attribute %A is not recognized")                                  \
+    XX(X_SYNTAX, 501, "5.5.4", "Syntax: %A attribute=value ...")                                   \
+    XX(X_VALUE, 501, "5.5.4", "Attribute %A has a bad value")                                      \
+    XX(X_TWICE, 501, "5.5.4", "Attribute %A is given twice")
 
 typedef enum lmail_smtp_reply_id {
     LMAIL_SMTP_SAY_NONE = 0,
@@ -210,6 +217,10 @@ enum {
     LMAIL_SMTP_ALLOW_UNDERSCORE = 1 << 23,   /* in HELO names and domains */
     LMAIL_SMTP_ALLOW_ANY_HELO = 1 << 24,     /* any printable text as the HELO argument */
     LMAIL_SMTP_ALLOW_TRAILING_DOT = 1 << 25, /* <a@b.>; the dot is dropped */
+
+    /* For peers that speak for others, so of single sessions, by the answer to on_connect. */
+    LMAIL_SMTP_XCLIENT = 1 << 26,  /* needs on_xclient */
+    LMAIL_SMTP_XFORWARD = 1 << 27, /* needs on_xforward */
 
     /* How limits count: a line end is one octet, for max_message and max_header. */
     LMAIL_SMTP_COUNT_LF = 1 << 28,
@@ -410,6 +421,34 @@ typedef struct lmail_smtp_state_event {
     unsigned in_transaction; /* MAIL was accepted */
 } lmail_smtp_state_event;
 
+/* One attribute of XCLIENT or XFORWARD. */
+typedef enum lmail_smtp_given {
+    LMAIL_SMTP_NOT_GIVEN = 0,
+    LMAIL_SMTP_GIVEN,
+    LMAIL_SMTP_UNAVAILABLE, /* [UNAVAILABLE]: it is not to be known */
+    LMAIL_SMTP_TEMPUNAVAIL  /* [TEMPUNAVAIL], NAME of XCLIENT alone: not for now */
+} lmail_smtp_given;
+
+typedef struct lmail_smtp_attribute {
+    lmail_smtp_given given;
+    lmail_str value; /* GIVEN: decoded, 1 to 255 octets of printable ASCII without blanks */
+} lmail_smtp_attribute;
+
+/* What a peer says of the client it speaks for. XCLIENT has checked names, addresses, numbers and
+ * protocol; of XFORWARD only PORT and SOURCE are, and none holds an octet that is special in a
+ * header field. Source: Postfix, XCLIENT_README and XFORWARD_README. */
+typedef struct lmail_smtp_xclient_event {
+    lmail_smtp_attribute name;               /* a host name */
+    lmail_smtp_attribute addr;               /* "192.0.2.1", "2001:db8::1" */
+    lmail_smtp_attribute port;               /* 1 to 65535, decimal */
+    lmail_smtp_attribute proto;              /* XCLIENT: SMTP or ESMTP */
+    lmail_smtp_attribute helo;               /* what it said there */
+    lmail_smtp_attribute login;              /* XCLIENT: who it is logged in as */
+    lmail_smtp_attribute destaddr, destport; /* XCLIENT: where it connected to */
+    lmail_smtp_attribute ident;              /* XFORWARD: of the message, in the peer's log */
+    lmail_smtp_attribute source;             /* XFORWARD: LOCAL or REMOTE */
+} lmail_smtp_xclient_event;
+
 /* Why a transaction ended without a message. */
 typedef enum lmail_smtp_abandon {
     LMAIL_SMTP_ABANDON_RESET = 1, /* RSET, HELO, EHLO, LHLO, QUIT, STARTTLS */
@@ -486,12 +525,23 @@ typedef struct lmail_smtp_server_handler {
     void (*on_abandon)(lmail_smtp_server *s, void *user, const lmail_smtp_abandon_event *ev);
     void (*on_cancel)(lmail_smtp_server *s, void *user, lmail_ticket t);
     lmail_trace_fn *on_trace;
+
+    /* XCLIENT. On yes the session is as new: hello, login and on_connect's flags are forgotten (not
+     * TLS), HELO, PROTO and LOGIN of this command hold, and on_connect is asked and the greeting
+     * said again. LOGIN makes lmail_smtp_server_identity with the mechanism "XCLIENT". The text and
+     * code of a yes are not used. NULL, or not in flags: X_OFF. */
+    lmail_status (*on_xclient)(lmail_smtp_server *s, void *user, lmail_ticket t,
+                               const lmail_smtp_xclient_event *ev, lmail_smtp_reply *reply);
+    /* XFORWARD: for the host's log, until the next transaction is over. Later ones add to what was
+     * said. NULL, or not in flags: X_OFF; yes is XFORWARD_OK. */
+    lmail_status (*on_xforward)(lmail_smtp_server *s, void *user, lmail_ticket t,
+                                const lmail_smtp_xclient_event *ev, lmail_smtp_reply *reply);
 } lmail_smtp_server_handler;
 
 #define LMAIL_SMTP_SERVER_HANDLER_INIT                                                             \
     {                                                                                              \
         sizeof(lmail_smtp_server_handler), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                             \
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                 \
     }
 LMAIL_API void lmail_smtp_server_handler_init(lmail_smtp_server_handler *handler);
 

@@ -13,7 +13,8 @@ static void trust(lmi_making *m, lmi_names *n, const lmail_str_list *list)
                                       "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS",
                                       "SCRAM-SHA-1",   "SCRAM-SHA-1-PLUS",
                                       "EXTERNAL",      "OAUTHBEARER",
-                                      "XOAUTH2",       "GSSAPI"};
+                                      "XOAUTH2",       "GSSAPI",
+                                      "XCLIENT"};
     for (size_t i = 0; i < list->count; i++) {
         if (!lmail_str_equal(list->items[i], LMAIL_STR("*"))) {
             lmi_names_add(m, n, list->items[i]);

@@ -209,6 +209,10 @@ const lmi_setting lmi_settings[] = {
      "ask SMTP clients for a certificate, where there is something to check it against"},
     {"smtp.milters", LMI_KIND_LIST, AT(smtp.milters), "", NULL, 0, 0,
      "milter sections that every message passes, in this order"},
+    {"smtp.xclient_trusted", LMI_KIND_LIST, AT(smtp.xclient_trusted), "", NULL, 0, 0,
+     "networks whose peers may say with XCLIENT for which client they speak"},
+    {"smtp.xforward_trusted", LMI_KIND_LIST, AT(smtp.xforward_trusted), "", NULL, 0, 0,
+     "networks whose peers may say so for the log alone, with XFORWARD"},
 
     {"smtp.metrics_listen", LMI_KIND_TEXT, AT(smtp.metrics_listen), "", NULL, 0, 0,
      "where smtpd shows its metrics over HTTP too, ADDRESS:PORT or unix:/PATH; empty: nowhere"},

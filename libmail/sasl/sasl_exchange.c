@@ -200,6 +200,21 @@ int lmi_sasl_end(lmi_sasl *x)
     return told;
 }
 
+lmail_status lmi_sasl_assume(lmi_sasl *x, const lmail_alloc *a, lmail_str mechanism,
+                             lmail_str identity)
+{
+    lmi_sasl_done(x, a);
+    if (mechanism.len > sizeof x->name)
+        return LMAIL_ERR_ARG;
+    lmail_status st = keep_identity(x, a, identity);
+    if (st)
+        return st;
+    memcpy(x->name, mechanism.ptr, mechanism.len);
+    x->name_len = (uint8_t)mechanism.len;
+    x->ok = 1;
+    return LMAIL_OK;
+}
+
 lmail_str lmi_sasl_identity(const lmi_sasl *x)
 {
     return x->ok ? (lmail_str){x->identity, x->identity_len} : (lmail_str){NULL, 0};

@@ -74,6 +74,10 @@ int lmi_sasl_reading(const lmi_sasl *x);
  * identity stays. Harmless without an exchange. */
 int lmi_sasl_end(lmi_sasl *x);
 
+/* As after an exchange of that mechanism that ended well. OK or ERR_NOMEM. */
+lmail_status lmi_sasl_assume(lmi_sasl *x, const lmail_alloc *a, lmail_str mechanism,
+                             lmail_str identity);
+
 /* Empty before OK. */
 lmail_str lmi_sasl_identity(const lmi_sasl *x);
 

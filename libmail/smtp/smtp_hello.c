@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static int name_ok(const lmail_smtp_server *s, lmail_str name)
+int lmi_smtp_helo_ok(const lmail_smtp_server *s, lmail_str name)
 {
     if (name.len == 0 || name.len > 255)
         return 0;
@@ -22,7 +22,7 @@ LMI_SMTP_CALL(call_helo, on_helo, lmail_smtp_helo_event, LMI_SMTP_ASKED_HELO);
 lmail_status lmi_smtp_do_hello(lmail_smtp_server *s, lmail_str verb, lmail_str args)
 {
     lmi_question *q;
-    if (!name_ok(s, args))
+    if (!lmi_smtp_helo_ok(s, args))
         return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_HELO_SYNTAX, args, args.ptr);
     char first = lmi_ascii_upper(verb.ptr[0]);
     const lmail_smtp_helo_event ev = {first == 'H'   ? LMAIL_SMTP_SAID_HELO
@@ -42,8 +42,10 @@ lmail_status lmi_smtp_do_hello(lmail_smtp_server *s, lmail_str verb, lmail_str a
 
 /* ---- The offer ------------------------------------------------------------------------------- */
 
+#define XCLIENT_OFFER "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
+
 typedef struct offer {
-    lmail_str lines[20];
+    lmail_str lines[22];
     size_t count;
     char size[32];
     char auth[480];
@@ -82,8 +84,12 @@ static void make_offer(lmail_smtp_server *s, offer *o)
     o->count = 0;
     if (f & LMAIL_SMTP_ENHANCED)
         add(o, LMAIL_STR("ENHANCEDSTATUSCODES"));
-    if (s->connect_refusal.set)
+    if (s->connect_refusal.set) {
+        /* A peer that carries several clients over one connection goes on with the next. */
+        if (lmi_smtp_offers_x(s, LMI_SMTP_CMD_XCLIENT))
+            add(o, LMAIL_STR(XCLIENT_OFFER));
         return;
+    }
     if (f & LMAIL_SMTP_PIPELINING)
         add(o, LMAIL_STR("PIPELINING"));
     if ((f & LMAIL_SMTP_EXPN) && s->setup->handler.on_expn)
@@ -107,6 +113,10 @@ static void make_offer(lmail_smtp_server *s, offer *o)
     add_auth(s, o);
     if ((f & LMAIL_SMTP_STARTTLS) && !s->base.tls_active)
         add(o, LMAIL_STR("STARTTLS"));
+    if (lmi_smtp_offers_x(s, LMI_SMTP_CMD_XCLIENT))
+        add(o, LMAIL_STR(XCLIENT_OFFER));
+    if (lmi_smtp_offers_x(s, LMI_SMTP_CMD_XFORWARD))
+        add(o, LMAIL_STR("XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE"));
     if (f & LMAIL_SMTP_HELP)
         add(o, LMAIL_STR("HELP"));
 }
@@ -138,6 +148,12 @@ static lmail_status keep_name(lmail_smtp_server *s, lmail_str name)
     memcpy(s->helo_name, name.ptr, name.len);
     s->helo_len = name.len;
     return LMAIL_OK;
+}
+
+lmail_status lmi_smtp_assume_hello(lmail_smtp_server *s, lmail_smtp_hello verb, lmail_str name)
+{
+    s->hello = (uint8_t)verb;
+    return keep_name(s, name);
 }
 
 lmail_status lmi_smtp_apply_helo(lmail_smtp_server *s, const lmi_question *q,

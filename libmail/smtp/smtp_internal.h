@@ -11,7 +11,8 @@
  *   smtp_scan      the octets of a message: dots, line ends, limits
  *   smtp_slow      pauses: before the banner, before commands that wait
  *   smtp_misc      NOOP, HELP, QUIT, VRFY, EXPN, ETRN, unknown commands
- *   smtp_auth      AUTH, STARTTLS */
+ *   smtp_auth      AUTH, STARTTLS
+ *   smtp_xclient   XCLIENT, XFORWARD */
 #ifndef LMI_SMTP_INTERNAL_H
 #define LMI_SMTP_INTERNAL_H
 
@@ -74,6 +75,8 @@ typedef enum lmi_smtp_command {
     LMI_SMTP_ETRN,
     LMI_SMTP_STARTTLS,
     LMI_SMTP_CMD_AUTH,
+    LMI_SMTP_CMD_XCLIENT,
+    LMI_SMTP_CMD_XFORWARD,
     LMI_SMTP_COMMANDS
 } lmi_smtp_command;
 
@@ -92,6 +95,8 @@ typedef enum lmi_smtp_asked {
     LMI_SMTP_ASKED_RESET,
     LMI_SMTP_ASKED_QUIT,
     LMI_SMTP_ASKED_UNKNOWN,
+    LMI_SMTP_ASKED_XCLIENT,
+    LMI_SMTP_ASKED_XFORWARD,
     LMI_SMTP_ASKED_AUTH,
     LMI_SMTP_ASKED_COUNT
 } lmi_smtp_asked;
@@ -146,6 +151,7 @@ struct lmail_smtp_server {
     uint8_t body_bad;                 /* a limit or rule is broken: nothing more goes to the host */
     lmail_smtp_reply_id chunk_refuse; /* this BDAT is out of order: said when its octets are gone */
     uint8_t asked;                    /* lmi_smtp_asked, while base.holding */
+    uint8_t anew;                     /* XCLIENT was accepted: on_connect is due again */
     uint8_t banner_waits;             /* on_connect was answered with a pause, which lasts */
     uint32_t recipients;              /* accepted */
     uint32_t recipients_bad;          /* refused, in this transaction */
@@ -278,14 +284,18 @@ void lmi_smtp_rebase(lmail_str *slice, lmail_str from, const char *copy);
 typedef lmail_status lmi_smtp_handler_fn(lmail_smtp_server *s, lmail_str verb, lmail_str args);
 lmi_smtp_handler_fn lmi_smtp_do_hello, lmi_smtp_do_mail, lmi_smtp_do_rcpt, lmi_smtp_do_rset,
     lmi_smtp_do_data, lmi_smtp_do_bdat, lmi_smtp_do_noop, lmi_smtp_do_help, lmi_smtp_do_quit,
-    lmi_smtp_do_argument, lmi_smtp_do_auth, lmi_smtp_do_starttls;
+    lmi_smtp_do_argument, lmi_smtp_do_auth, lmi_smtp_do_starttls, lmi_smtp_do_xclient,
+    lmi_smtp_do_xforward;
+
+/* May this peer give CMD_XCLIENT or CMD_XFORWARD? */
+int lmi_smtp_offers_x(const lmail_smtp_server *s, lmi_smtp_command c);
 
 typedef lmail_status lmi_smtp_apply_fn(lmail_smtp_server *s, const lmi_question *q,
                                        const lmail_smtp_reply *r);
 lmi_smtp_apply_fn lmi_smtp_apply_helo, lmi_smtp_apply_mail, lmi_smtp_apply_rcpt,
     lmi_smtp_apply_start, lmi_smtp_apply_body, lmi_smtp_apply_end, lmi_smtp_apply_vrfy,
     lmi_smtp_apply_expn, lmi_smtp_apply_etrn, lmi_smtp_apply_reset, lmi_smtp_apply_quit,
-    lmi_smtp_apply_unknown;
+    lmi_smtp_apply_unknown, lmi_smtp_apply_xclient, lmi_smtp_apply_xforward;
 
 lmail_status lmi_smtp_apply_connect(lmail_smtp_server *s, const lmail_smtp_connect_answer *a);
 
@@ -330,6 +340,18 @@ lmail_smtp_reply_id lmi_smtp_mail_params(const lmail_smtp_server *s, lmail_str i
                                          lmail_smtp_mail_event *ev, lmail_str *bad, int auth_known);
 lmail_smtp_reply_id lmi_smtp_rcpt_params(const lmail_smtp_server *s, lmail_str in,
                                          lmail_smtp_rcpt_event *ev, lmail_str *bad);
+/* A keyword with or without a value, behind a blank. Parses at the front of *in and moves it on. 1:
+ * *p is one, 0: none is left, -1: syntax. */
+typedef struct lmi_smtp_param {
+    lmail_str keyword, value;
+    int has_value;
+} lmi_smtp_param;
+int lmi_smtp_next_param(lmail_str *in, lmi_smtp_param *p);
+int lmi_smtp_is_xtext(lmail_str s);
+/* May this stand behind HELO and EHLO in this session? */
+int lmi_smtp_helo_ok(const lmail_smtp_server *s, lmail_str name);
+/* The client is as if it had said hello so. OK or ERR_NOMEM. */
+lmail_status lmi_smtp_assume_hello(lmail_smtp_server *s, lmail_smtp_hello verb, lmail_str name);
 /* In place: the result is never longer. RFC 3461 §4, RFC 6533 §3 for "utf-8" (unicode not 0). */
 lmail_str lmi_smtp_xtext_decode(char *text, size_t len, int unicode);
 

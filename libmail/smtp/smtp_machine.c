@@ -1,7 +1,7 @@
 /* smtp_machine.c - the table of states and commands. All writes to s->state are in this file.
  *
  * RFC 5321 §4.1.4 (order of commands) and §4.3.2, RFC 2033 §4, RFC 3030 §2, RFC 3207 §4, RFC 4954
- * §4. A row says in which states a command may come, what else must hold, who runs it or why it is
+ * §4; XCLIENT and XFORWARD as Postfix has them. A row says in which states a command may come, what else must hold, who runs it or why it is
  * refused, and the state that follows when its answer is yes. */
 #include "smtp/smtp_internal.h"
 
@@ -16,7 +16,7 @@
 
 typedef lmail_smtp_reply_id guard_fn(const lmail_smtp_server *s);
 static guard_fn guard_mail, guard_data, guard_auth, guard_starttls, guard_hello, guard_lhlo,
-    guard_vrfy, guard_expn;
+    guard_vrfy, guard_expn, guard_xclient, guard_xforward;
 
 typedef struct row {
     unsigned states;
@@ -63,6 +63,11 @@ static const row rows[] = {
 
     {IDLE, LMI_SMTP_CMD_AUTH, guard_auth, lmi_smtp_do_auth, 0, LMI_SMTP_AUTH},
     {OPEN | CHUNKS, LMI_SMTP_CMD_AUTH, NULL, NULL, LMAIL_SMTP_SAY_AUTH_IN_MAIL, SAME},
+
+    {IDLE | REFUSING, LMI_SMTP_CMD_XCLIENT, guard_xclient, lmi_smtp_do_xclient, 0, SAME},
+    {OPEN | CHUNKS, LMI_SMTP_CMD_XCLIENT, NULL, NULL, LMAIL_SMTP_SAY_X_IN_MAIL, SAME},
+    {IDLE, LMI_SMTP_CMD_XFORWARD, guard_xforward, lmi_smtp_do_xforward, 0, SAME},
+    {OPEN | CHUNKS, LMI_SMTP_CMD_XFORWARD, NULL, NULL, LMAIL_SMTP_SAY_X_IN_MAIL, SAME},
 };
 
 /* ---- Guards ---------------------------------------------------------------------------------- */
@@ -123,6 +128,16 @@ static lmail_smtp_reply_id guard_starttls(const lmail_smtp_server *s)
     return s->flags & LMAIL_SMTP_STARTTLS ? LMAIL_SMTP_SAY_NONE : LMAIL_SMTP_SAY_STARTTLS_OFF;
 }
 
+static lmail_smtp_reply_id guard_xclient(const lmail_smtp_server *s)
+{
+    return lmi_smtp_offers_x(s, LMI_SMTP_CMD_XCLIENT) ? LMAIL_SMTP_SAY_NONE : LMAIL_SMTP_SAY_X_OFF;
+}
+
+static lmail_smtp_reply_id guard_xforward(const lmail_smtp_server *s)
+{
+    return lmi_smtp_offers_x(s, LMI_SMTP_CMD_XFORWARD) ? LMAIL_SMTP_SAY_NONE : LMAIL_SMTP_SAY_X_OFF;
+}
+
 /* RFC 3207 §4: before TLS, if it is demanded, only these may come. */
 static int needs_tls(const lmail_smtp_server *s, lmi_smtp_command c)
 {
@@ -174,6 +189,10 @@ static lmi_smtp_command command_of(lmail_str verb)
 {
     if (verb.len == 8 && lmail_str_equal_nocase(verb, LMAIL_STR("STARTTLS")))
         return LMI_SMTP_STARTTLS;
+    if (verb.len == 7 && lmail_str_equal_nocase(verb, LMAIL_STR("XCLIENT")))
+        return LMI_SMTP_CMD_XCLIENT;
+    if (verb.len == 8 && lmail_str_equal_nocase(verb, LMAIL_STR("XFORWARD")))
+        return LMI_SMTP_CMD_XFORWARD;
     if (verb.len != 4)
         return LMI_SMTP_UNKNOWN;
     switch (VERB(lmi_ascii_upper(verb.ptr[0]), lmi_ascii_upper(verb.ptr[1]),
@@ -322,7 +341,8 @@ lmail_status lmi_smtp_command_line(lmail_smtp_server *s, lmail_str line)
     if (bad < line.len && c != LMI_SMTP_CMD_BDAT)
         return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_BAD_OCTET, none, line.ptr + bad);
     const row *r = find_row(s->state, c);
-    if (!r) /* REFUSING */
+    int is_off = c == LMI_SMTP_CMD_XCLIENT && !lmi_smtp_offers_x(s, c);
+    if (!r || (is_off && s->connect_refusal.set)) /* REFUSING */
         return lmi_smtp_say_refusal(s, &s->connect_refusal);
     if (needs_tls(s, c))
         return lmi_smtp_refuse(s, LMAIL_SMTP_SAY_NEED_TLS, none, NULL);

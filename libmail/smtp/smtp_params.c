@@ -9,18 +9,14 @@
 #define MAX_ENVID 100u /* RFC 3461 §4.4 */
 #define MAX_ORCPT 500u /* RFC 3461 §4.2 */
 
-typedef struct param {
-    lmail_str keyword, value;
-    int has_value;
-} param;
+typedef lmi_smtp_param param;
 
 static int is_alnum(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* The next parameter. 1: *p is one, 0: none is left, -1: syntax. */
-static int next_param(lmail_str *in, param *p)
+int lmi_smtp_next_param(lmail_str *in, param *p)
 {
     size_t i = 0;
     if (in->len == 0)
@@ -58,7 +54,7 @@ static int hex_value(char c)
 
 /* xtext = *( xchar / hexchar ), hexchar = "+" and two upper-case hex digits; RFC 3461 §4. A decoded
  * control octet is refused: it would travel on as text. */
-static int is_xtext(lmail_str s)
+int lmi_smtp_is_xtext(lmail_str s)
 {
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
@@ -208,7 +204,8 @@ static lmail_smtp_reply_id mail_param(const lmail_smtp_server *s, const param *p
     if (is_word(p, "AUTH") && auth_known) {
         ev->has_auth = 1;
         ev->auth = value_is(p, "<>") ? (lmail_str){p->value.ptr, 0} : p->value;
-        return see(seen, SAW_AUTH, p->has_value && is_xtext(p->value) && p->value.len <= MAX_ORCPT);
+        return see(seen, SAW_AUTH,
+                   p->has_value && lmi_smtp_is_xtext(p->value) && p->value.len <= MAX_ORCPT);
     }
     if (is_word(p, "RET") || is_word(p, "ENVID")) {
         if (!(f & LMAIL_SMTP_DSN))
@@ -218,7 +215,7 @@ static lmail_smtp_reply_id mail_param(const lmail_smtp_server *s, const param *p
         ev->has_envid = 1;
         ev->envid = p->value;
         return see(seen, SAW_ENVID,
-                   p->has_value && is_xtext(p->value) && p->value.len <= MAX_ENVID);
+                   p->has_value && lmi_smtp_is_xtext(p->value) && p->value.len <= MAX_ENVID);
     }
     return LMAIL_SMTP_SAY_PARAM_UNKNOWN;
 }
@@ -229,7 +226,7 @@ lmail_smtp_reply_id lmi_smtp_mail_params(const lmail_smtp_server *s, lmail_str i
     param p = {{NULL, 0}, {NULL, 0}, 0};
     unsigned seen = 0, count = 0;
     int more;
-    while ((more = next_param(&in, &p)) != 0) {
+    while ((more = lmi_smtp_next_param(&in, &p)) != 0) {
         *bad = p.keyword;
         if (more < 0)
             return LMAIL_SMTP_SAY_MAIL_SYNTAX;
@@ -277,7 +274,7 @@ static int take_orcpt(const lmail_smtp_server *s, const param *p, lmail_smtp_rcp
     for (size_t i = 0; i < semicolon; i++)
         if (!is_alnum(ev->orcpt_type.ptr[i]) && ev->orcpt_type.ptr[i] != '-')
             return 0;
-    if (is_xtext(ev->orcpt))
+    if (lmi_smtp_is_xtext(ev->orcpt))
         return 1;
     if (!s->smtputf8 || !lmail_str_equal_nocase(ev->orcpt_type, LMAIL_STR("utf-8")))
         return 0;
@@ -293,7 +290,7 @@ lmail_smtp_reply_id lmi_smtp_rcpt_params(const lmail_smtp_server *s, lmail_str i
     param p = {{NULL, 0}, {NULL, 0}, 0};
     unsigned seen = 0, count = 0;
     int more;
-    while ((more = next_param(&in, &p)) != 0) {
+    while ((more = lmi_smtp_next_param(&in, &p)) != 0) {
         *bad = p.keyword;
         if (more < 0)
             return LMAIL_SMTP_SAY_RCPT_SYNTAX;

@@ -55,7 +55,9 @@ lmail_status lmi_smtp_apply(lmail_smtp_server *s, lmi_smtp_asked what, const lmi
         [LMI_SMTP_ASKED_ETRN] = lmi_smtp_apply_etrn,
         [LMI_SMTP_ASKED_RESET] = lmi_smtp_apply_reset,
         [LMI_SMTP_ASKED_QUIT] = lmi_smtp_apply_quit,
-        [LMI_SMTP_ASKED_UNKNOWN] = lmi_smtp_apply_unknown};
+        [LMI_SMTP_ASKED_UNKNOWN] = lmi_smtp_apply_unknown,
+        [LMI_SMTP_ASKED_XCLIENT] = lmi_smtp_apply_xclient,
+        [LMI_SMTP_ASKED_XFORWARD] = lmi_smtp_apply_xforward};
     return apply[what](s, q, r);
 }
 

@@ -97,6 +97,8 @@ static lmail_status start(lmail_session *base)
     if (!s->setup->handler.on_connect)
         return after(s, lmi_smtp_apply_connect(s, &a));
     lmail_status st = lmi_ask(base, LMI_SMTP_KIND_CONNECT, &q);
+    if (st == LMAIL_ERR_LIMIT) /* behind XCLIENT: tickets of before are out still */
+        return after(s, lmi_smtp_farewell(s, LMAIL_SMTP_SAY_STOPPING));
     if (st)
         return st;
     lmail_smtp_connect_event *ev = lmi_arena_zget(&q->arena, sizeof *ev);
@@ -137,6 +139,10 @@ static lmail_status after(lmail_smtp_server *s, lmail_status st)
     const lmail_smtp_server_config *c = &s->setup->config;
     if (st < 0 || s->base.closing)
         return st;
+    if (s->anew) {
+        s->anew = 0;
+        return start(&s->base);
+    }
     if (s->base.holding || s->base.lending) {
         s->base.due = LMAIL_NEVER;
         return LMAIL_OK;

@@ -36,7 +36,7 @@ static void run(script *h, count_alloc *c, const uint8_t *data, size_t size, siz
     h->decide = decide;
     h->split = split;
     h->late = late;
-    char flags[256] = "+starttls +etrn +expn +binarymime";
+    char flags[256] = "+starttls +etrn +expn +binarymime +xclient +xforward";
     if (options & 1)
         strcat(flags, " +lmtp");
     if (options & 2)

@@ -3,6 +3,7 @@
  * Questions:  connect [tls] | helo VERB NAME | mail ADDR [SIZE= BODY= SMTPUTF8 RET= ENVID= AUTH=]
  *             rcpt ADDR [NOTIFY= ORCPT=] | start DATA|BDAT RECIPIENTS | chunk | end [N] "TEXT"
  *             vrfy|expn|etrn TEXT | unknown VERB TEXT | reset | quit
+ *             xclient|xforward NAME=VALUE ..., in the event's order; [U] and [T] for what is not known
  *             auth: support/auth_script.h
  * Notes:      abandon RESET|REFUSED|GONE, identity NAME (behind "auth end ok")
  * Answers:    CODE [ENHANCED] TEXT[ | further line]..., empty for the default.
@@ -248,6 +249,43 @@ ARGUMENT(expn)
 ARGUMENT(etrn)
 ARGUMENT(unknown)
 
+static lmail_status ask_attributes(const char *kind, script *h, lmail_ticket t,
+                                   const lmail_smtp_xclient_event *ev, lmail_smtp_reply *reply)
+{
+    const struct {
+        const char *name;
+        const lmail_smtp_attribute *a;
+    } all[] = {{"NAME", &ev->name},         {"ADDR", &ev->addr},         {"PORT", &ev->port},
+               {"PROTO", &ev->proto},       {"HELO", &ev->helo},         {"LOGIN", &ev->login},
+               {"DESTADDR", &ev->destaddr}, {"DESTPORT", &ev->destport}, {"IDENT", &ev->ident},
+               {"SOURCE", &ev->source}};
+    static const char *const unknown[] = {"", "", "[U]", "[T]"};
+    char text[4096];
+    size_t n = (size_t)snprintf(text, sizeof text, "%s", kind);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const lmail_smtp_attribute *a = all[i].a;
+        if (a->given)
+            n += (size_t)snprintf(text + n, sizeof text - n, " %s=%s%s", all[i].name,
+                                  unknown[a->given],
+                                  a->given == LMAIL_SMTP_GIVEN ? script_text(h, a->value) : "");
+    }
+    return ask(h, t, reply, text);
+}
+
+static lmail_status on_xclient(lmail_smtp_server *s, void *user, lmail_ticket t,
+                               const lmail_smtp_xclient_event *ev, lmail_smtp_reply *reply)
+{
+    (void)s;
+    return ask_attributes("xclient", user, t, ev, reply);
+}
+
+static lmail_status on_xforward(lmail_smtp_server *s, void *user, lmail_ticket t,
+                                const lmail_smtp_xclient_event *ev, lmail_smtp_reply *reply)
+{
+    (void)s;
+    return ask_attributes("xforward", user, t, ev, reply);
+}
+
 static lmail_status on_reset(lmail_smtp_server *s, void *user, lmail_ticket t,
                              const lmail_smtp_state_event *ev, lmail_smtp_reply *reply)
 {
@@ -323,6 +361,8 @@ static const script_flag flag_names[] = {{"lmtp", LMAIL_SMTP_LMTP},
                                          {"allow_underscore", LMAIL_SMTP_ALLOW_UNDERSCORE},
                                          {"allow_any_helo", LMAIL_SMTP_ALLOW_ANY_HELO},
                                          {"allow_trailing_dot", LMAIL_SMTP_ALLOW_TRAILING_DOT},
+                                         {"xclient", LMAIL_SMTP_XCLIENT},
+                                         {"xforward", LMAIL_SMTP_XFORWARD},
                                          {"count_lf", LMAIL_SMTP_COUNT_LF},
                                          {"trace_secrets", LMAIL_SMTP_TRACE_SECRETS},
                                          {NULL, 0}};
@@ -381,6 +421,8 @@ static void set_handler(script *h, lmail_smtp_server_handler *x)
     SET(on_auth_end);
     SET(on_abandon);
     SET(on_cancel);
+    SET(on_xclient);
+    SET(on_xforward);
 #undef SET
     x->on_trace = script_get_number(h, "trace", 0) ? script_trace : NULL;
 }

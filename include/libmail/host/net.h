@@ -394,6 +394,18 @@ LMAIL_API lmail_loop *lmail_conn_loop(lmail_conn *conn);
 LMAIL_API lmail_session *lmail_conn_session(lmail_conn *conn);
 LMAIL_API const lmail_conn_facts *lmail_conn_get_facts(const lmail_conn *conn);
 
+/* Other addresses in the facts, as a PROXY header would have said them: that of the peer, and where
+ * it connected to. The peer of before becomes proxy_address, unless there is one. The connection
+ * counts among those of the new address.
+ *   peer, local   "192.0.2.1", "2001:db8::1"; empty: as it is
+ *   *_port        0: as it is, or unknown where the address is new
+ * From a callback of its session: yes. Slices of the facts of before are gone.
+ * Returns: OK; ERR_SYNTAX, ERR_NOMEM, ERR_BUSY (too many connections of that address): the facts are
+ * those of before. */
+LMAIL_API lmail_status lmail_conn_set_addresses(lmail_conn *conn, lmail_str peer,
+                                                unsigned peer_port, lmail_str local,
+                                                unsigned local_port);
+
 /* Not 0; the same for all of an IPv4 address or an IPv6 /64. For max_per_key of a pool. */
 LMAIL_API uint64_t lmail_conn_key(const lmail_conn *conn);
 

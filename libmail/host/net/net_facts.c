@@ -1,4 +1,5 @@
-/* net_facts.c - who a connection is between: from its socket, or from a trusted proxy's header. */
+/* net_facts.c - who a connection is between: from its socket, from a trusted proxy's header, or as the
+ * host says. */
 #include "net_internal.h"
 
 #include <stdlib.h>
@@ -81,6 +82,55 @@ lmail_status lmi_conn_proxied(lmail_conn *c, const lmi_proxy *proxy)
     c->facts.unix_socket = 0;
     lmail_str by = c->is_unix ? LMAIL_STR("unix") : c->facts.peer_address;
     return keep(c, &proxy->source, &proxy->destination, by, proxy->server_name);
+}
+
+/* It counts among the connections of another address, or stays where it is. */
+static lmail_status move(lmail_conn *c, uint64_t key)
+{
+    lmail_net *net = c->loop->net;
+    if (key == c->key)
+        return LMAIL_OK;
+    lmail_status st = key ? lmi_net_take_key(net, key) : LMAIL_OK;
+    if (st == LMAIL_ERR_BUSY)
+        return st;
+    if (c->counted)
+        lmi_net_give_key(net, c->key);
+    c->counted = key && st == LMAIL_OK;
+    c->key = key;
+    return LMAIL_OK;
+}
+
+lmail_status lmail_conn_set_addresses(lmail_conn *c, lmail_str peer, unsigned peer_port,
+                                      lmail_str local, unsigned local_port)
+{
+    lmi_address from, to;
+    char by[LMI_ADDRESS_TEXT + 8];
+    lmail_str old = c->facts.proxy_address.len  ? c->facts.proxy_address
+                    : c->facts.peer_address.len ? c->facts.peer_address
+                                                : LMAIL_STR("unix");
+    uint64_t key = c->key;
+    if (old.len > sizeof by)
+        return LMAIL_ERR_SYNTAX;
+    memcpy(by, old.ptr, old.len);
+    if (lmi_address_parse(peer.len ? peer : c->facts.peer_address, &from))
+        from = (lmi_address){0};
+    if (lmi_address_parse(local.len ? local : c->facts.local_address, &to))
+        to = (lmi_address){0};
+    if ((peer.len && !from.family) || (local.len && !to.family))
+        return LMAIL_ERR_SYNTAX;
+    lmi_address_unmap(&from);
+    lmi_address_unmap(&to);
+    from.port = peer_port || peer.len ? peer_port : c->facts.peer_port;
+    to.port = local_port || local.len ? local_port : c->facts.local_port;
+    lmail_status st = peer.len ? move(c, lmi_address_key(&from)) : LMAIL_OK;
+    if (st)
+        return st;
+    st = keep(c, &from, &to, (lmail_str){by, old.len}, c->facts.proxy_server_name);
+    if (st && peer.len)
+        move(c, key); /* where that has no place left, it stays counted there */
+    if (!st && peer.len)
+        c->facts.unix_socket = 0;
+    return st;
 }
 
 /* ---- The header's arrival -------------------------------------------------------------------- */

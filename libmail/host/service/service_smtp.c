@@ -72,6 +72,7 @@ void lmi_reply_log(const smtp_peer *p, const char *stage, lmail_str to,
         lmail_log_text(&l, "from", lmail_str_from(p->mail->from));
     if (to.len)
         lmail_log_text(&l, "to", to);
+    lmi_forward_log(p, &l);
     lmail_log_number(&l, "code", reply->code);
     lmail_log_text(&l, "reason", reply->text);
     lmail_log_end(&l);
@@ -112,6 +113,7 @@ void lmi_drop_mail(smtp_peer *p)
     p->mail = NULL;
     if (!mail)
         return;
+    lmi_forward_done(p);
     if (!mail->delivery && !p->base.jobs) {
         lmi_mail_free(mail);
         return;
@@ -326,6 +328,7 @@ static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_
         lmail_log_text(&l, "from", lmail_str_from(m->from));
         lmail_log_number(&l, "size", m->octets);
         lmail_log_number(&l, "recipients", m->count);
+        lmi_forward_log(p, &l);
         lmail_log_end(&l);
     } else {
         lmi_reply_log(p, "body", LMAIL_STR(""), reply);
@@ -422,6 +425,7 @@ static void committed(lmi_job *base)
             lmi_drop_mail(p);
         } else {
             p->mail = NULL;
+            lmi_forward_done(p);
             lmi_mail_free(m);
         }
     }
@@ -564,6 +568,8 @@ static lmail_status setup_new(const lmi_door *door, void **setup)
         h.auth_mechanisms = mechanisms;
         h.on_auth = on_auth;
         h.on_auth_end = on_auth_end;
+        h.on_xclient = lmi_xclient_asked;
+        h.on_xforward = lmi_xforward_asked;
     }
     lmail_smtp_server_setup *made;
     lmail_status st = lmail_smtp_server_setup_new(&made, &c, &h);
@@ -583,6 +589,7 @@ static lmail_session *open_session(lmi_peer *peer, lmail_msec now)
         return NULL;
     if (lmail_smtp_server_new(&p->server, peer->door->setup, p, now))
         return NULL;
+    p->trusted = lmi_xclient_trusted(p);
     lmi_limits_began(p, now);
     return lmail_smtp_server_session(p->server);
 }
@@ -600,6 +607,7 @@ static void destroy(lmi_peer *peer)
 {
     smtp_peer *p = (smtp_peer *)peer;
     lmi_facts_free(p);
+    lmi_forward_done(p);
     free(p->hold);
     lmi_local_release(p->local);
 }

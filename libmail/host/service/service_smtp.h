@@ -8,6 +8,7 @@
  *     service_smtp_limits.c   limits and throttles (service_smtp_limits.h)
  *     service_smtp_submit.c   who is logged in sends as himself
  *     service_smtp_words.c    the classic program's words
+ *     service_smtp_xclient.c  peers that say for whom they speak
  *     service_milter_gate.c   what mail filters say to all of it */
 #ifndef LMI_SERVICE_SMTP_H
 #define LMI_SERVICE_SMTP_H
@@ -35,6 +36,8 @@ struct smtp_peer {
     unsigned char discard;              /* whatever comes is thrown away */
     unsigned features_on, features_off; /* LMAIL_POLICY_FEATURE_* */
     char *hold;                         /* whatever comes is held for this reason */
+    uint64_t trusted;                   /* LMAIL_SMTP_XCLIENT, _XFORWARD: it may */
+    struct lmi_forward *forward;        /* what XFORWARD said; NULL: nothing */
     struct lmi_filters *filters;        /* service_milter.h; NULL: it has none */
     struct lmi_wait *wait;              /* for the first attempts; NULL: it does not */
     lmail_ticket waiting;               /* the question; p->text: its answer */
@@ -108,5 +111,16 @@ lmail_status lmi_unknown_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
                                const lmail_smtp_argument_event *ev, lmail_smtp_reply *reply);
 lmail_status lmi_rcpt_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
                             const lmail_smtp_rcpt_event *ev, lmail_smtp_reply *reply);
+
+/* What the peer may, decided once and by its own address: XCLIENT does not change it. */
+uint64_t lmi_xclient_trusted(const smtp_peer *p);
+/* The handler's on_xclient and on_xforward. */
+lmail_status lmi_xclient_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
+                               const lmail_smtp_xclient_event *ev, lmail_smtp_reply *reply);
+lmail_status lmi_xforward_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
+                                const lmail_smtp_xclient_event *ev, lmail_smtp_reply *reply);
+/* What XFORWARD said, into a line about the transaction; and that the transaction is over. */
+void lmi_forward_log(const smtp_peer *p, lmail_log_line *l);
+void lmi_forward_done(smtp_peer *p);
 
 #endif

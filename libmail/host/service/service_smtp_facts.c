@@ -384,6 +384,26 @@ lmail_status lmi_facts_look_up(smtp_peer *p, unsigned need, lmail_str domain, co
     return LMAIL_PENDING;
 }
 
+/* ---- Another client ---------------------------------------------------------------------------- */
+
+lmail_status lmi_facts_assume(smtp_peer *p, lmail_policy_name_state state, lmail_str name)
+{
+    if (p->facts && p->facts->given_up)
+        return LMAIL_ERR_BUSY; /* only while the session ends */
+    lmi_facts_closed(p);
+    lmi_facts_free(p);
+    p->name_state = (unsigned char)state;
+    p->sender_domain = p->recipient_mx = LMAIL_POLICY_UNKNOWN;
+    if (!name.len)
+        return LMAIL_OK;
+    if (facts_of(p))
+        p->facts->name = strndup(name.ptr, name.len);
+    if (p->facts && p->facts->name)
+        return LMAIL_OK;
+    p->name_state = LMAIL_POLICY_NAME_TEMPORARY;
+    return LMAIL_ERR_NOMEM;
+}
+
 /* ---- The end --------------------------------------------------------------------------------- */
 
 static void drop(asked *a)

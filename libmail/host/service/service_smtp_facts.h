@@ -45,6 +45,10 @@ int lmi_facts_listed(const smtp_peer *p, lmail_status *st);
 /* Did list number i fail for now? */
 int lmi_facts_list_failed(const smtp_peer *p, size_t i);
 
+/* The client is another one: nothing is known of it but its name, as somebody we trust says. UNKNOWN:
+ * it will be asked for. OK, ERR_BUSY, ERR_NOMEM. */
+lmail_status lmi_facts_assume(smtp_peer *p, lmail_policy_name_state state, lmail_str name);
+
 /* Nobody wants that answer any more. */
 void lmi_facts_cancel(smtp_peer *p, lmail_ticket t);
 /* The connection is over: nothing is asked any more. */

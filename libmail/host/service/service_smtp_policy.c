@@ -32,6 +32,7 @@ void lmi_verdict_log(const smtp_peer *p, const char *stage, lmail_str to,
         lmail_log_text(&l, "from", lmail_str_from(p->mail->from));
     if (to.len)
         lmail_log_text(&l, "to", to);
+    lmi_forward_log(p, &l);
     if (v->kind == LMAIL_POLICY_DENY)
         lmail_log_number(&l, "code", v->code);
     lmail_log_text(&l, "reason", v->kind == LMAIL_POLICY_QUARANTINE ? v->reason : v->text);
@@ -250,6 +251,7 @@ static lmail_status decide_connect(smtp_peer *p, lmail_ticket t, lmail_smtp_conn
         return LMAIL_ERR_NOMEM;
     if (v.kind != LMAIL_POLICY_ACCEPT)
         connect_verdict(p, &v, a);
+    a->flags_on |= p->trusted;
     lmi_facts_start_name(p);
     return LMAIL_OK;
 }
