@@ -18,6 +18,8 @@ typedef struct host {
     lmail_milter_client *s;
     uint64_t sum; /* of events and output */
     unsigned due, ends, idle, next, late, kinds;
+    unsigned head; /* octets of a packet's length */
+    uint32_t left; /* of the packet, when the length is whole */
     lmail_ticket pending;
     count_alloc c;
 } host;
@@ -149,13 +151,39 @@ static void ask(host *h)
     }
 }
 
+/* Follow the packets: a length of four octets, then as much. */
+static void pass(host *h, uint8_t octet)
+{
+    if (h->head < 4) {
+        h->left = h->left << 8 | octet;
+        h->head++;
+    } else if (h->left) {
+        h->left--;
+    }
+    if (h->head == 4 && !h->left)
+        h->head = 0;
+}
+
+/* How many of these octets come up to the end of the packet that is under way. */
+static size_t within(host h, const uint8_t *data, size_t size)
+{
+    size_t n = 0;
+    do
+        pass(&h, data[n]);
+    while (++n < size && h.head);
+    return n;
+}
+
 static void feed(host *h, const uint8_t *data, size_t size, size_t split)
 {
     ask(h);
     for (size_t at = 0; at < size;) {
         size_t used, n = split && split < size - at ? split : size - at;
+        n = within(*h, data + at, n);
         if (lmail_milter_client_feed(h->s, (lmail_str){(const char *)data + at, n}, &used, 1))
             return;
+        for (size_t k = at; k < at + used; k++)
+            pass(h, data[k]);
         at += used;
         drain(h);
         ask(h);
@@ -190,7 +218,7 @@ static uint64_t run(const uint8_t *data, size_t size, size_t split, unsigned lat
     lmail_milter_client_tick(h.s, 1);
     drain(&h);
     /* Octets of one feed may hold several answers; a question is asked between them, so that what the
-     * filter says first counts. One packet at a time keeps that the same in each split. */
+     * filter says first counts. feed() ends each piece where a packet does, in every split. */
     for (size_t at = 0; at < size;) {
         size_t len = size - at < 2 ? size - at : 2u + data[at + 1];
         len = len > size - at ? size - at : len;
