@@ -83,6 +83,7 @@ def door(d, name):
 
 
 def page(d, name):
+    wait_for(lambda: os.path.exists(door(d, name)), what="the page, which a daemon opens behind its listeners")
     code, head, body = say(door(d, name), GET)
     assert code == 200 and "\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n" in head, head
     assert f"\r\nContent-Length: {len(body)}\r\n" in head, head
