@@ -18,6 +18,15 @@
 lmail_status lmi_file_errno(void);
 /* All of it, or an error. */
 lmail_status lmi_file_write_all(int fd, const char *octets, size_t n);
+/* Octets on their way to a file, in order: small pieces wait until there are many, large ones go at once.
+ * used 0: nothing waits. What a failed call had waiting is gone. */
+#define LMI_FILE_BUFFER 65536u
+typedef struct lmi_file_buffer {
+    size_t used;
+    char octets[LMI_FILE_BUFFER];
+} lmi_file_buffer;
+lmail_status lmi_file_put(int fd, lmi_file_buffer *b, const char *octets, size_t n);
+lmail_status lmi_file_flush(int fd, lmi_file_buffer *b);
 /* As many as there are, up to cap, from an offset; fewer than cap: the file ends there. */
 lmail_status lmi_file_read_at(int fd, uint64_t offset, char *buf, size_t cap, size_t *got);
 /* ERR_FULL when the file system of path (NULL: of fd) has less than `reserve` left for us. */

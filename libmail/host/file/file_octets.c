@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -52,6 +53,27 @@ lmail_status lmi_file_write_all(int fd, const char *octets, size_t n)
         octets += done;
         n -= (size_t)done;
     }
+    return LMAIL_OK;
+}
+
+lmail_status lmi_file_flush(int fd, lmi_file_buffer *b)
+{
+    size_t n = b->used;
+    b->used = 0;
+    return lmi_file_write_all(fd, b->octets, n);
+}
+
+lmail_status lmi_file_put(int fd, lmi_file_buffer *b, const char *octets, size_t n)
+{
+    lmail_status st = n > LMI_FILE_BUFFER - b->used ? lmi_file_flush(fd, b) : LMAIL_OK;
+    if (st)
+        return st;
+    /* Behind what waits nothing may overtake it. */
+    if (!b->used && n >= LMI_FILE_BUFFER / 2)
+        return lmi_file_write_all(fd, octets, n);
+    if (n)
+        memcpy(b->octets + b->used, octets, n);
+    b->used += n;
     return LMAIL_OK;
 }
 

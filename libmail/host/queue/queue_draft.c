@@ -11,13 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BUFFER 65536u
-
 struct lmail_queue_draft {
     int fd;
     uint64_t size;
-    size_t buffered;
-    char buffer[BUFFER];
+    lmi_file_buffer buffer;
 };
 
 static lmail_status open_file(const lmail_queue *q, const void *unique, int *fd)
@@ -44,7 +41,7 @@ lmail_status lmail_queue_draft_new(lmail_queue *q, lmail_queue_draft **out)
     if (!d)
         return LMAIL_ERR_NOMEM;
     d->size = 0;
-    d->buffered = 0;
+    d->buffer.used = 0;
     st = open_file(q, d, &d->fd);
     if (st) {
         free(d);
@@ -62,24 +59,9 @@ void lmail_queue_draft_free(lmail_queue_draft *d)
     free(d);
 }
 
-static lmail_status flush(lmail_queue_draft *d)
-{
-    size_t n = d->buffered;
-    d->buffered = 0;
-    return n ? lmi_file_write_all(d->fd, d->buffer, n) : LMAIL_OK;
-}
-
 lmail_status lmail_queue_draft_write(lmail_queue_draft *d, lmail_str octets)
 {
-    lmail_status st = LMAIL_OK;
-    if (octets.len > BUFFER - d->buffered)
-        st = flush(d);
-    if (!st && octets.len > BUFFER)
-        st = lmi_file_write_all(d->fd, octets.ptr, octets.len);
-    else if (!st && octets.len) {
-        memcpy(d->buffer + d->buffered, octets.ptr, octets.len);
-        d->buffered += octets.len;
-    }
+    lmail_status st = lmi_file_put(d->fd, &d->buffer, octets.ptr, octets.len);
     if (!st)
         d->size += octets.len;
     return st;
@@ -88,7 +70,7 @@ lmail_status lmail_queue_draft_write(lmail_queue_draft *d, lmail_str octets)
 lmail_status lmail_queue_draft_end(lmail_queue_draft *d, uint64_t *octets)
 {
     *octets = d->size;
-    return flush(d);
+    return lmi_file_flush(d->fd, &d->buffer);
 }
 
 lmail_status lmail_queue_draft_read(const lmail_queue_draft *d, uint64_t offset, char *buf,

@@ -16,15 +16,13 @@
 #include <unistd.h>
 
 #define TRIES 100u
-#define ROOM 65536u
 
 struct lmail_drop {
     int fd;
     uint64_t size, text; /* text: of the envelope */
     unsigned body, has_8bit;
-    size_t used;
     char directory[LMAIL_DROP_PATH], path[LMAIL_DROP_PATH + 64];
-    char room[ROOM]; /* what no write(2) has taken yet */
+    lmi_file_buffer buffer;
 };
 
 void lmail_drop_message_init(lmail_drop_message *message)
@@ -39,27 +37,12 @@ const char *lmail_drop_path(const lmail_drop *d)
 
 /* ---- Octets ---------------------------------------------------------------------------------- */
 
-static lmail_status put_out(lmail_drop *d)
-{
-    lmail_status st = lmi_file_write_all(d->fd, d->room, d->used);
-    d->used = 0;
-    return st;
-}
-
 lmail_status lmail_drop_write(lmail_drop *d, lmail_str octets)
 {
     for (size_t i = 0; i < octets.len && d->text && !d->has_8bit; i++)
         d->has_8bit = (unsigned char)octets.ptr[i] > 127;
     d->size += octets.len;
-    if (octets.len > ROOM - d->used) {
-        lmail_status st = put_out(d);
-        if (st || octets.len >= ROOM)
-            return st ? st : lmi_file_write_all(d->fd, octets.ptr, octets.len);
-    }
-    if (octets.len)
-        memcpy(d->room + d->used, octets.ptr, octets.len);
-    d->used += octets.len;
-    return LMAIL_OK;
+    return lmi_file_put(d->fd, &d->buffer, octets.ptr, octets.len);
 }
 
 static lmail_status write_line(lmail_drop *d, char kind, lmail_str value)
@@ -181,7 +164,7 @@ void lmail_drop_cancel(lmail_drop *d)
 lmail_status lmail_drop_sync(lmail_drop *d)
 {
     char first[48];
-    lmail_status st = put_out(d);
+    lmail_status st = lmi_file_flush(d->fd, &d->buffer);
     if (st)
         return st;
     write_first(d, d->size, first);

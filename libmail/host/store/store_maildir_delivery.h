@@ -37,8 +37,7 @@ struct lmail_delivery {
     incoming *messages;
     size_t count;
     lmi_intake intake;
-    char *buffer;
-    size_t buffered;
+    lmi_file_buffer *buffer;
     md_job *jobs; /* of the last commit */
     size_t job_count;
 };

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BUFFER ((size_t)64 << 10)
-
 lmail_status lmi_md_errno(void)
 {
     lmail_status st = lmi_file_errno();
@@ -64,24 +62,10 @@ static lmail_status open_spool(lmail_delivery *d, incoming *m)
     return lmi_md_errno();
 }
 
-static lmail_status flush(lmail_delivery *d)
-{
-    size_t n = d->buffered;
-    d->buffered = 0;
-    return lmi_file_write_all(d->messages[d->count - 1].fd, d->buffer, n);
-}
-
 static lmail_status sink(void *user, const char *octets, size_t n)
 {
     lmail_delivery *d = user;
-    lmail_status st = LMAIL_OK;
-    if (d->buffered + n > BUFFER && (st = flush(d)))
-        return st;
-    if (n >= BUFFER / 2)
-        return lmi_file_write_all(d->messages[d->count - 1].fd, octets, n);
-    memcpy(d->buffer + d->buffered, octets, n);
-    d->buffered += n;
-    return LMAIL_OK;
+    return lmi_file_put(d->messages[d->count - 1].fd, d->buffer, octets, n);
 }
 
 static lmail_status delivery_begin(void *ctx, const lmail_delivery_args *args, lmail_delivery **out)
@@ -89,7 +73,7 @@ static lmail_status delivery_begin(void *ctx, const lmail_delivery_args *args, l
     if (args->size > sizeof *args)
         return LMAIL_ERR_SIZE;
     lmail_delivery *d = calloc(1, sizeof *d);
-    if (!d || !(d->buffer = malloc(BUFFER))) {
+    if (!d || !(d->buffer = malloc(sizeof *d->buffer))) {
         free(d);
         return LMAIL_ERR_NOMEM;
     }
@@ -114,7 +98,7 @@ static lmail_status delivery_message(lmail_delivery *d, const lmail_delivery_mes
         return st;
     d->count++;
     d->writing = 1;
-    d->buffered = 0;
+    d->buffer->used = 0;
     d->intake = (lmi_intake){
         .exact = args->exact, .sink = sink, .user = d, .parser = lmi_md_parser(d->store, 0)};
     return LMAIL_OK;
@@ -131,10 +115,11 @@ static lmail_status delivery_end(lmail_delivery *d, uint64_t *octets)
         return LMAIL_ERR_STATE;
     incoming *m = &d->messages[d->count - 1];
     d->writing = 0;
-    lmail_status st = flush(d);
+    lmail_status st = lmi_file_flush(m->fd, d->buffer);
     const lmail_mime_summary *summary = lmi_intake_end(&d->intake);
     m->size = d->intake.octets;
-    if (!st && m->size > BUFFER) /* what a small one takes was there when its file was made */
+    if (!st &&
+        m->size > LMI_FILE_BUFFER) /* what a small one takes was there when its file was made */
         st = lmi_file_room(NULL, m->fd, d->store->reserve);
     if (summary && summary->size == m->size)
         m->summary = lmi_md_summary_keep(summary);

@@ -91,6 +91,38 @@ START_TEST(an_account_holds_so_much)
 }
 END_TEST
 
+/* Octets stay in their order however large the pieces are: small ones wait, large ones may not. */
+START_TEST(pieces_of_any_size_stay_in_order)
+{
+    WITH_STORE;
+    static const size_t sizes[] = {100,   40000, 1,     32768, 32767, 3,     65536, 65535,
+                                   30000, 35000, 70000, 5,     64000, 33000, 200000};
+    enum { WHOLE = 800000 };
+    lmail_delivery_args args = LMAIL_DELIVERY_ARGS_INIT;
+    lmail_delivery_message message = LMAIL_DELIVERY_MESSAGE_INIT;
+    lmail_delivery *d;
+    char *sent = malloc(WHOLE), *read = malloc(WHOLE);
+    size_t len = 0, got;
+    for (size_t i = 0; i < WHOLE; i++)
+        sent[i] = (char)('a' + i / 977 % 26);
+    args.account = k.account;
+    ck_assert_int_eq(k.store->delivery_begin(k.store->ctx, &args, &d), LMAIL_OK);
+    ck_assert_int_eq(k.store->delivery_message(d, &message), LMAIL_OK);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; len += sizes[i++])
+        ck_assert_int_eq(k.store->delivery_write(d, (lmail_str){sent + len, sizes[i]}), LMAIL_OK);
+    ck_assert_uint_le(len, WHOLE);
+    ck_assert_int_eq(k.store->delivery_end(d, NULL), LMAIL_OK);
+    ck_assert_int_eq(k.store->delivery_read(d, 0, 0, read, WHOLE, &got), LMAIL_OK);
+    ck_assert_uint_eq(got, len);
+    for (size_t i = 0; i < len; i++)
+        ck_assert_msg(read[i] == sent[i], "octet %zu is another", i);
+    k.store->delivery_free(d);
+    free(sent);
+    free(read);
+    kit_stop(&k);
+}
+END_TEST
+
 START_TEST(exact_messages_keep_bare_line_feeds)
 {
     WITH_STORE;
@@ -811,6 +843,7 @@ Suite *store_interface_suite(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, delivered_octets_come_back, 0, KIT_BACKENDS);
     tcase_add_loop_test(c, an_account_holds_so_much, 0, KIT_BACKENDS);
+    tcase_add_loop_test(c, pieces_of_any_size_stay_in_order, 0, KIT_BACKENDS);
     tcase_add_loop_test(c, exact_messages_keep_bare_line_feeds, 0, KIT_BACKENDS);
     tcase_add_loop_test(c, rows_come_in_slices, 0, KIT_BACKENDS);
     tcase_add_loop_test(c, flags_are_set_and_seen, 0, KIT_BACKENDS);
