@@ -68,6 +68,7 @@ static int load(sendmail_call *c)
     const char *path = c->options.config;
     if (!path && access(SENDMAIL_CONFIG, R_OK) == 0)
         path = SENDMAIL_CONFIG;
+    c->path = path;
     if (c->options.config && access(path, R_OK) < 0) {
         sendmail_say("%s: %s", path, strerror(errno));
         return errno == EACCES ? EX_NOPERM : EX_CONFIG;

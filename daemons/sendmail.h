@@ -62,14 +62,18 @@ int sendmail_rights_begin(void);
 void sendmail_rights_drop(void);  /* for good: the user names his own files */
 void sendmail_rights_take(void);  /* the group is there */
 void sendmail_rights_leave(void); /* and is not */
-/* A signal that ends us removes this drop first; NULL: there is none. */
-void sendmail_rights_guard(const lmail_drop *d);
+/* A drop is begun, named or removed with the group; while it is open, a signal that ends us removes it. */
+lmail_status sendmail_drop_begin(lmail_drop **out, const char *directory,
+                                 const lmail_drop_message *message);
+lmail_status sendmail_drop_end(lmail_drop *d);
+void sendmail_drop_cancel(lmail_drop *d); /* NULL is allowed */
 
 /* ---- Who and where --------------------------------------------------------------------------- */
 
 typedef struct sendmail_call {
     sendmail_options options;
     lmail_config *config;
+    const char *path; /* of the configuration; NULL: there is no file */
     const lmail_settings *settings;
     char directory[512]; /* of drops; empty: there is none */
     char host[256];      /* ours, for addresses without a domain */

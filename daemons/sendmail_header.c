@@ -14,7 +14,7 @@
 
 static int is(lmail_str name, const char *word)
 {
-    return name.len == strlen(word) && strncasecmp(name.ptr, word, name.len) == 0;
+    return lmail_str_equal_nocase(name, lmail_str_from(word));
 }
 
 /* ---- Line by line ---------------------------------------------------------------------------- */

@@ -133,21 +133,8 @@ static int begin(const sendmail_call *c, const sendmail_list *to, lmail_drop **o
     m.envid = lmail_str_from(o->envid ? o->envid : "");
     m.recipients = to->items;
     m.recipient_count = to->count;
-    sendmail_rights_take();
-    lmail_status st = lmail_drop_begin(out, c->directory, &m);
-    sendmail_rights_leave();
-    if (st)
-        return sendmail_drop_failed(st, c->directory);
-    sendmail_rights_guard(*out);
-    return EX_OK;
-}
-
-static void give_up(lmail_drop *d)
-{
-    sendmail_rights_take();
-    lmail_drop_cancel(d);
-    sendmail_rights_leave();
-    sendmail_rights_guard(NULL);
+    lmail_status st = sendmail_drop_begin(out, c->directory, &m);
+    return st ? sendmail_drop_failed(st, c->directory) : EX_OK;
 }
 
 /* The text, beginning with the line that the reader has. */
@@ -175,15 +162,6 @@ static int copy_text(const sendmail_call *c, reader *r, int have, lmail_drop *d)
             return sendmail_drop_failed(st, c->directory);
     }
     return EX_OK;
-}
-
-static int finish(const sendmail_call *c, lmail_drop *d)
-{
-    sendmail_rights_take();
-    lmail_status st = lmail_drop_end(d);
-    sendmail_rights_leave();
-    sendmail_rights_guard(NULL);
-    return st ? sendmail_drop_failed(st, c->directory) : EX_OK;
 }
 
 /* ---- All ------------------------------------------------------------------------------------- */
@@ -248,10 +226,11 @@ static int drop_it(sendmail_call *c, reader *r, sendmail_header *h, sendmail_lis
     lmail_status st = sendmail_header_write(h, c, d);
     code = st ? sendmail_drop_failed(st, c->directory) : copy_text(c, r, have, d);
     if (code) {
-        give_up(d);
+        sendmail_drop_cancel(d);
         return code;
     }
-    return finish(c, d);
+    st = sendmail_drop_end(d);
+    return st ? sendmail_drop_failed(st, c->directory) : EX_OK;
 }
 
 int sendmail_message(sendmail_call *c)

@@ -373,11 +373,8 @@ static int newaliases(const sendmail_call *c)
 {
     lmail_config *config;
     checking k = {&c->settings->routing.aliases, {0, 0, 0, NULL, 0, 0}, 0};
-    const char *path = c->options.config;
-    if (!path && access(SENDMAIL_CONFIG, R_OK) == 0)
-        path = SENDMAIL_CONFIG;
     /* Once more, and this time a file that cannot be read is a fault. */
-    if (lmail_config_load_file(&config, path, complain, &k))
+    if (lmail_config_load_file(&config, c->path, complain, &k))
         return EX_CONFIG;
     lmail_config_free(config);
     for (size_t i = 0; i < k.files->count; i++)

@@ -91,11 +91,37 @@ void sendmail_rights_drop(void)
     given = own;
 }
 
-void sendmail_rights_guard(const lmail_drop *d)
+/* ---- Drops ----------------------------------------------------------------------------------- */
+
+lmail_status sendmail_drop_begin(lmail_drop **out, const char *directory,
+                                 const lmail_drop_message *message)
 {
+    *out = NULL;
+    sendmail_rights_take();
+    lmail_status st = lmail_drop_begin(out, directory, message);
+    sendmail_rights_leave();
+    if (st)
+        return st;
+    strncpy(guarded, lmail_drop_path(*out), sizeof guarded - 1);
+    guarding = 1;
+    return LMAIL_OK;
+}
+
+lmail_status sendmail_drop_end(lmail_drop *d)
+{
+    sendmail_rights_take();
+    lmail_status st = lmail_drop_end(d);
+    sendmail_rights_leave();
     guarding = 0;
+    return st;
+}
+
+void sendmail_drop_cancel(lmail_drop *d)
+{
     if (!d)
         return;
-    strncpy(guarded, lmail_drop_path(d), sizeof guarded - 1);
-    guarding = 1;
+    sendmail_rights_take();
+    lmail_drop_cancel(d);
+    sendmail_rights_leave();
+    guarding = 0;
 }

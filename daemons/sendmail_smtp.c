@@ -47,12 +47,7 @@ static void say_failed(lmail_smtp_reply *reply, lmail_status st)
 
 static void forget(talk *t)
 {
-    if (t->drop) {
-        sendmail_rights_take();
-        lmail_drop_cancel(t->drop);
-        sendmail_rights_leave();
-        sendmail_rights_guard(NULL);
-    }
+    sendmail_drop_cancel(t->drop);
     t->drop = NULL;
     sendmail_list_free(&t->to);
     t->to = (sendmail_list){NULL, 0, 0};
@@ -102,15 +97,9 @@ static lmail_status on_start(lmail_smtp_server *s, void *user, lmail_ticket k,
     m.body = t->body;
     m.recipients = t->to.items;
     m.recipient_count = t->to.count;
-    sendmail_rights_take();
-    lmail_status st = lmail_drop_begin(&t->drop, c->directory, &m);
-    sendmail_rights_leave();
-    if (st) {
-        t->drop = NULL;
+    lmail_status st = sendmail_drop_begin(&t->drop, c->directory, &m);
+    if (st)
         say_failed(reply, st);
-    } else {
-        sendmail_rights_guard(t->drop);
-    }
     return LMAIL_OK;
 }
 
@@ -133,10 +122,7 @@ static lmail_status on_end(lmail_smtp_server *s, void *user, lmail_ticket k,
     (void)s;
     (void)k;
     (void)ev;
-    sendmail_rights_take();
-    lmail_status st = lmail_drop_end(t->drop);
-    sendmail_rights_leave();
-    sendmail_rights_guard(NULL);
+    lmail_status st = sendmail_drop_end(t->drop);
     t->drop = NULL;
     forget(t);
     if (st)
