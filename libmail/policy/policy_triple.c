@@ -1,8 +1,9 @@
 /* policy_triple.c - what stands behind a key of the routing tables.
  *
  * Replies (error:D.S.N:NNN text), triples (mailer:host), host lists, addresses, and the filling of
- * %1. The LMTP mailer is ours: it names ports and sockets, which the classic tables cannot. Called when a table is read, to complain, and again when an entry is used: a value is kept as
- * its text. Never allocates. */
+ * %1. The LMTP mailer is ours: it names ports and sockets, which the classic tables cannot. Called
+ * when a table is read, to complain, and again when an entry is used: a value is kept as its text.
+ * Never allocates. */
 #include "policy/policy_tables_internal.h"
 
 #include <string.h>
