@@ -7,7 +7,6 @@
 #include "host/service/service_letter.h"
 #include "host/service/service_smtp.h"
 
-#include <libmail/policy_tables.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,22 +129,15 @@ static lmail_status add(lmi_mail *m, lmail_str address)
 {
     lmail_smtp_address a;
     const lmail_policy_routes *routes = NULL;
-    lmail_policy_route_question q;
     if (lmail_smtp_address_parse(address, LMAIL_SMTP_SMTPUTF8 | LMAIL_SMTP_ALLOW_UNQUALIFIED, 0, &a,
                                  NULL) ||
         a.flags & LMAIL_SMTP_ADDRESS_NULL) {
         log_left_out(m, address, LMAIL_STR("bad address"));
         return LMAIL_OK;
     }
-    if (m->rules->tables) {
-        lmail_policy_route_question_init(&q);
-        q.local_part = a.local;
-        q.domain = a.domain;
-        lmail_status st = lmail_policy_tables_route(m->rules->tables, &q, &routes);
-        if (st)
-            return st;
-    }
-    lmail_status st;
+    lmail_status st = lmi_find_routes(m->rules, a.local, a.domain, &routes);
+    if (st)
+        return st;
     if (routes)
         st = add_routes(m, &a, routes);
     else if (!a.domain.len || lmi_rules_local_domain(m->rules, a.domain))

@@ -239,10 +239,15 @@ typedef struct lmi_destination {
     size_t target;
 } destination;
 
+/* NULL is as good as empty. */
+static int is_text(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
 static int is_same(const lmi_recipient *a, const lmi_recipient *b)
 {
-    return strcmp(a->account, b->account) == 0 &&
-           strcmp(a->detail ? a->detail : "", b->detail ? b->detail : "") == 0;
+    return strcmp(a->account, b->account) == 0 && is_text(a->detail, b->detail);
 }
 
 /* One place for several recipients that are the same; each finds its own in `accounts`. */
@@ -294,8 +299,7 @@ static lmail_status open_accounts(lmi_mail *m, destination *d)
 static size_t earlier(const destination *d, size_t i)
 {
     for (size_t k = 0; k < i; k++)
-        if (d[k].account && strcmp(d[k].name, d[i].name) == 0 &&
-            strcmp(d[k].folder ? d[k].folder : "", d[i].folder ? d[i].folder : "") == 0)
+        if (d[k].account && strcmp(d[k].name, d[i].name) == 0 && is_text(d[k].folder, d[i].folder))
             return k;
     return i;
 }

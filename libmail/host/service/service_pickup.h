@@ -119,6 +119,8 @@ int lmi_submit_is_trusted(lmail_str list, lmail_str user);
 
 /* ---- Sending */
 
+/* Of the client sessions that speak to the door. */
+extern const lmail_smtp_client_handler lmi_pickup_handler;
 /* On a worker. OK: it is gone, taken or put aside; PENDING: later. */
 lmail_status lmi_pickup_send(lmi_pickup *p, const char *name);
 

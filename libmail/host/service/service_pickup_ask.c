@@ -248,7 +248,6 @@ static lmail_status expand(asker *a, lmail_str address)
     lmail_policy_question q;
     lmail_policy_verdict *v = calloc(1, sizeof *v);
     const lmail_policy_routes *routes = NULL;
-    lmail_policy_route_question rq;
     if (!v)
         return LMAIL_ERR_NOMEM;
     lmail_policy_peer_init(&peer); /* this machine */
@@ -264,12 +263,8 @@ static lmail_status expand(asker *a, lmail_str address)
         free(v);
         return LMAIL_OK;
     }
-    if (!st && a->rules->tables) {
-        lmail_policy_route_question_init(&rq);
-        rq.local_part = v->local_part;
-        rq.domain = v->domain;
-        st = lmail_policy_tables_route(a->rules->tables, &rq, &routes);
-    }
+    if (!st)
+        st = lmi_find_routes(a->rules, v->local_part, v->domain, &routes);
     if (!st)
         put_line(a, "ok", (lmail_str){NULL, 0});
     for (size_t i = 0; !st && routes && i < routes->count; i++)

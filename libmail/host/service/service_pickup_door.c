@@ -45,16 +45,24 @@ static int make_socket(lmi_pickup *p)
     return -1;
 }
 
+/* Of a door without a proxy. */
+static lmail_status listener_of(lmail_listener_config *c, const lmi_door *door)
+{
+    char *networks;
+    lmail_status st = lmi_door_listener(c, door, &networks);
+    free(networks);
+    c->group = 0; /* what smtp.max_sessions counts comes from elsewhere */
+    c->max_rate = 0;
+    return st;
+}
+
 static lmail_status listen_at(lmi_pickup *p, lmi_door *door, int fd, char *error, size_t cap)
 {
-    char why[256] = "", *networks;
+    char why[256] = "";
     lmail_listener_config c;
-    lmail_status st = lmi_door_listener(&c, door, &networks);
-    free(networks);
+    lmail_status st = listener_of(&c, door);
     c.inherited = 1;
     c.fd = fd;
-    c.group = 0; /* what smtp.max_sessions counts comes from elsewhere */
-    c.max_rate = 0;
     if (!st)
         st = lmail_listener_new(&p->listener, p->service->net, &c, why, sizeof why);
     else
@@ -67,7 +75,6 @@ static lmail_status listen_at(lmi_pickup *p, lmi_door *door, int fd, char *error
 lmail_status lmi_pickup_open(lmi_pickup *p, char *error, size_t cap)
 {
     lmail_smtp_client_config c = LMAIL_SMTP_CLIENT_CONFIG_INIT;
-    extern const lmail_smtp_client_handler lmi_pickup_handler;
     lmi_door *door = NULL;
     p->settings.name = LMAIL_STR("local");
     p->settings.protocol = LMAIL_LISTENER_SMTP;
@@ -98,20 +105,16 @@ lmail_status lmi_pickup_open(lmi_pickup *p, char *error, size_t cap)
 void lmi_pickup_reload(lmail_service *s)
 {
     lmi_pickup *p = s->pickup;
-    char error[256] = "", *networks = NULL;
+    char error[256] = "";
     lmail_listener_config c;
     lmi_door *door = NULL;
     if (!p || atomic_load(&p->stopping))
         return;
     lmail_status st = lmi_door_new(&door, s->rules, &p->settings, error, sizeof error);
     if (!st)
-        st = lmi_door_listener(&c, door, &networks);
-    free(networks);
-    if (!st) {
-        c.group = 0;
-        c.max_rate = 0;
+        st = listener_of(&c, door);
+    if (!st)
         st = lmail_listener_update(p->listener, &c, error, sizeof error);
-    }
     if (!st)
         return;
     lmi_door_release(door);

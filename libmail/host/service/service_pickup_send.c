@@ -124,7 +124,6 @@ static void on_end(lmail_smtp_client *c, void *user, const lmail_smtp_client_end
         snprintf(p->why, sizeof p->why, "%u %.*s", ev->reply.code, TEXT(ev->reply.text));
 }
 
-extern const lmail_smtp_client_handler lmi_pickup_handler;
 const lmail_smtp_client_handler lmi_pickup_handler = {
     .size = sizeof(lmail_smtp_client_handler),
     .on_octets = on_octets,

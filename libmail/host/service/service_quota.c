@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "host/service/service_location.h"
+#include "host/store/store_internal.h"
 
 /* "100M" as octets; unit: of a number without a letter. 0 is a value, too. 1: it was understood. */
 static int read_size(lmail_str s, uint64_t unit, uint64_t *out)
@@ -126,8 +127,6 @@ lmail_status lmi_quota_check(const lmi_rules *rules, const lmail_store *store, l
     }
     if (st)
         return LMAIL_OK;
-    if (q.messages && u.messages >= q.messages)
-        return LMAIL_ERR_QUOTA;
-    return q.octets && (u.octets >= q.octets || size > q.octets - u.octets) ? LMAIL_ERR_QUOTA
-                                                                            : LMAIL_OK;
+    /* A message of a size that nobody said has one octet at least. */
+    return lmi_store_over(&u, size ? size : 1, q.octets, q.messages) ? LMAIL_ERR_QUOTA : LMAIL_OK;
 }

@@ -103,12 +103,8 @@ static lmail_status by_tables(target *t, const lmi_rules *rules, lmail_str addre
                               const lmail_policy_verdict *v)
 {
     const lmail_policy_routes *routes;
-    lmail_policy_route_question q;
     char route[1024];
-    lmail_policy_route_question_init(&q);
-    q.local_part = v->local_part;
-    q.domain = v->domain;
-    lmail_status st = lmail_policy_tables_route(rules->tables, &q, &routes);
+    lmail_status st = lmi_find_routes(rules, v->local_part, v->domain, &routes);
     if (st)
         return st;
     const lmail_policy_destination *d = &routes->items[0];

@@ -72,7 +72,7 @@ void lmi_reply_log(const smtp_peer *p, const char *stage, lmail_str to,
         lmail_log_text(&l, "from", lmail_str_from(p->mail->from));
     if (to.len)
         lmail_log_text(&l, "to", to);
-    lmi_forward_log(p, &l);
+    lmi_xforward_log(p, &l);
     lmail_log_number(&l, "code", reply->code);
     lmail_log_text(&l, "reason", reply->text);
     lmail_log_end(&l);
@@ -113,7 +113,7 @@ void lmi_drop_mail(smtp_peer *p)
     p->mail = NULL;
     if (!mail)
         return;
-    lmi_forward_done(p);
+    lmi_xforward_done(p);
     if (!mail->delivery && !p->base.jobs) {
         lmi_mail_free(mail);
         return;
@@ -328,7 +328,7 @@ static void log_outcome(const smtp_peer *p, const lmi_mail *m, const lmail_smtp_
         lmail_log_text(&l, "from", lmail_str_from(m->from));
         lmail_log_number(&l, "size", m->octets);
         lmail_log_number(&l, "recipients", m->count);
-        lmi_forward_log(p, &l);
+        lmi_xforward_log(p, &l);
         lmail_log_end(&l);
     } else {
         lmi_reply_log(p, "body", LMAIL_STR(""), reply);
@@ -425,7 +425,7 @@ static void committed(lmi_job *base)
             lmi_drop_mail(p);
         } else {
             p->mail = NULL;
-            lmi_forward_done(p);
+            lmi_xforward_done(p);
             lmi_mail_free(m);
         }
     }
@@ -607,7 +607,7 @@ static void destroy(lmi_peer *peer)
 {
     smtp_peer *p = (smtp_peer *)peer;
     lmi_facts_free(p);
-    lmi_forward_done(p);
+    lmi_xforward_done(p);
     free(p->hold);
     lmi_local_release(p->local);
 }

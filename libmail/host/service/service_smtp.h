@@ -37,7 +37,7 @@ struct smtp_peer {
     unsigned features_on, features_off; /* LMAIL_POLICY_FEATURE_* */
     char *hold;                         /* whatever comes is held for this reason */
     uint64_t trusted;                   /* LMAIL_SMTP_XCLIENT, _XFORWARD: it may */
-    struct lmi_forward *forward;        /* what XFORWARD said; NULL: nothing */
+    struct lmi_xforward *xforward;      /* what XFORWARD said; NULL: nothing */
     struct lmi_filters *filters;        /* service_milter.h; NULL: it has none */
     struct lmi_wait *wait;              /* for the first attempts; NULL: it does not */
     lmail_ticket waiting;               /* the question; p->text: its answer */
@@ -80,6 +80,9 @@ typedef lmail_status lmi_find_fn(lmail_accounts *, lmail_str, lmail_account *);
  * OK, ERR_NOTFOUND, or what find returned. */
 lmail_status lmi_find_user(const lmi_rules *rules, lmi_find_fn *find, lmail_str local,
                            lmail_str domain, char name[LMI_ACCOUNT_NAME]);
+/* Where the tables lead a local part at a domain. NULL in *routes: there are no tables. */
+lmail_status lmi_find_routes(const lmi_rules *rules, lmail_str local, lmail_str domain,
+                             const lmail_policy_routes **routes);
 /* "mailer:host:host" of a destination that a table decided; empty: where the address leads, or
  * longer than cap. */
 void lmi_route_write(const lmail_policy_destination *d, char *out, size_t cap);
@@ -120,7 +123,7 @@ lmail_status lmi_xclient_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
 lmail_status lmi_xforward_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
                                 const lmail_smtp_xclient_event *ev, lmail_smtp_reply *reply);
 /* What XFORWARD said, into a line about the transaction; and that the transaction is over. */
-void lmi_forward_log(const smtp_peer *p, lmail_log_line *l);
-void lmi_forward_done(smtp_peer *p);
+void lmi_xforward_log(const smtp_peer *p, lmail_log_line *l);
+void lmi_xforward_done(smtp_peer *p);
 
 #endif

@@ -32,7 +32,7 @@ void lmi_verdict_log(const smtp_peer *p, const char *stage, lmail_str to,
         lmail_log_text(&l, "from", lmail_str_from(p->mail->from));
     if (to.len)
         lmail_log_text(&l, "to", to);
-    lmi_forward_log(p, &l);
+    lmi_xforward_log(p, &l);
     if (v->kind == LMAIL_POLICY_DENY)
         lmail_log_number(&l, "code", v->code);
     lmail_log_text(&l, "reason", v->kind == LMAIL_POLICY_QUARANTINE ? v->reason : v->text);

@@ -132,6 +132,19 @@ static int find_users(const lmi_rules *rules, rcpt_job *job, lmi_find_fn *find)
     return known;
 }
 
+lmail_status lmi_find_routes(const lmi_rules *rules, lmail_str local, lmail_str domain,
+                             const lmail_policy_routes **routes)
+{
+    lmail_policy_route_question q;
+    *routes = NULL;
+    if (!rules->tables)
+        return LMAIL_OK;
+    lmail_policy_route_question_init(&q);
+    q.local_part = local;
+    q.domain = domain;
+    return lmail_policy_tables_route(rules->tables, &q, routes);
+}
+
 /* "mailer:host:host" where a table decided; empty: where the address leads. */
 void lmi_route_write(const lmail_policy_destination *d, char *out, size_t cap)
 {
@@ -382,20 +395,6 @@ static void users_found(lmi_job *base)
 
 /* ---- From the policy's verdict to destinations ----------------------------------------------- */
 
-/* The tables' answer for what the policy made of the recipient; NULL in *routes: they have none. */
-static lmail_status route(const lmi_rules *rules, const lmail_policy_verdict *v,
-                          const lmail_policy_routes **routes)
-{
-    lmail_policy_route_question q;
-    *routes = NULL;
-    if (!rules->tables)
-        return LMAIL_OK;
-    lmail_policy_route_question_init(&q);
-    q.local_part = v->local_part;
-    q.domain = v->domain;
-    return lmail_policy_tables_route(rules->tables, &q, routes);
-}
-
 static void fill_job(rcpt_job *job, const lmail_smtp_rcpt_event *ev, const lmail_policy_verdict *v,
                      const lmail_policy_routes *routes)
 {
@@ -424,7 +423,7 @@ static lmail_status find_destinations(smtp_peer *p, lmail_ticket t, const lmail_
     const lmi_rules *rules = p->base.door->rules;
     const lmail_policy_routes *routes;
     rcpt_job now;
-    lmail_status st = route(rules, v, &routes);
+    lmail_status st = lmi_find_routes(rules, v->local_part, v->domain, &routes);
     if (st)
         return st;
     fill_job(&now, ev, v, routes);

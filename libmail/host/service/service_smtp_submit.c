@@ -91,14 +91,11 @@ static int is_alias(const lmi_rules *r, const lmail_smtp_address *from, lmail_st
 {
     char local[512];
     const lmail_policy_routes *routes = NULL;
-    lmail_policy_route_question q;
     int own = 0;
     if (!r->tables || from->local.len > sizeof local || !lmi_rules_local_domain(r, from->domain))
         return 0;
-    lmail_policy_route_question_init(&q);
-    q.local_part = (lmail_str){local, lmail_smtp_local_unquote(from->local, local)};
-    q.domain = from->domain;
-    if (lmail_policy_tables_route(r->tables, &q, &routes))
+    const lmail_str bare = {local, lmail_smtp_local_unquote(from->local, local)};
+    if (lmi_find_routes(r, bare, from->domain, &routes))
         return 0;
     for (size_t i = 0; i < routes->count && !own; i++) {
         const lmail_policy_destination *d = &routes->items[i];

@@ -64,13 +64,9 @@ static lmail_status add_destinations(vrfy_job *job, const lmail_policy_verdict *
 {
     const lmi_rules *rules = job->base.peer->door->rules;
     const lmail_policy_routes *routes = NULL;
-    lmail_policy_route_question q;
-    if (!rules->tables)
+    lmail_status st = lmi_find_routes(rules, v->local_part, v->domain, &routes);
+    if (!st && !routes)
         return add_user(job, v->local_part, v->domain);
-    lmail_policy_route_question_init(&q);
-    q.local_part = v->local_part;
-    q.domain = v->domain;
-    lmail_status st = lmail_policy_tables_route(rules->tables, &q, &routes);
     for (size_t i = 0; !st && i < routes->count; i++) {
         const lmail_policy_destination *d = &routes->items[i];
         if (d->kind == LMAIL_POLICY_TO_USER)

@@ -82,7 +82,7 @@ static void forget(smtp_peer *p)
     p->hold = NULL;
     free(p->base.identity);
     p->base.identity = NULL;
-    lmi_forward_done(p);
+    lmi_xforward_done(p);
     lmi_gate_closed(p); /* filters hear of a connection anew */
 }
 
@@ -135,7 +135,7 @@ lmail_status lmi_xclient_asked(lmail_smtp_server *s, void *user, lmail_ticket t,
 
 enum { NAME, ADDR, PORT, PROTO, HELO, IDENT, SOURCE, WORDS };
 
-struct lmi_forward {
+struct lmi_xforward {
     char words[WORDS][256]; /* empty: unavailable, as all are at first */
 };
 
@@ -148,12 +148,12 @@ lmail_status lmi_xforward_asked(lmail_smtp_server *s, void *user, lmail_ticket t
     (void)s;
     (void)t;
     (void)reply;
-    if (!p->forward && !(p->forward = calloc(1, sizeof *p->forward)))
+    if (!p->xforward && !(p->xforward = calloc(1, sizeof *p->xforward)))
         return LMAIL_ERR_NOMEM;
     for (size_t i = 0; i < WORDS; i++) {
-        char *to = p->forward->words[i];
+        char *to = p->xforward->words[i];
         size_t len = all[i]->value.len;
-        if (!all[i]->given || len >= sizeof p->forward->words[i])
+        if (!all[i]->given || len >= sizeof p->xforward->words[i])
             continue;
         if (len)
             memcpy(to, all[i]->value.ptr, len);
@@ -162,17 +162,17 @@ lmail_status lmi_xforward_asked(lmail_smtp_server *s, void *user, lmail_ticket t
     return LMAIL_OK;
 }
 
-void lmi_forward_log(const smtp_peer *p, lmail_log_line *l)
+void lmi_xforward_log(const smtp_peer *p, lmail_log_line *l)
 {
     static const char *const names[WORDS] = {"orig_name", "orig_addr",  "orig_port",  "orig_proto",
                                              "orig_helo", "orig_queue", "orig_source"};
-    for (size_t i = 0; p->forward && i < WORDS; i++)
-        if (p->forward->words[i][0])
-            lmail_log_text(l, names[i], lmail_str_from(p->forward->words[i]));
+    for (size_t i = 0; p->xforward && i < WORDS; i++)
+        if (p->xforward->words[i][0])
+            lmail_log_text(l, names[i], lmail_str_from(p->xforward->words[i]));
 }
 
-void lmi_forward_done(smtp_peer *p)
+void lmi_xforward_done(smtp_peer *p)
 {
-    free(p->forward);
-    p->forward = NULL;
+    free(p->xforward);
+    p->xforward = NULL;
 }
