@@ -138,6 +138,16 @@ def changes():
         assert "X-A:  v\r\nX-B:v\r\n" in m.only("alice")
 
 
+def long_bodies():
+    """A header that is changed stays in front of its body, however long that is."""
+    for lines in (300, 600, 800, 1100):  # of 70 octets: some go to the disk at once, some wait for more
+        body = "".join(f"line {n:04} {'x' * 58}\r\n" for n in range(lines))
+        with Filter(E=lambda f, d: [header(b"h", "X-Seen", "yes"), b"c"]) as one, Mail(one) as m:
+            assert m.send(f"Subject: long\r\n\r\n{body}").startswith("250")
+            head, got = m.only("alice").split("\r\n\r\n", 1)
+            assert head.startswith("Return-Path: ") and head.endswith("X-Seen: yes") and got == body, (lines, head[:200])
+
+
 def unchanged():
     """A message that nobody changes is what it was, and Received is not shown."""
     with Filter() as one, Mail(one) as m:
@@ -376,5 +386,5 @@ def listeners():
 
 
 scenarios(*[globals()[name] for name in sys.argv[1:]] or
-          (verdicts, connections, recipients, rejected_recipients, changes, unchanged, in_order, nobody_there, slow, hostile,
-           client_leaves, large, steps, listeners))
+          (verdicts, connections, recipients, rejected_recipients, changes, long_bodies, unchanged, in_order, nobody_there, slow,
+           hostile, client_leaves, large, steps, listeners))
